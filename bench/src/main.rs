@@ -1,0 +1,2 @@
+//! Traffic generator and measuring harness.
+fn main() {}

@@ -1,0 +1,16 @@
+//! What the XDP programs and user space must agree on, and nothing else.
+//!
+//! - [`port`]: the UDP ports of the tunnels.
+//! - [`verdict`]: where the XDP program sent a packet; the index of its per-CPU counter.
+//! - [`config`]: what the loader tells the XDP program before it is verified.
+//! - [`metadata`]: what the XDP program tells user space about each packet.
+//! - [`traffic`]: what the load generator tells its own XDP program.
+//!
+//! The crate is `no_std` and has no dependencies, so that it compiles for the `bpf` target unchanged.
+#![no_std]
+
+pub mod config;
+pub mod metadata;
+pub mod port;
+pub mod traffic;
+pub mod verdict;

@@ -1,0 +1,1 @@
+//! What the load generator tells its own XDP program.

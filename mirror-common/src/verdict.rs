@@ -1,0 +1,68 @@
+//! Where the XDP program sent a packet.
+
+/// The one verdict that each packet on the interface gets. Its number is the index of the verdict's counter in
+/// the per-CPU array [`COUNTERS`](MAP).
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// A tunnel packet, handed to the AF_XDP socket of its receive queue.
+    Redirected = 0,
+    /// Passed to the kernel: neither IPv4 nor IPv6 behind at most two VLAN tags.
+    PassedNotIp,
+    /// Passed to the kernel: IP, but not UDP to a tunnel port (health checks, SSH).
+    PassedNotTunnel,
+    /// Passed to the kernel: a fragment without the UDP header, or the first of several, which the kernel can
+    /// reassemble.
+    PassedFragment,
+    /// Passed to the kernel: ends within its link, IP or UDP header, or the IP header contradicts itself.
+    PassedTooShort,
+    /// Passed to the kernel: a tunnel packet on a queue that has no AF_XDP socket.
+    PassedNoSocket,
+    /// Dropped: a tunnel packet from an outer source that is not in the list of allowed ones.
+    DroppedSource,
+    /// Dropped: a tunnel packet for which the driver has room neither for metadata nor for a longer head.
+    DroppedNoHeadroom,
+}
+
+/// Name of the per-CPU array of counters, indexed by [`Verdict`].
+pub const MAP: &str = "COUNTERS";
+
+impl Verdict {
+    /// Every verdict, in the order of the numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Redirected,
+        Self::PassedNotIp,
+        Self::PassedNotTunnel,
+        Self::PassedFragment,
+        Self::PassedTooShort,
+        Self::PassedNoSocket,
+        Self::DroppedSource,
+        Self::DroppedNoHeadroom,
+    ];
+
+    /// Name in the ledger and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirected",
+            Self::PassedNotIp => "passed_not_ip",
+            Self::PassedNotTunnel => "passed_not_tunnel",
+            Self::PassedFragment => "passed_fragment",
+            Self::PassedTooShort => "passed_too_short",
+            Self::PassedNoSocket => "passed_no_socket",
+            Self::DroppedSource => "dropped_source",
+            Self::DroppedNoHeadroom => "dropped_no_headroom",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_the_order_of_all() {
+        for (number, verdict) in Verdict::ALL.into_iter().enumerate() {
+            assert_eq!(verdict as usize, number, "{}", verdict.name());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a packet ended without a record: one enum, whose names are the labels of ledger and metrics.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $variant:ident => $name:literal,)+) => {
+        /// Why a packet ended without a record. Every packet that is not recorded is counted under exactly one.
+        #[repr(u8)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum DropReason {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// Every reason, in the order of a packet's way through the program.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Name in the ledger and in metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// XDP: the outer source is not in the list of allowed ones.
+    SourceNotAllowed => "source_not_allowed",
+    /// XDP: the driver leaves no room for the packet's metadata.
+    NoHeadroom => "no_headroom",
+    /// AF_XDP: the fill ring was empty, so the kernel had no frame to write into (`rx_dropped`).
+    FillRingEmpty => "fill_ring_empty",
+    /// AF_XDP: the receive ring was full, because the worker fell behind (`rx_ring_full`).
+    RxRingFull => "rx_ring_full",
+    /// Outer frame: ends within its Ethernet, IP or UDP header.
+    OuterTruncated => "outer_truncated",
+    /// Outer frame: neither IPv4 nor IPv6.
+    OuterNotIp => "outer_not_ip",
+    /// Outer frame: an IP header that contradicts itself (version, header length, total length).
+    OuterIpHeader => "outer_ip_header",
+    /// Outer frame: an IP fragment; GENEVE and VXLAN receivers do not reassemble here.
+    OuterFragment => "outer_fragment",
+    /// Outer frame: not UDP to a tunnel port.
+    NotTunnel => "not_tunnel",
+    /// Outer frame: a UDP length below its header or beyond the IP packet.
+    OuterUdpLength => "outer_udp_length",
+    /// GENEVE: ends within its header or options.
+    GeneveTruncated => "geneve_truncated",
+    /// GENEVE: a version other than 0 (RFC 8926, section 3.4).
+    GeneveVersion => "geneve_version",
+    /// GENEVE: option lengths that do not add up to the option length field (RFC 8926, section 3.5).
+    GeneveOptionLength => "geneve_option_length",
+    /// GENEVE: a control packet, which carries no payload (O bit; RFC 8926, section 3.4).
+    GeneveControl => "geneve_control",
+    /// GENEVE: a critical option that is not understood (RFC 8926, section 3.5).
+    GeneveCriticalOption => "geneve_critical_option",
+    /// GENEVE: a protocol type other than IPv4, IPv6 and Ethernet.
+    GeneveProtocol => "geneve_protocol",
+    /// GENEVE: a Gateway Load Balancer option of the wrong length.
+    GwlbOptionLength => "gwlb_option_length",
+    /// VXLAN: ends within its header.
+    VxlanTruncated => "vxlan_truncated",
+    /// VXLAN: no valid VNI (I bit clear; RFC 7348, section 5).
+    VxlanFlags => "vxlan_flags",
+    /// Mirrored packet: ends within its Ethernet or IP header.
+    InnerTruncated => "inner_truncated",
+    /// Mirrored packet: an IP header that contradicts itself (version, header length, total length).
+    InnerIpHeader => "inner_ip_header",
+    /// Mirrored packet: more IPv6 extension headers than are followed.
+    InnerExtensionHeaders => "inner_extension_headers",
+    /// The queue to the sink was full, because the sink fell behind.
+    SinkQueueFull => "sink_queue_full",
+    /// The sink could not write (disk full, closed pipe).
+    SinkWriteFailed => "sink_write_failed",
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct() {
+        let names: HashSet<_> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), DropReason::COUNT);
+    }
+
+    #[test]
+    fn numbers_follow_the_order_of_all() {
+        for (number, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, number, "{}", reason.name());
+        }
+    }
+}

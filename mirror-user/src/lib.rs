@@ -1,0 +1,21 @@
+//! `mirror-capture`: mirrored traffic from GENEVE to records, past the kernel's network stack.
+//!
+//! The modules stand in the order of the data:
+//!
+//! 1. [`source`]: where frames come from; the one seam between a NIC (`xsk`) and a capture file (`replay`).
+//! 2. [`wire`]: one protocol, one file; bytes in, values or a named [`DropReason`] out.
+//! 3. [`decap`]: from an outer frame to the mirrored [`Packet`](packet::Packet) and its tunnel identity.
+//! 4. [`record`]: what is said of a packet, in batches.
+//! 5. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
+//!
+//! [`drop_reason`] names each way in which a packet can end before it is recorded.
+
+pub mod decap;
+pub mod drop_reason;
+pub mod packet;
+pub mod record;
+pub mod sink;
+pub mod source;
+pub mod wire;
+
+pub use drop_reason::DropReason;

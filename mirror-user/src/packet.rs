@@ -1,0 +1,163 @@
+//! The mirrored packet, as decapsulation found it: plain values, no borrowed bytes.
+
+use std::net::IpAddr;
+
+use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni};
+
+/// A mirrored packet and the tunnel that brought it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The tunnel that brought it.
+    pub tunnel: Tunnel,
+    /// Where the mirrored packet begins in the captured frame, in bytes: its Ethernet header, or its IP header
+    /// where the tunnel carries IP.
+    pub offset: u32,
+    /// Bytes of the mirrored packet that were captured, from `offset` on.
+    pub captured_length: u32,
+    /// Bytes that the mirrored packet had before the mirror session, the kernel or a capture cut it. Never below
+    /// `captured_length`.
+    pub original_length: u32,
+    /// Its Ethernet header, where the tunnel carries Ethernet.
+    pub link: Option<Link>,
+    /// Its network layer.
+    pub network: Network,
+}
+
+impl Packet {
+    /// Whether bytes are missing at the end.
+    pub const fn truncated(&self) -> bool {
+        self.captured_length < self.original_length
+    }
+}
+
+/// Identity of a tunnel, and the addresses of its outermost IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Source of the outermost IP header: the load balancer, or another sender.
+    pub outer_source: IpAddr,
+    /// Destination of the outermost IP header: this appliance.
+    pub outer_destination: IpAddr,
+    /// VNI of the GENEVE header (0 from a Gateway Load Balancer).
+    pub geneve_vni: Option<Vni>,
+    /// VNI of the outermost VXLAN header: the mirror session's virtual network id.
+    pub vxlan_vni: Option<Vni>,
+    /// Gateway Load Balancer endpoint.
+    pub endpoint: Option<EndpointId>,
+    /// Attachment of the Gateway Load Balancer.
+    pub attachment: Option<AttachmentId>,
+    /// The load balancer's flow cookie.
+    pub cookie: Option<FlowCookie>,
+}
+
+/// An Ethernet header with its VLAN tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Source address.
+    pub source: MacAddress,
+    /// Destination address.
+    pub destination: MacAddress,
+    /// VLAN ids (12 bits), outermost first.
+    pub vlans: [Option<u16>; 2],
+}
+
+/// The network layer of a mirrored packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// IPv4 or IPv6.
+    Ip(Ip),
+    /// Something else, known by its EtherType only.
+    Other(EtherType),
+}
+
+/// An IPv4 or IPv6 header and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip {
+    /// Source address; of the same family as `destination`.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Protocol of the payload: behind the extension headers of IPv6.
+    pub protocol: IpProtocol,
+    /// Bytes of the whole IP packet by its own length field (IPv4 total length; IPv6 payload length plus 40);
+    /// greater than what is there when the packet was truncated.
+    pub length: u32,
+    /// IPv4 time to live or IPv6 hop limit.
+    pub hop_limit: u8,
+    /// Set where the packet is a fragment.
+    pub fragment: Option<Fragment>,
+    /// The transport header.
+    pub transport: Transport,
+}
+
+/// Fragmentation of an IP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Identification: 16 bits in IPv4, 32 in IPv6.
+    pub identification: u32,
+    /// Offset of this fragment's payload in bytes.
+    pub offset: u16,
+    /// Whether more fragments follow.
+    pub more: bool,
+}
+
+/// The transport header of a mirrored packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp(Tcp),
+    /// UDP.
+    Udp(Ports),
+    /// SCTP.
+    Sctp(Ports),
+    /// ICMP of IPv4.
+    Icmp(Icmp),
+    /// ICMP of IPv6.
+    Icmpv6(Icmp),
+    /// None that can be read: another protocol, a fragment that is not the first, or cut off before the fields
+    /// that are wanted.
+    Unread,
+}
+
+/// Source and destination port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Source port.
+    pub source: u16,
+    /// Destination port.
+    pub destination: u16,
+}
+
+/// The fields of a TCP header that flows are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tcp {
+    /// Source and destination port.
+    pub ports: Ports,
+    /// Set where the header was captured at least up to its window.
+    pub state: Option<TcpState>,
+}
+
+/// The fields of a TCP header behind its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpState {
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgment number.
+    pub acknowledgment: u32,
+    /// Flags as on the wire: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
+    pub flags: u8,
+    /// Receive window, unscaled.
+    pub window: u16,
+    /// Bytes of payload by the length fields of IP and TCP, whether captured or not.
+    pub payload_length: u32,
+}
+
+/// An ICMP header of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Identifier, of the types that have one (echo and the like).
+    pub identifier: Option<u16>,
+}

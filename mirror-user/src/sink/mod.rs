@@ -1,0 +1,1 @@
+//! Where batches go: NDJSON or pcapng; standard output, a file or a directory.

@@ -1,0 +1,72 @@
+//! Where frames come from: the one seam between a NIC and a capture file.
+
+use std::io;
+
+/// Most frames that a source hands out at once.
+pub const BATCH: usize = 64;
+
+/// Nanoseconds since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+/// What the first byte of a frame belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    /// An Ethernet header.
+    Ethernet,
+    /// An IPv4 or IPv6 header.
+    Ip,
+}
+
+/// A captured frame, borrowed from its source until [`FrameSource::release`].
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'source> {
+    /// The first bytes: all of them, or those in the first buffer of a frame that spans several. Every header
+    /// that is parsed lies in here.
+    pub data: &'source [u8],
+    /// Bytes captured, in all buffers.
+    pub captured_length: u32,
+    /// Bytes on the wire, before any cut. Never below `captured_length`.
+    pub original_length: u32,
+    /// When the frame arrived.
+    pub timestamp: Timestamp,
+    /// What `data` begins with.
+    pub link_type: LinkType,
+}
+
+/// What [`FrameSource::receive`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// This many frames, at least one, to be read with [`FrameSource::frame`].
+    Frames(usize),
+    /// None for now.
+    Idle,
+    /// None ever again.
+    End,
+}
+
+/// Hands out frames in batches of at most [`BATCH`].
+///
+/// The cycle is `receive`, then `frame` for each index, then `release`. A source that is dropped in between gives
+/// its frames back as well.
+pub trait FrameSource {
+    /// Takes the next batch. Waits for a short time at most when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the source cannot go on: the interface is gone, or the file is damaged from here on.
+    fn receive(&mut self) -> io::Result<Received>;
+
+    /// Frame `index` of the batch.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below the number that `receive` returned.
+    fn frame(&self, index: usize) -> Frame<'_>;
+
+    /// Appends all captured bytes of frame `index` from byte `from` on, from every buffer that it spans.
+    fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>);
+
+    /// Gives the frames of the batch back to where they came from.
+    fn release(&mut self);
+}

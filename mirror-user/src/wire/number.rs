@@ -1,0 +1,134 @@
+//! Numbers of the wire as types of their own, so that one cannot stand in for another.
+
+use std::fmt;
+
+/// A virtual network identifier of 24 bits: GENEVE (RFC 8926, section 3.4) or VXLAN (RFC 7348, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Vni(u32);
+
+impl Vni {
+    /// From the three bytes of the header, in network byte order.
+    pub const fn from_bytes([high, middle, low]: [u8; 3]) -> Self {
+        Self(u32::from_be_bytes([0, high, middle, low]))
+    }
+
+    /// The identifier, below 2^24.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Vni {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Identifier of the Gateway Load Balancer endpoint that a packet entered by: GENEVE option class 0x0108, type 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(pub u64);
+
+/// Identifier of the attachment: GENEVE option class 0x0108, type 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttachmentId(pub u64);
+
+/// Flow cookie of the Gateway Load Balancer: GENEVE option class 0x0108, type 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowCookie(pub u32);
+
+impl fmt::Display for EndpointId {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for AttachmentId {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for FlowCookie {
+    /// 8 hexadecimal digits.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:08x}", self.0)
+    }
+}
+
+/// Receive queue of the interface; 0 for a capture file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(pub u32);
+
+impl fmt::Display for QueueId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// An IEEE 802 MAC address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    /// Upper case with hyphens, as ECS asks for (`00-00-5E-00-53-23`).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02X}-{b:02X}-{c:02X}-{d:02X}-{e:02X}-{f:02X}")
+    }
+}
+
+/// An EtherType of the IANA/IEEE registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EtherType(pub u16);
+
+impl EtherType {
+    /// IPv4.
+    pub const IPV4: Self = Self(0x0800);
+    /// IPv6.
+    pub const IPV6: Self = Self(0x86dd);
+    /// Address Resolution Protocol.
+    pub const ARP: Self = Self(0x0806);
+    /// IEEE 802.1Q tag.
+    pub const VLAN: Self = Self(0x8100);
+    /// IEEE 802.1ad outer tag.
+    pub const SERVICE_VLAN: Self = Self(0x88a8);
+    /// Transparent Ethernet bridging: in GENEVE, an Ethernet frame follows.
+    pub const ETHERNET: Self = Self(0x6558);
+}
+
+/// An IANA IP protocol number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IpProtocol(pub u8);
+
+impl IpProtocol {
+    /// IPv6 hop-by-hop options.
+    pub const HOP_BY_HOP: Self = Self(0);
+    /// ICMP.
+    pub const ICMP: Self = Self(1);
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// IPv6 routing header.
+    pub const ROUTING: Self = Self(43);
+    /// IPv6 fragment header.
+    pub const FRAGMENT: Self = Self(44);
+    /// Authentication header.
+    pub const AUTHENTICATION: Self = Self(51);
+    /// ICMPv6.
+    pub const ICMPV6: Self = Self(58);
+    /// IPv6: no next header.
+    pub const NO_NEXT_HEADER: Self = Self(59);
+    /// IPv6 destination options.
+    pub const DESTINATION_OPTIONS: Self = Self(60);
+    /// SCTP.
+    pub const SCTP: Self = Self(132);
+    /// IPv6 mobility header.
+    pub const MOBILITY: Self = Self(135);
+    /// Host identity protocol.
+    pub const HOST_IDENTITY: Self = Self(139);
+    /// Shim6.
+    pub const SHIM6: Self = Self(140);
+}
