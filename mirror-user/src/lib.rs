@@ -12,10 +12,13 @@
 
 pub mod decap;
 pub mod drop_reason;
+pub mod nic;
 pub mod packet;
 pub mod record;
+pub mod replay;
 pub mod sink;
 pub mod source;
 pub mod wire;
+pub mod xsk;
 
 pub use drop_reason::DropReason;
