@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pcap_file::pcap::{PcapReader, PcapTsResolution};
@@ -74,6 +74,7 @@ pub struct ReplaySource {
     files: std::vec::IntoIter<PathBuf>,
     current: Option<Capture>,
     progress: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
     slots: Vec<Slot>,
     /// How many of `slots` hold a frame of the current batch.
     held: usize,
@@ -83,12 +84,16 @@ pub struct ReplaySource {
 
 impl ReplaySource {
     /// Opens the first of `files`, to fail early; `-` is standard input. The number of bytes read so far, as they
-    /// lie on disk, is added to `progress`.
+    /// lie on disk, is added to `progress`. The stream ends where `stop` becomes true.
     ///
     /// # Errors
     ///
     /// When a file does not exist, or the first is no capture file.
-    pub fn open(files: Vec<PathBuf>, progress: Arc<AtomicU64>) -> Result<Self, ReplayError> {
+    pub fn open(
+        files: Vec<PathBuf>,
+        progress: Arc<AtomicU64>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, ReplayError> {
         for path in files.iter().filter(|path| !is_stdin(path)) {
             File::open(path).map_err(|source| ReplayError::Open { path: path.clone(), source })?;
         }
@@ -96,6 +101,7 @@ impl ReplaySource {
             files: files.into_iter(),
             current: None,
             progress,
+            stop,
             slots: Vec::with_capacity(BATCH),
             held: 0,
             failed: None,
@@ -128,6 +134,9 @@ impl ReplaySource {
 
 impl FrameSource for ReplaySource {
     fn receive(&mut self) -> io::Result<Received> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(Received::End);
+        }
         while self.held < BATCH && self.failed.is_none() {
             match self.read() {
                 Ok(true) => {}
@@ -365,7 +374,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let progress = Arc::new(AtomicU64::new(0));
-        let mut source = ReplaySource::open(vec![file.path().to_owned()], Arc::clone(&progress))
+        let mut source = ReplaySource::open(vec![file.path().to_owned()], Arc::clone(&progress), Arc::default())
             .map_err(|error| error.to_string())?;
         let mut frames = Vec::new();
         loop {
@@ -442,7 +451,7 @@ mod tests {
         short.truncate(short.len() - 2);
         let short = replay(&short).unwrap_err();
         assert!(short.contains("behind packet 1"), "{short}");
-        let missing = ReplaySource::open(vec![PathBuf::from("/no/such.pcap")], Arc::default());
+        let missing = ReplaySource::open(vec![PathBuf::from("/no/such.pcap")], Arc::default(), Arc::default());
         assert!(missing.err().unwrap().to_string().starts_with("cannot open /no/such.pcap"));
     }
 
@@ -452,7 +461,7 @@ mod tests {
         bytes.truncate(bytes.len() - 2);
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
-        let mut source = ReplaySource::open(vec![file.path().to_owned()], Arc::default()).unwrap();
+        let mut source = ReplaySource::open(vec![file.path().to_owned()], Arc::default(), Arc::default()).unwrap();
         assert_eq!(source.receive().unwrap(), Received::Frames(1));
         assert_eq!(source.frame(0).data, b"first");
         source.release();

@@ -126,7 +126,7 @@ pub enum XskError {
 }
 
 /// What the kernel counted for a socket (`XDP_STATISTICS`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct XskStatistics {
     /// Packets for which the fill ring held no frame.
     pub rx_dropped: u64,
