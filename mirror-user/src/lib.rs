@@ -8,8 +8,10 @@
 //! 4. [`record`]: what is said of a packet, in batches.
 //! 5. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
 //!
-//! [`drop_reason`] names each way in which a packet can end before it is recorded.
+//! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`drop_reason`] names each way in
+//! which a packet can end before it is recorded.
 
+pub mod attach;
 pub mod decap;
 pub mod drop_reason;
 pub mod nic;
