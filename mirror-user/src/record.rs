@@ -9,6 +9,14 @@ use crate::wire::number::QueueId;
 /// Most packet records in one [`Batch`].
 pub const BATCH_RECORDS: usize = 1024;
 
+/// Room for packet bytes in one [`Batch`], where the sink wants them: [`BATCH_RECORDS`] packets of 1,500 bytes, and
+/// one of [`LONGEST_PACKET`].
+pub const BATCH_BYTES: usize = 2 << 20;
+
+/// Most bytes of one packet that a [`Batch`] is sure to have room for. Capture files hold no longer ones
+/// (`MAXIMUM_SNAPLEN` of libpcap).
+pub const LONGEST_PACKET: usize = 256 << 10;
+
 /// One packet, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketRecord {
@@ -36,6 +44,18 @@ impl Batch {
     /// An empty batch with room for [`BATCH_RECORDS`] packets and `bytes` bytes of them.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { packets: Vec::with_capacity(BATCH_RECORDS), bytes: Vec::with_capacity(bytes) }
+    }
+
+    /// Whether another packet fits, however long it is.
+    pub fn has_room(&self) -> bool {
+        let wants_bytes = self.bytes.capacity() > 0;
+        self.packets.len() < BATCH_RECORDS
+            && (!wants_bytes || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
     }
 
     /// Forgets the records and keeps the buffers.
