@@ -12,6 +12,8 @@
 //! which a packet can end before it is recorded.
 
 pub mod attach;
+pub mod control;
+pub mod counters;
 pub mod decap;
 pub mod drop_reason;
 pub mod nic;
@@ -21,6 +23,7 @@ pub mod replay;
 pub mod sink;
 pub mod source;
 pub mod wire;
+pub mod worker;
 pub mod xsk;
 
 pub use drop_reason::DropReason;

@@ -129,9 +129,9 @@ impl Nic {
     /// The processors that workers are best pinned to, of those in `allowed`: on the NIC's NUMA node where it has
     /// one, the first one last, because interrupts and the rest of the system prefer it.
     pub fn local_cpus(&self, allowed: &[usize]) -> Vec<usize> {
-        let local = self.numa_node.and_then(|node| {
-            read(Path::new(&format!("/sys/devices/system/node/node{node}/cpulist"))).ok()
-        });
+        let local = self
+            .numa_node
+            .and_then(|node| read(Path::new(&format!("/sys/devices/system/node/node{node}/cpulist"))).ok());
         prefer(local.as_deref().map(parse_list).unwrap_or_default(), allowed)
     }
 }

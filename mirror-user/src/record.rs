@@ -48,9 +48,32 @@ impl Batch {
 
     /// Whether another packet fits, however long it is.
     pub fn has_room(&self) -> bool {
-        let wants_bytes = self.bytes.capacity() > 0;
         self.packets.len() < BATCH_RECORDS
-            && (!wants_bytes || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
+            && (!self.wants_bytes() || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
+    }
+
+    /// Whether the sink wants the bytes of packets: it made the batch with room for them.
+    pub fn wants_bytes(&self) -> bool {
+        self.bytes.capacity() > 0
+    }
+
+    /// Adds a packet; `append` is asked for its bytes, from an offset in the frame on, if the sink wants them.
+    #[inline]
+    pub fn push(
+        &mut self,
+        timestamp: Timestamp,
+        queue: QueueId,
+        packet: Packet,
+        append: impl FnOnce(usize, &mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        if self.wants_bytes() {
+            append(packet.offset as usize, &mut self.bytes);
+            // What follows the packet in its frame is padding.
+            self.bytes.truncate(start + packet.captured_length as usize);
+        }
+        let bytes = range(start, self.bytes.len());
+        self.packets.push(PacketRecord { timestamp, queue, packet, bytes });
     }
 
     /// Whether there is nothing to write.
@@ -63,4 +86,9 @@ impl Batch {
         self.packets.clear();
         self.bytes.clear();
     }
+}
+
+fn range(start: usize, end: usize) -> Range<u32> {
+    let offset = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    offset(start)..offset(end)
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use pcap_file::DataLink;
 use pcap_file::pcap::{PcapReader, PcapTsResolution};
 use pcap_file::pcapng::{Block, PcapNgReader};
-use pcap_file::DataLink;
 use thiserror::Error;
 
 use crate::source::{BATCH, Frame, FrameSource, LinkType, Received, Timestamp};
@@ -120,7 +120,12 @@ impl ReplaySource {
             let Some(capture) = &mut self.current else { return Ok(false) };
             if self.held == self.slots.len() {
                 let timestamp = Timestamp::default();
-                self.slots.push(Slot { bytes: Vec::new(), original_length: 0, timestamp, link_type: LinkType::Ip });
+                self.slots.push(Slot {
+                    bytes: Vec::new(),
+                    original_length: 0,
+                    timestamp,
+                    link_type: LinkType::Ip,
+                });
             }
             let Some(slot) = self.slots.get_mut(self.held) else { return Ok(false) };
             if capture.read(slot)? {
@@ -195,8 +200,11 @@ enum Reader {
 impl Capture {
     fn open(path: PathBuf, progress: Arc<AtomicU64>) -> Result<Self, ReplayError> {
         let opened = |source| ReplayError::Open { path: path.clone(), source };
-        let raw: Box<dyn Read + Send> =
-            if is_stdin(&path) { Box::new(io::stdin()) } else { Box::new(File::open(&path).map_err(opened)?) };
+        let raw: Box<dyn Read + Send> = if is_stdin(&path) {
+            Box::new(io::stdin())
+        } else {
+            Box::new(File::open(&path).map_err(opened)?)
+        };
         let mut raw = BufReader::with_capacity(1 << 18, Counted { inner: raw, progress });
         let magic = peek(&mut raw).map_err(opened)?;
         let mut plain: BufReader<Box<dyn Read + Send>> = BufReader::with_capacity(
@@ -281,8 +289,11 @@ fn read_pcapng(
             Block::SimplePacket(packet) => (0, &packet.data, packet.original_len, Duration::ZERO),
             _ => continue,
         };
-        let Some(link) = usize::try_from(interface).ok().and_then(|index| state.interfaces().get(index)) else {
-            return Err(ReadFailure::Damaged(format!("a packet of interface {interface}, which is not described")));
+        let Some(link) = usize::try_from(interface).ok().and_then(|index| state.interfaces().get(index))
+        else {
+            return Err(ReadFailure::Damaged(format!(
+                "a packet of interface {interface}, which is not described"
+            )));
         };
         supported(link.linktype, path).map_err(ReadFailure::Replay)?;
         let timestamp = Timestamp(u64::try_from(timestamp.as_nanos()).unwrap_or(u64::MAX));
@@ -370,12 +381,15 @@ mod tests {
         file
     }
 
-    fn replay(bytes: &[u8]) -> Result<Vec<(Vec<u8>, u32, Timestamp, LinkType)>, String> {
+    type Packet = (Vec<u8>, u32, Timestamp, LinkType);
+
+    fn replay(bytes: &[u8]) -> Result<Vec<Packet>, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let progress = Arc::new(AtomicU64::new(0));
-        let mut source = ReplaySource::open(vec![file.path().to_owned()], Arc::clone(&progress), Arc::default())
-            .map_err(|error| error.to_string())?;
+        let mut source =
+            ReplaySource::open(vec![file.path().to_owned()], Arc::clone(&progress), Arc::default())
+                .map_err(|error| error.to_string())?;
         let mut frames = Vec::new();
         loop {
             match source.receive().map_err(|error| error.to_string())? {
@@ -429,7 +443,11 @@ mod tests {
             let mut payload = vec![0xff; header];
             payload.extend_from_slice(b"packet");
             let frames = replay(&pcap(link, &[&payload])).unwrap();
-            assert_eq!(frames, [(b"packet".to_vec(), 16, Timestamp(1_000_000_005), link_type)], "link type {link}");
+            assert_eq!(
+                frames,
+                [(b"packet".to_vec(), 16, Timestamp(1_000_000_005), link_type)],
+                "link type {link}"
+            );
         }
     }
 
@@ -451,7 +469,8 @@ mod tests {
         short.truncate(short.len() - 2);
         let short = replay(&short).unwrap_err();
         assert!(short.contains("behind packet 1"), "{short}");
-        let missing = ReplaySource::open(vec![PathBuf::from("/no/such.pcap")], Arc::default(), Arc::default());
+        let missing =
+            ReplaySource::open(vec![PathBuf::from("/no/such.pcap")], Arc::default(), Arc::default());
         assert!(missing.err().unwrap().to_string().starts_with("cannot open /no/such.pcap"));
     }
 
@@ -461,7 +480,8 @@ mod tests {
         bytes.truncate(bytes.len() - 2);
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
-        let mut source = ReplaySource::open(vec![file.path().to_owned()], Arc::default(), Arc::default()).unwrap();
+        let mut source =
+            ReplaySource::open(vec![file.path().to_owned()], Arc::default(), Arc::default()).unwrap();
         assert_eq!(source.receive().unwrap(), Received::Frames(1));
         assert_eq!(source.frame(0).data, b"first");
         source.release();

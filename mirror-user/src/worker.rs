@@ -8,6 +8,10 @@ use crate::decap::{DecapConfig, decapsulate};
 use crate::sink::Producer;
 use crate::source::{FrameSource, Received};
 
+/// How often in a row a source must be found empty before a partly filled batch is handed over: a pause between
+/// two bursts is no reason to send small batches.
+const IDLE_BEFORE_FLUSH: u32 = 32;
+
 /// What a worker does when its sink has fallen behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -36,14 +40,19 @@ impl<Source: FrameSource> Worker<Source> {
     /// Works until the source ends, or until it is empty and `stop` says so. What was received is recorded in any
     /// case; the source comes back, for its own counters to be read.
     pub fn run(mut self, stop: impl Fn() -> bool) -> (Source, io::Result<()>) {
+        let mut idle: u32 = 0;
         let result = loop {
             match self.source.receive() {
                 Ok(Received::Frames(count)) => {
+                    idle = 0;
                     self.record(count);
                     self.source.release();
                 }
                 Ok(Received::Idle) => {
-                    self.producer.flush();
+                    idle = idle.wrapping_add(1);
+                    if idle.is_multiple_of(IDLE_BEFORE_FLUSH) {
+                        self.producer.flush();
+                    }
                     if stop() {
                         break Ok(());
                     }
@@ -76,7 +85,9 @@ impl<Source: FrameSource> Worker<Source> {
             };
             match batch {
                 Ok(batch) => {
-                    batch.push(frame.timestamp, counters.queue, packet, |from, bytes| source.append(index, from, bytes));
+                    batch.push(frame.timestamp, counters.queue, packet, |from, bytes| {
+                        source.append(index, from, bytes);
+                    });
                 }
                 Err(reason) => counters.drop_packet(reason),
             }

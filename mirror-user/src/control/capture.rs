@@ -82,14 +82,18 @@ pub fn run(
     program.flush_log();
     let verdicts = program.verdicts()?;
     let written = finish_sinks(sinks);
-    let mut rows: Vec<QueueLedger> = (0..).zip(&verdicts.queues).map(|(queue, counts)| {
-        let worker = ended.iter().zip(written.workers()).find(|(worker, _)| worker.counters.queue.0 == queue);
-        let row = match worker {
-            Some((worker, sink)) => worker.ledger(sink),
-            None => QueueLedger::unserved(QueueId(queue)),
-        };
-        row.with_verdicts(counts)
-    }).collect();
+    let mut rows: Vec<QueueLedger> = (0..)
+        .zip(&verdicts.queues)
+        .map(|(queue, counts)| {
+            let worker =
+                ended.iter().zip(written.workers()).find(|(worker, _)| worker.counters.queue.0 == queue);
+            let row = match worker {
+                Some((worker, sink)) => worker.ledger(sink),
+                None => QueueLedger::unserved(QueueId(queue)),
+            };
+            row.with_verdicts(counts)
+        })
+        .collect();
     if verdicts.other_queues.iter().any(|&count| count != 0) {
         rows.push(QueueLedger::unserved(QueueId(nic.queues)).with_verdicts(&verdicts.other_queues));
     }
@@ -272,7 +276,8 @@ impl RunningWorker {
         settings: &Settings,
         shutdown: &Shutdown,
     ) -> Result<Self, RunError> {
-        let opened = thread::scope(|scope| scope.spawn(|| pin(cpu).and_then(|()| sockets.open(queue))).join());
+        let opened =
+            thread::scope(|scope| scope.spawn(|| pin(cpu).and_then(|()| sockets.open(queue))).join());
         let source = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let counters = Arc::new(WorkerCounters::new(queue));
         let (copy_mode, socket) = (source.copy_mode(), SocketFd(source.as_raw_fd()));
@@ -299,13 +304,16 @@ impl RunningWorker {
 
     /// Waits for the worker's end and reads its socket's last counters.
     fn join(self) -> EndedWorker {
-        let (source, result) = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (mut source, result) =
+            self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let queue = self.counters.queue;
         self.counters.without_metadata.set(source.without_metadata());
         let statistics = source.statistics();
-        let failure = result.and(statistics.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
+        let failure =
+            result.and(statistics.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
         EndedWorker {
             statistics: statistics.unwrap_or_default(),
+            frames_missing: source.frames_missing(),
             counters: self.counters,
             cpu: self.cpu,
             copy_mode: self.copy_mode,
@@ -320,6 +328,7 @@ struct EndedWorker {
     cpu: usize,
     copy_mode: CopyMode,
     statistics: XskStatistics,
+    frames_missing: u32,
     failure: Option<RunError>,
 }
 
@@ -328,6 +337,7 @@ impl EndedWorker {
         QueueLedger {
             cpu: Some(self.cpu),
             copy_mode: Some(self.copy_mode.name()),
+            frames_missing: Some(self.frames_missing),
             ..QueueLedger::new(&self.counters, sink, Some(self.statistics))
         }
     }

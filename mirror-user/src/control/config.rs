@@ -341,8 +341,8 @@ impl Options {
     ///
     /// When it cannot be read, is no TOML, has an unknown key or a value of the wrong kind; the message has the line.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
             detail: error.to_string().trim().replace('\n', "\n  "),
@@ -372,8 +372,7 @@ impl Settings {
             layered!(flags.capture, file.capture; vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log);
         let (geneve_port, vxlan_port, max_depth) =
             layered!(flags.tunnel, file.tunnel; geneve_port, vxlan_port, max_depth);
-        let (path, format, rotate_size, rotate_time, queue_batches, ledger) =
-            layered!(flags.output, file.output; path, format, rotate_size, rotate_time, queue_batches, ledger);
+        let (path, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, format, rotate_size, rotate_time, queue_batches, ledger);
 
         let rx_ring = rx_ring.unwrap_or(4096);
         let settings = Self {
@@ -475,20 +474,32 @@ impl Settings {
             }
         }
         if capture.frames < capture.rx_ring {
-            return value("--frames", format!("there must be at least as many as --rx-ring ({})", capture.rx_ring));
+            return value(
+                "--frames",
+                format!("there must be at least as many as --rx-ring ({})", capture.rx_ring),
+            );
         }
         if capture.snap_length != 0 && capture.snap_length < MIN_SNAP_LENGTH {
             let remedy = "the headers of a mirrored packet end behind it; give more, or 0 to keep all";
-            return value("--snap-length", format!("{} is below {MIN_SNAP_LENGTH}: {remedy}", capture.snap_length));
+            return value(
+                "--snap-length",
+                format!("{} is below {MIN_SNAP_LENGTH}: {remedy}", capture.snap_length),
+            );
         }
         if tunnel.geneve_port == 0 || tunnel.vxlan_port == 0 || tunnel.geneve_port == tunnel.vxlan_port {
-            return value("--geneve-port", "the ports of GENEVE and VXLAN must differ, and not be 0".to_owned());
+            return value(
+                "--geneve-port",
+                "the ports of GENEVE and VXLAN must differ, and not be 0".to_owned(),
+            );
         }
         if !(1..=8).contains(&tunnel.max_depth) {
             return value("--max-depth", format!("{} is not from 1 to 8", tunnel.max_depth));
         }
         if output.queue_batches < 2 {
-            return value("--queue-batches", "there must be at least 2: one to fill, one to write".to_owned());
+            return value(
+                "--queue-batches",
+                "there must be at least 2: one to fill, one to write".to_owned(),
+            );
         }
         if output.rotate_size == 0 || output.rotate_time.is_zero() {
             return value("--rotate-size", "a file needs some size, and --rotate-time some time".to_owned());
@@ -533,7 +544,9 @@ mod tests {
             ebpf_log,
         } = capture;
         assert!(interface.is_some() && queues.is_some() && cpus.is_some() && mode.is_some());
-        assert!(zero_copy.is_some() && strict.is_some() && snap_length.is_some() && allowed_sources.is_some());
+        assert!(
+            zero_copy.is_some() && strict.is_some() && snap_length.is_some() && allowed_sources.is_some()
+        );
         assert!(vxlan.is_some() && rx_ring.is_some() && frames.is_some() && huge_pages.is_some());
         assert!(busy_poll.is_some() && ebpf_log.is_some());
         let TunnelOptions { geneve_port, vxlan_port, max_depth } = tunnel;

@@ -45,6 +45,9 @@ pub struct QueueLedger {
     /// The socket's own counters; absent for a capture file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub af_xdp: Option<XskStatistics>,
+    /// Packet buffers that were in no ring when the worker had ended: a leak, unless it is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_missing: Option<u32>,
     /// Frames taken from ring or file.
     pub received: u64,
     /// Bytes of those frames.
@@ -207,7 +210,8 @@ impl Ledger {
             for (reason, count) in &queue.dropped {
                 *dropped.entry(reason).or_default() += count;
             }
-            for (verdict, count) in queue.xdp.iter().flatten().filter(|(name, _)| name.starts_with("passed_")) {
+            for (verdict, count) in queue.xdp.iter().flatten().filter(|(name, _)| name.starts_with("passed_"))
+            {
                 *passed.entry(*verdict).or_default() += count;
             }
         }
@@ -294,6 +298,13 @@ mod tests {
         counters
     }
 
+    fn sink(recorded: usize, write_failed: usize) -> sink::WorkerCounters {
+        let counters = sink::WorkerCounters::default();
+        counters.add_recorded(recorded);
+        counters.add_write_failed(write_failed);
+        counters
+    }
+
     fn verdicts(counts: &[(Verdict, u64)]) -> Counts {
         let mut verdicts = Counts::default();
         for &(verdict, count) in counts {
@@ -303,11 +314,9 @@ mod tests {
     }
 
     fn queue() -> QueueLedger {
-        let worker =
-            worker(90, 80, &[(DropReason::GeneveVersion, 10), (DropReason::SinkQueueFull, 5)]);
-        let sink = SinkCounts { recorded: 73, write_failed: 2 };
+        let worker = worker(90, 80, &[(DropReason::GeneveVersion, 10), (DropReason::SinkQueueFull, 5)]);
         let af_xdp = XskStatistics { rx_dropped: 4, rx_ring_full: 6, ..XskStatistics::default() };
-        QueueLedger::new(&worker, sink, Some(af_xdp)).with_verdicts(&verdicts(&[
+        QueueLedger::new(&worker, &sink(73, 2), Some(af_xdp)).with_verdicts(&verdicts(&[
             (Verdict::Redirected, 100),
             (Verdict::DroppedSource, 7),
             (Verdict::PassedNotTunnel, 1000),
@@ -355,7 +364,7 @@ mod tests {
     #[test]
     fn a_capture_file_has_no_kernel_part() {
         let worker = worker(10, 9, &[(DropReason::NotTunnel, 1)]);
-        let queue = QueueLedger::new(&worker, SinkCounts { recorded: 9, write_failed: 0 }, None);
+        let queue = QueueLedger::new(&worker, &sink(9, 0), None);
         let ledger = Ledger::new(RunFacts::default(), vec![queue]);
         assert!(ledger.balanced);
         assert_eq!((ledger.seen, ledger.received), (10, 10));

@@ -79,7 +79,11 @@ fn check_capabilities(effective: CapabilitySet) -> Result<(), PreflightError> {
 fn check_kernel(release: &str) -> Result<(), PreflightError> {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= MINIMUM_KERNEL { Ok(()) } else { Err(PreflightError::Kernel { release: release.to_owned() }) }
+    if version >= MINIMUM_KERNEL {
+        Ok(())
+    } else {
+        Err(PreflightError::Kernel { release: release.to_owned() })
+    }
 }
 
 /// The queues to capture from: all, or those that were asked for.
@@ -92,10 +96,8 @@ pub fn choose_queues(nic: &Nic, asked: Option<&[usize]>) -> Result<Vec<u32>, Pre
     let mut queues: Vec<u32> = asked
         .iter()
         .map(|&queue| {
-            u32::try_from(queue).ok().filter(|&queue| queue < nic.queues).ok_or_else(|| PreflightError::Queue {
-                interface: nic.name.clone(),
-                queue,
-                queues: nic.queues,
+            u32::try_from(queue).ok().filter(|&queue| queue < nic.queues).ok_or_else(|| {
+                PreflightError::Queue { interface: nic.name.clone(), queue, queues: nic.queues }
             })
         })
         .collect::<Result<_, _>>()?;
@@ -109,7 +111,11 @@ pub fn choose_queues(nic: &Nic, asked: Option<&[usize]>) -> Result<Vec<u32>, Pre
 /// # Errors
 ///
 /// When one may not be used.
-pub fn choose_cpus(nic: &Nic, asked: Option<&[usize]>, allowed: &[usize]) -> Result<Vec<usize>, PreflightError> {
+pub fn choose_cpus(
+    nic: &Nic,
+    asked: Option<&[usize]>,
+    allowed: &[usize],
+) -> Result<Vec<usize>, PreflightError> {
     match asked {
         None => Ok(nic.local_cpus(allowed)),
         Some(asked) => match asked.iter().find(|cpu| !allowed.contains(cpu)) {

@@ -74,6 +74,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
 
 /// A bar on standard error; nothing where that is no terminal.
 fn progress_bar(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}");
+    let style =
+        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}");
     ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

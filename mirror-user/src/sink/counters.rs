@@ -22,11 +22,11 @@ impl WorkerCounters {
         self.write_failed.load(Relaxed)
     }
 
-    pub(super) fn add_recorded(&self, packets: usize) {
+    pub(crate) fn add_recorded(&self, packets: usize) {
         self.recorded.fetch_add(packets as u64, Relaxed);
     }
 
-    pub(super) fn add_write_failed(&self, packets: usize) {
+    pub(crate) fn add_write_failed(&self, packets: usize) {
         self.write_failed.fetch_add(packets as u64, Relaxed);
     }
 }

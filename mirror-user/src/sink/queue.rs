@@ -98,6 +98,19 @@ impl Producer {
         self.current.as_mut().ok_or(DropReason::SinkQueueFull)
     }
 
+    /// Like [`Self::batch`], but waits for the sink where it has fallen behind: for sources that have time.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::SinkQueueFull`] when the sink thread is gone.
+    pub fn wait_for_batch(&mut self) -> Result<&mut Batch, DropReason> {
+        if !self.current.as_ref().is_some_and(Batch::has_room) {
+            self.hand_over();
+            self.current = self.take_spare().or_else(|| self.returned.recv().ok());
+        }
+        self.current.as_mut().ok_or(DropReason::SinkQueueFull)
+    }
+
     /// Hands over a partly filled batch, so that records do not wait for more to come: to be called when no packets
     /// arrive. Does nothing while the sink holds every other batch: it has enough to do, and a worker whose pool is
     /// used up by small batches would soon drop packets.
