@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::{ProgramError, XdpError};
+use mirror_common::config::MIN_SNAP_LENGTH;
 
 use super::Mode;
 use super::interface::Interface;
@@ -15,14 +16,26 @@ use super::interface::Interface;
 /// Lines of the verifier's log that a message carries.
 const VERIFIER_TAIL: usize = 12;
 
+/// The verifier's words where it forbids arithmetic on packet pointers for want of CAP_PERFMON.
+const NEEDS_PERFMON: &str = "prohibited for !root";
+
+/// What may not be permitted.
+const LOAD: &str = "load the capture program";
+
 /// Why the capture program could not be loaded, attached or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The snap length would cut into the Ethernet header.
-    #[error("a snap length of {0} bytes cuts into the Ethernet header: make it at least {least}, or leave it out to keep whole packets", least = mirror_common::config::MIN_SNAP_LENGTH)]
+    #[error(
+        "a snap length of {0} bytes cuts into the Ethernet header: make it at least {MIN_SNAP_LENGTH}, or leave it \
+         out to keep whole packets"
+    )]
     SnapLength(u32),
     /// A prefix that is longer than its address.
-    #[error("the allowed source {address}/{prefix_length} is no prefix: an address of this family has {} bits", if address.is_ipv4() { 32 } else { 128 })]
+    #[error(
+        "the allowed source {address}/{prefix_length} is no prefix: an address of its family has {} bits",
+        if address.is_ipv4() { 32 } else { 128 }
+    )]
     PrefixLength {
         /// The address.
         address: IpAddr,
@@ -31,7 +44,8 @@ pub enum Error {
     },
     /// The kernel has no XDP programs for packets of several buffers.
     #[error(
-        "the kernel is too old ({release}): XDP programs for packets of several buffers need Linux 5.18, and AF_XDP sockets for them 6.6"
+        "the kernel is too old ({release}): XDP programs for packets of several buffers need Linux 5.18, and AF_XDP \
+         sockets for them 6.6"
     )]
     KernelTooOld {
         /// Release of the running kernel.
@@ -39,7 +53,9 @@ pub enum Error {
     },
     /// The process lacks a capability.
     #[error(
-        "not permitted to {action}: run as root, or grant CAP_BPF, CAP_NET_ADMIN and, for AF_XDP sockets, CAP_NET_RAW (CAP_SYS_ADMIN in place of CAP_BPF where the distribution asks for it; `kernel.unprivileged_bpf_disabled` grants none of them); in a container, its seccomp profile must allow bpf(2) as well"
+        "not permitted to {action}: run as root, or grant CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and, for AF_XDP \
+         sockets, CAP_NET_RAW (no value of `kernel.unprivileged_bpf_disabled` stands in for them); in a container, its \
+         seccomp profile must allow bpf(2) as well"
     )]
     NotPermitted {
         /// What was tried.
@@ -69,7 +85,11 @@ pub enum Error {
     #[error("the network interfaces cannot be listed through rtnetlink")]
     Interfaces(#[source] io::Error),
     /// Another XDP program holds the interface.
-    #[error("interface {interface} already has an XDP program{occupant}: stop the process that attached it (another mirror-capture?), or if it came by `ip link`, detach it with `ip link set dev {interface} {} off`", occupant.command())]
+    #[error(
+        "interface {interface} already has an XDP program{occupant}: stop the process that attached it (another \
+         mirror-capture?) or, if it came by `ip link`, detach it with `ip link set dev {interface} {} off`",
+        occupant.keyword()
+    )]
     AlreadyAttached {
         /// The interface.
         interface: String,
@@ -86,7 +106,8 @@ pub enum Error {
     },
     /// The MTU is too large for XDP in this mode.
     #[error(
-        "the MTU of {interface} or of its peer is too large for {mode} XDP (here it is {mtu}): lower it with `ip link set dev {interface} mtu …`"
+        "the MTU of {interface} or of its peer is too large for {mode} XDP (here it is {mtu}): lower it with `ip link \
+         set dev {interface} mtu …`"
     )]
     MtuTooLarge {
         /// The interface.
@@ -98,7 +119,9 @@ pub enum Error {
     },
     /// The driver has too few queues for XDP.
     #[error(
-        "the driver of {interface} has too few queues for {mode} XDP: a veth needs as many receive queues as its peer has transmit queues, and most NICs need free queues to transmit from; change them with `ethtool -L {interface} …`"
+        "the driver of {interface} has too few queues for {mode} XDP: a veth needs as many receive queues as its peer \
+         has transmit queues, and most NICs need free queues to transmit from; change them with `ethtool -L \
+         {interface} …`"
     )]
     TooFewQueues {
         /// The interface.
@@ -108,7 +131,9 @@ pub enum Error {
     },
     /// The driver refused the program for a reason of its own.
     #[error(
-        "the driver of {interface} refuses {mode} XDP at MTU {mtu}: ENA before 2.17.0 wants at most half of its channels in use (`ethtool -L {interface} combined …`), older drivers an MTU of one page at most (3,502 on ENA before 2.14.0); `dmesg` may say more"
+        "the driver of {interface} refuses {mode} XDP at MTU {mtu}: ENA before 2.17.0 wants at most half of its \
+         channels in use (`ethtool -L {interface} combined …`), and drivers without multi-buffer XDP (ENA before \
+         2.14.0) an MTU of one page at most (3,502); `dmesg` may say more"
     )]
     Refused {
         /// The interface.
@@ -178,7 +203,7 @@ impl Occupant {
     }
 
     /// The keyword of `ip link set` for its mode.
-    fn command(&self) -> &'static str {
+    fn keyword(&self) -> &'static str {
         match self.program {
             Some((Mode::Generic, _)) => "xdpgeneric",
             Some((Mode::Native, _)) => "xdpdrv",
@@ -207,11 +232,14 @@ impl Error {
         match error {
             EbpfError::ProgramError(ProgramError::LoadError { io_error, verifier_log }) => {
                 let log = verifier_log.to_string();
-                if !log.trim().is_empty() {
-                    return Self::Rejected { log_tail: tail(&log), source: io_error };
+                if log.contains(NEEDS_PERFMON) {
+                    Self::NotPermitted { action: LOAD, source: io_error }
+                } else if log.trim().is_empty() {
+                    let error = ProgramError::LoadError { io_error, verifier_log };
+                    Self::from_refused_load(error.into())
+                } else {
+                    Self::Rejected { log_tail: tail(&log), source: io_error }
                 }
-                let error = ProgramError::LoadError { io_error, verifier_log };
-                Self::from_refused_load(EbpfError::ProgramError(error))
             }
             error => Self::from_refused_load(error),
         }
@@ -219,10 +247,9 @@ impl Error {
 
     fn from_refused_load(error: EbpfError) -> Self {
         match errno(&error) {
-            Some(code @ (libc::EPERM | libc::EACCES)) => Self::NotPermitted {
-                action: "load the capture program",
-                source: io::Error::from_raw_os_error(code),
-            },
+            Some(code @ (libc::EPERM | libc::EACCES)) => {
+                Self::NotPermitted { action: LOAD, source: io::Error::from_raw_os_error(code) }
+            }
             _ => Self::Load(error),
         }
     }

@@ -9,6 +9,8 @@
 //!
 //! `counters` says what became of the records.
 
+#[cfg(test)]
+mod arbitrary;
 mod counters;
 mod encoder;
 mod error;

@@ -238,3 +238,315 @@ fn lengths(packet: &Packet, out: &mut Vec<u8>) {
         if packet.truncated() { br#","truncated":true,"# } else { br#","truncated":false,"# };
     out.extend_from_slice(truncated);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Serialize;
+
+    use super::*;
+    use crate::packet::{Icmp, Tcp};
+    use crate::sink::arbitrary;
+    use crate::source::Timestamp;
+    use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, QueueId, Vni};
+
+    /// The record as serde sees it; serde_json writes what the encoder must write.
+    #[derive(Serialize)]
+    struct Record {
+        #[serde(rename = "@timestamp")]
+        timestamp: String,
+        ecs: Ecs,
+        event: Event,
+        #[serde(skip_serializing_if = "Endpoint::is_empty")]
+        source: Endpoint,
+        #[serde(skip_serializing_if = "Endpoint::is_empty")]
+        destination: Endpoint,
+        #[serde(skip_serializing_if = "NetworkFields::is_empty")]
+        network: NetworkFields,
+        mirror: Mirror,
+    }
+
+    #[derive(Serialize)]
+    struct Ecs {
+        version: &'static str,
+    }
+
+    #[derive(Serialize)]
+    struct Event {
+        dataset: &'static str,
+        kind: &'static str,
+    }
+
+    #[derive(Serialize)]
+    struct Endpoint {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ip: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mac: Option<String>,
+    }
+
+    impl Endpoint {
+        fn is_empty(&self) -> bool {
+            self.ip.is_none() && self.port.is_none() && self.mac.is_none()
+        }
+    }
+
+    #[derive(Serialize)]
+    struct NetworkFields {
+        #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+        kind: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        transport: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iana_number: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vlan: Option<Id>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inner: Option<Inner>,
+    }
+
+    impl NetworkFields {
+        fn is_empty(&self) -> bool {
+            self.kind.is_none() && self.vlan.is_none() && self.inner.is_none()
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Id {
+        id: String,
+    }
+
+    #[derive(Serialize)]
+    struct Inner {
+        vlan: Id,
+    }
+
+    #[derive(Serialize)]
+    struct Mirror {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gwlbe_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attachment_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        flow_cookie: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        geneve_vni: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vxlan_vni: Option<u32>,
+        outer: Outer,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        icmp: Option<IcmpFields>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ethertype: Option<String>,
+        captured_bytes: u32,
+        original_bytes: u32,
+        truncated: bool,
+        queue: u32,
+    }
+
+    #[derive(Serialize)]
+    struct Outer {
+        source: Address,
+        destination: Address,
+    }
+
+    #[derive(Serialize)]
+    struct Address {
+        ip: String,
+    }
+
+    #[derive(Serialize)]
+    struct IcmpFields {
+        #[serde(rename = "type")]
+        kind: u8,
+        code: u8,
+    }
+
+    impl From<&PacketRecord> for Record {
+        fn from(record: &PacketRecord) -> Self {
+            let packet = &record.packet;
+            let tunnel = &packet.tunnel;
+            let (ip, ethertype) = match packet.network {
+                Network::Ip(ip) => (Some(ip), None),
+                Network::Other(EtherType(number)) => (None, Some(format!("{number:04x}"))),
+            };
+            let ports = ip.and_then(|ip| match ip.transport {
+                Transport::Tcp(Tcp { ports, .. }) | Transport::Udp(ports) | Transport::Sctp(ports) => {
+                    Some(ports)
+                }
+                _ => None,
+            });
+            let vlan = |number: usize| {
+                packet.link.and_then(|link| link.vlans[number]).map(|id| Id { id: id.to_string() })
+            };
+            let mut timestamp = Vec::new();
+            text::timestamp(record.timestamp, &mut timestamp);
+            Self {
+                timestamp: String::from_utf8(timestamp).unwrap(),
+                ecs: Ecs { version: "8.17.0" },
+                event: Event { dataset: "mirror.packet", kind: "event" },
+                source: Endpoint {
+                    ip: ip.map(|ip| ip.source.to_string()),
+                    port: ports.map(|ports| ports.source),
+                    mac: packet.link.map(|link| link.source.to_string()),
+                },
+                destination: Endpoint {
+                    ip: ip.map(|ip| ip.destination.to_string()),
+                    port: ports.map(|ports| ports.destination),
+                    mac: packet.link.map(|link| link.destination.to_string()),
+                },
+                network: NetworkFields {
+                    kind: ip.map(|ip| if ip.source.is_ipv4() { "ipv4" } else { "ipv6" }),
+                    transport: ip.and_then(|ip| protocol_name(ip.protocol)),
+                    iana_number: ip.map(|ip| ip.protocol.0.to_string()),
+                    bytes: ip.map(|ip| ip.length),
+                    vlan: vlan(0),
+                    inner: vlan(1).map(|vlan| Inner { vlan }),
+                },
+                mirror: Mirror {
+                    gwlbe_id: tunnel.endpoint.map(|id| id.to_string()),
+                    attachment_id: tunnel.attachment.map(|id| id.to_string()),
+                    flow_cookie: tunnel.cookie.map(|cookie| cookie.to_string()),
+                    geneve_vni: tunnel.geneve_vni.map(Vni::get),
+                    vxlan_vni: tunnel.vxlan_vni.map(Vni::get),
+                    outer: Outer {
+                        source: Address { ip: tunnel.outer_source.to_string() },
+                        destination: Address { ip: tunnel.outer_destination.to_string() },
+                    },
+                    icmp: ip.and_then(|ip| match ip.transport {
+                        Transport::Icmp(icmp) | Transport::Icmpv6(icmp) => {
+                            Some(IcmpFields { kind: icmp.kind, code: icmp.code })
+                        }
+                        _ => None,
+                    }),
+                    ethertype,
+                    captured_bytes: packet.captured_length,
+                    original_bytes: packet.original_length,
+                    truncated: packet.captured_length < packet.original_length,
+                    queue: record.queue.0,
+                },
+            }
+        }
+    }
+
+    fn line(record: &PacketRecord) -> String {
+        let mut out = Vec::new();
+        packet(record, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_what_serde_json_writes(record in arbitrary::record()) {
+            let expected = serde_json::to_string(&Record::from(&record)).unwrap() + "\n";
+            prop_assert_eq!(line(&record), expected);
+        }
+    }
+
+    /// A record that has every member, each as long as it can be.
+    fn longest() -> PacketRecord {
+        let address = IpAddr::from([0xffff; 8]);
+        let mac = MacAddress([0xff; 6]);
+        PacketRecord {
+            timestamp: Timestamp(u64::MAX),
+            queue: QueueId(u32::MAX),
+            packet: Packet {
+                tunnel: Tunnel {
+                    outer_source: address,
+                    outer_destination: address,
+                    geneve_vni: Some(Vni::from_bytes([0xff; 3])),
+                    vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
+                    endpoint: Some(EndpointId(u64::MAX)),
+                    attachment: Some(AttachmentId(u64::MAX)),
+                    cookie: Some(FlowCookie(u32::MAX)),
+                },
+                offset: u32::MAX,
+                captured_length: u32::MAX,
+                original_length: u32::MAX,
+                link: Some(Link { source: mac, destination: mac, vlans: [Some(4095); 2] }),
+                network: Network::Ip(Ip {
+                    source: address,
+                    destination: address,
+                    protocol: IpProtocol::ICMPV6,
+                    length: u32::MAX,
+                    hop_limit: u8::MAX,
+                    fragment: None,
+                    transport: Transport::Icmpv6(Icmp { kind: 255, code: 255, identifier: None }),
+                }),
+            },
+            bytes: 0..0,
+        }
+    }
+
+    #[test]
+    fn the_longest_record_fits() {
+        let spare = LONGEST_RECORD - line(&longest()).len();
+        // Ports in the place of ICMP, and a longer name of the protocol, need less than this.
+        assert!(spare > 100, "{spare} bytes to spare");
+    }
+
+    #[test]
+    fn a_record_reads_as_documented() {
+        let ports = Ports { source: 40_000, destination: 443 };
+        let record = PacketRecord {
+            timestamp: Timestamp(1_795_251_852_123_456_789),
+            queue: QueueId(3),
+            packet: Packet {
+                tunnel: Tunnel {
+                    outer_source: IpAddr::from([10, 1, 0, 1]),
+                    outer_destination: IpAddr::from([10, 1, 0, 2]),
+                    geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
+                    vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
+                    endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
+                    attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
+                    cookie: Some(FlowCookie(0x0123_4567)),
+                },
+                offset: 118,
+                captured_length: 60,
+                original_length: 74,
+                link: Some(Link {
+                    source: MacAddress([2, 0, 0, 0, 0, 1]),
+                    destination: MacAddress([2, 0, 0, 0, 0, 0xab]),
+                    vlans: [Some(10), Some(20)],
+                }),
+                network: Network::Ip(Ip {
+                    source: IpAddr::from([10, 0, 0, 1]),
+                    destination: IpAddr::from([10, 0, 0, 2]),
+                    protocol: IpProtocol::TCP,
+                    length: 60,
+                    hop_limit: 64,
+                    fragment: None,
+                    transport: Transport::Tcp(Tcp { ports, state: None }),
+                }),
+            },
+            bytes: 0..0,
+        };
+        let expected = concat!(
+            r#"{"@timestamp":"2026-11-21T09:04:12.123456789Z","ecs":{"version":"8.17.0"},"#,
+            r#""event":{"dataset":"mirror.packet","kind":"event"},"#,
+            r#""source":{"ip":"10.0.0.1","port":40000,"mac":"02-00-00-00-00-01"},"#,
+            r#""destination":{"ip":"10.0.0.2","port":443,"mac":"02-00-00-00-00-AB"},"#,
+            r#""network":{"type":"ipv4","transport":"tcp","iana_number":"6","bytes":60,"#,
+            r#""vlan":{"id":"10"},"inner":{"vlan":{"id":"20"}}},"#,
+            r#""mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","#,
+            r#""flow_cookie":"01234567","geneve_vni":0,"vxlan_vni":7,"#,
+            r#""outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},"#,
+            r#""captured_bytes":60,"original_bytes":74,"truncated":true,"queue":3}}"#,
+            "\n",
+        );
+        assert_eq!(line(&record), expected);
+    }
+
+    #[test]
+    fn protocol_names_need_no_escapes() {
+        for number in 0..=u8::MAX {
+            if let Some(name) = protocol_name(IpProtocol(number)) {
+                assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{name}");
+            }
+        }
+    }
+}

@@ -181,3 +181,102 @@ fn comment(tunnel: &Tunnel, queue: QueueId, out: &mut Vec<u8>) {
     out.extend_from_slice(b" queue=");
     text::decimal(queue.0, out);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pcap_file::DataLink;
+    use pcap_file::pcapng::PcapNgReader;
+    use pcap_file::pcapng::blocks::block_common::Block;
+    use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+    use pcap_file::pcapng::blocks::interface_description::{
+        InterfaceDescriptionOption, InterfaceTsResolution,
+    };
+    use pcap_file::pcapng::blocks::opt_common::CommonOption;
+    use pcap_file::pcapng::blocks::section_header::SectionHeaderOption;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Batch;
+    use crate::sink::arbitrary;
+
+    fn encoded(batch: &Batch) -> Vec<u8> {
+        let mut out = Vec::new();
+        section_header(&mut out);
+        let mut interfaces = Interfaces::default();
+        for record in &batch.packets {
+            packet(record, &batch.bytes, &mut interfaces, &mut out);
+        }
+        out
+    }
+
+    /// The comment by way of the standard library's formatting.
+    fn expected_comment(record: &PacketRecord) -> String {
+        let tunnel = &record.packet.tunnel;
+        let members = [
+            tunnel.endpoint.map(|id| format!("gwlbe_id={id}")),
+            tunnel.attachment.map(|id| format!("attachment_id={id}")),
+            tunnel.cookie.map(|cookie| format!("flow_cookie={cookie}")),
+            tunnel.geneve_vni.map(|vni| format!("geneve_vni={vni}")),
+            tunnel.vxlan_vni.map(|vni| format!("vxlan_vni={vni}")),
+            Some(format!("outer={}>{}", tunnel.outer_source, tunnel.outer_destination)),
+            Some(format!("queue={}", record.queue)),
+        ];
+        members.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    proptest! {
+        #[test]
+        fn pcap_file_reads_what_was_written(batch in arbitrary::batch()) {
+            let file = encoded(&batch);
+            let mut reader = PcapNgReader::new(file.as_slice()).unwrap();
+            let mut records = batch.packets.iter();
+            let mut link_types = Vec::new();
+            while let Some(block) = reader.next_block() {
+                match block.unwrap().0 {
+                    Block::InterfaceDescription(interface) => {
+                        let resolution = InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO);
+                        prop_assert!(interface.options.contains(&resolution));
+                        link_types.push(interface.linktype);
+                    }
+                    Block::EnhancedPacket(block) => {
+                        let record = records.next().unwrap();
+                        let link_type = link_types[block.interface_id as usize];
+                        let expected =
+                            if record.packet.link.is_some() { DataLink::ETHERNET } else { DataLink::RAW };
+                        prop_assert_eq!(link_type, expected);
+                        prop_assert_eq!(block.timestamp, Duration::from_nanos(record.timestamp.0));
+                        prop_assert_eq!(block.original_len, record.packet.original_length);
+                        let bytes = record.bytes.start as usize..record.bytes.end as usize;
+                        prop_assert_eq!(&block.data[..], &batch.bytes[bytes]);
+                        let comment = CommonOption::Comment(expected_comment(record).into());
+                        prop_assert_eq!(block.options, vec![EnhancedPacketOption::Common(comment)]);
+                    }
+                    other => prop_assert!(false, "unexpected block: {other:?}"),
+                }
+            }
+            prop_assert!(records.next().is_none());
+            link_types.dedup();
+            prop_assert!(link_types.len() <= 2);
+        }
+
+        #[test]
+        fn blocks_are_no_longer_than_they_are_said_to_be(batch in arbitrary::batch()) {
+            let limit = LONGEST_HEADER + batch.packets.len() * LONGEST_OVERHEAD + batch.bytes.len();
+            prop_assert!(encoded(&batch).len() <= limit);
+        }
+    }
+
+    #[test]
+    fn the_section_names_program_and_version() {
+        let file = encoded(&Batch::default());
+        let reader = PcapNgReader::new(file.as_slice()).unwrap();
+        let application = concat!("mirror-capture ", env!("CARGO_PKG_VERSION"));
+        assert!(
+            reader.section().options.contains(&SectionHeaderOption::UserApplication(application.into())),
+            "{:?}",
+            reader.section()
+        );
+    }
+}

@@ -180,3 +180,78 @@ fn date(days: u64) -> (u64, u64, u64) {
     let year = 400 * era + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sink::arbitrary::ip_address;
+
+    /// What `write` appends.
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_look_as_in_the_standard_library(address in ip_address()) {
+            prop_assert_eq!(written(|out| ip(address, out)), address.to_string());
+        }
+
+        #[test]
+        fn mac_addresses_look_as_displayed(address in any::<[u8; 6]>().prop_map(MacAddress)) {
+            prop_assert_eq!(written(|out| mac(address, out)), address.to_string());
+        }
+
+        #[test]
+        fn hexadecimal_has_leading_zeros(number in any::<u64>()) {
+            prop_assert_eq!(written(|out| hexadecimal(number.to_be_bytes(), out)), format!("{number:016x}"));
+        }
+    }
+
+    #[test]
+    fn every_pattern_of_zero_groups_is_shortened_as_in_the_standard_library() {
+        for pattern in 0..=u8::MAX {
+            let groups: [u16; 8] = std::array::from_fn(|bit| u16::from(pattern >> bit & 1) * 0xa0b);
+            let address = IpAddr::from(groups);
+            assert_eq!(written(|out| ip(address, out)), address.to_string());
+        }
+    }
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (951_782_400_000_000_001, "2000-02-29T00:00:00.000000001Z"),
+            (1_795_251_852_123_456_789, "2026-11-21T09:04:12.123456789Z"),
+            (4_107_542_399_999_999_999, "2100-02-28T23:59:59.999999999Z"),
+            (u64::MAX, "2554-07-21T23:34:33.709551615Z"),
+        ];
+        for (nanoseconds, expected) in cases {
+            assert_eq!(written(|out| timestamp(Timestamp(nanoseconds), out)), expected);
+        }
+    }
+
+    #[test]
+    fn dates_follow_the_calendar_day_by_day() {
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..=u64::MAX / 86_400_000_000_000 {
+            assert_eq!(date(days), (year, month, day));
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let last = match month {
+                2 if leap => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            (year, month, day) = match (month, day) {
+                (12, 31) => (year + 1, 1, 1),
+                _ if day == last => (year, month + 1, 1),
+                _ => (year, month, day + 1),
+            };
+        }
+    }
+}
