@@ -52,9 +52,11 @@ pub fn run(
 
     let mut program = Capture::load(&settings.load_options(nic.queues))?;
     let (producers, sinks) = settings.start_sinks(queues.len())?;
+    // Not `shutdown` itself: a worker must not end before the program is detached, or its ring would fill unread.
+    let drained = Shutdown::new();
     let mut workers = Vec::with_capacity(queues.len());
     for ((&queue, producer), &cpu) in queues.iter().zip(producers).zip(cpus.iter().cycle()) {
-        let worker = RunningWorker::start(QueueId(queue), cpu, producer, &sockets, settings, shutdown)?;
+        let worker = RunningWorker::start(QueueId(queue), cpu, producer, &sockets, settings, &drained)?;
         program.set_socket(worker.counters.queue, &worker.socket)?;
         workers.push(worker);
     }
@@ -69,7 +71,7 @@ pub fn run(
     watch(&mut program, &workers, &sinks, stats_interval, shutdown);
 
     program.detach()?;
-    shutdown.request();
+    drained.request();
     let ended: Vec<EndedWorker> = workers.into_iter().map(RunningWorker::join).collect();
     let run = RunFacts {
         version: env!("CARGO_PKG_VERSION"),
@@ -274,7 +276,7 @@ impl RunningWorker {
         producer: Producer,
         sockets: &SocketPlan,
         settings: &Settings,
-        shutdown: &Shutdown,
+        drained: &Shutdown,
     ) -> Result<Self, RunError> {
         let opened =
             thread::scope(|scope| scope.spawn(|| pin(cpu).and_then(|()| sockets.open(queue))).join());
@@ -288,12 +290,12 @@ impl RunningWorker {
             when_full: WhenFull::Drop,
             counters: Arc::clone(&counters),
         };
-        let shutdown = shutdown.clone();
+        let drained = drained.clone();
         let work = move || {
             if let Err(error) = pin(cpu) {
                 warn!("queue {queue}: {error}");
             }
-            worker.run(|| shutdown.requested())
+            worker.run(|| drained.requested())
         };
         let thread = thread::Builder::new()
             .name(format!("worker-{queue}"))
@@ -304,8 +306,7 @@ impl RunningWorker {
 
     /// Waits for the worker's end and reads its socket's last counters.
     fn join(self) -> EndedWorker {
-        let (mut source, result) =
-            self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (source, result) = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let queue = self.counters.queue;
         self.counters.without_metadata.set(source.without_metadata());
         let statistics = source.statistics();
@@ -313,7 +314,6 @@ impl RunningWorker {
             result.and(statistics.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
         EndedWorker {
             statistics: statistics.unwrap_or_default(),
-            frames_missing: source.frames_missing(),
             counters: self.counters,
             cpu: self.cpu,
             copy_mode: self.copy_mode,
@@ -328,7 +328,6 @@ struct EndedWorker {
     cpu: usize,
     copy_mode: CopyMode,
     statistics: XskStatistics,
-    frames_missing: u32,
     failure: Option<RunError>,
 }
 
@@ -337,7 +336,6 @@ impl EndedWorker {
         QueueLedger {
             cpu: Some(self.cpu),
             copy_mode: Some(self.copy_mode.name()),
-            frames_missing: Some(self.frames_missing),
             ..QueueLedger::new(&self.counters, sink, Some(self.statistics))
         }
     }

@@ -45,9 +45,6 @@ pub struct QueueLedger {
     /// The socket's own counters; absent for a capture file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub af_xdp: Option<XskStatistics>,
-    /// Packet buffers that were in no ring when the worker had ended: a leak, unless it is 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frames_missing: Option<u32>,
     /// Frames taken from ring or file.
     pub received: u64,
     /// Bytes of those frames.

@@ -148,12 +148,6 @@ impl XskSource {
         self.without_metadata
     }
 
-    /// Packet buffers that are neither in the fill ring nor held by the current batch. Once nothing arrives any more
-    /// and the receive ring is empty, there are none, or some were leaked.
-    pub fn frames_missing(&mut self) -> u32 {
-        self.rings.frames_missing()
-    }
-
     /// What the kernel counted for this socket since it was made.
     ///
     /// # Errors

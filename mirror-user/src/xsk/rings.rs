@@ -41,7 +41,6 @@ impl Rings {
     /// Makes a socket for `queue` of `interface`, and puts every frame into its fill ring.
     pub(super) fn open(interface: &str, queue: QueueId, config: &XskConfig) -> Result<Self, XskError> {
         let rx_size = ring_size("rx_ring", config.rx_ring)?;
-        let frame_count = ring_size("frames", config.frames)?;
         if config.frames < config.rx_ring {
             return Err(XskError::RingSize {
                 name: "frames",
@@ -55,9 +54,12 @@ impl Rings {
             source,
         };
         let frame_size = FrameSize::new(FRAME_SIZE).map_err(|error| umem_error(io::Error::other(error)))?;
+        // The kernel says only now and then how far it has read the fill ring: an entry may be taken for occupied
+        // although its frame has come back. Twice the frames is always room enough.
+        let fill_size = ring_size("frames", config.frames.saturating_mul(2))?;
         let umem_config = UmemConfig::builder()
             .frame_size(frame_size)
-            .fill_queue_size(frame_count)
+            .fill_queue_size(fill_size)
             .comp_queue_size(rx_size)
             .build()
             .map_err(|error| umem_error(io::Error::other(error)))?;
@@ -178,16 +180,10 @@ impl Rings {
         let done = held.get(..done).unwrap_or(held);
         // SAFETY: the frames are of this UMEM; they are forgotten below, so that nobody reads them any more.
         let returned = unsafe { self.fill.produce(done) };
-        // The fill ring has an entry for every frame of the UMEM, and these are not in it.
+        // The fill ring has room for every frame twice, see `open`.
         assert_eq!(returned, done.len(), "the fill ring refused a frame of its own UMEM");
         held.copy_within(returned.., 0);
         self.count -= returned;
-    }
-
-    /// Frames that are neither in the fill ring nor held: the kernel has them, on their way or for good.
-    pub(super) fn frames_missing(&mut self) -> u32 {
-        let held = u32::try_from(self.count).unwrap_or(u32::MAX);
-        self.fill.nb_free_exact().saturating_sub(held)
     }
 
     /// Whether the kernel waits for a system call before it looks at the fill ring again.
