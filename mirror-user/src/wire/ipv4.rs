@@ -73,8 +73,9 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] where the bytes end within header or options; [`Error::Malformed`] where the version is
-    /// not 4, the header length below 20, or the total length below the header length and not 0.
+    /// In this order: [`Error::Truncated`] where the bytes end within the first 20; [`Error::Malformed`] where the
+    /// version is not 4 or the header length below 20; [`Error::Truncated`] where the bytes end within the options;
+    /// [`Error::Malformed`] where the total length is below the header length and not 0.
     #[inline]
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let fixed = reader.array::<{ Self::LENGTH }>().ok_or(Error::Truncated)?;
@@ -83,13 +84,13 @@ impl Header {
         let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
         let header_length = (version_and_length & 0x0f) * 4;
         let total_length = u16::from_be_bytes([l0, l1]);
-        if version_and_length >> 4 != 4
-            || usize::from(header_length) < Self::LENGTH
-            || (total_length != 0 && total_length < u16::from(header_length))
-        {
+        if version_and_length >> 4 != 4 || usize::from(header_length) < Self::LENGTH {
             return Err(Error::Malformed);
         }
         reader.skip(usize::from(header_length) - Self::LENGTH).ok_or(Error::Truncated)?;
+        if total_length != 0 && total_length < u16::from(header_length) {
+            return Err(Error::Malformed);
+        }
         let fragmentation = u16::from_be_bytes([f0, f1]);
         Ok(Self {
             source: Ipv4Addr::new(s0, s1, s2, s3),
