@@ -172,3 +172,133 @@ impl Consumer {
         let _ = worker.returns.try_send(batch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+    use crate::record::{BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
+    use crate::sink::arbitrary;
+    use crate::sink::counters::SinkCounters;
+
+    const BATCHES: usize = 4;
+
+    fn one_worker(wants_bytes: bool) -> (Producer, Consumer, Arc<WorkerCounters>) {
+        let counters = SinkCounters::new(1);
+        let (mut producers, consumer) = queue(counters.workers(), BATCHES, wants_bytes);
+        (producers.remove(0), consumer, Arc::clone(&counters.workers()[0]))
+    }
+
+    fn record() -> PacketRecord {
+        arbitrary::record().new_tree(&mut TestRunner::deterministic()).unwrap().current()
+    }
+
+    /// Pushes until the pool is exhausted; how many records went in.
+    fn fill(producer: &mut Producer) -> usize {
+        let record = record();
+        let mut pushed = 0;
+        while let Ok(batch) = producer.batch() {
+            batch.packets.push(record.clone());
+            pushed += 1;
+        }
+        pushed
+    }
+
+    /// Settles what has come; how many records it was.
+    fn settle_all(consumer: &Consumer, recorded: bool) -> usize {
+        let mut records = 0;
+        while let Ok(filled) = consumer.receive(Some(Duration::ZERO)) {
+            records += filled.batch.packets.len();
+            consumer.settle(filled, recorded);
+        }
+        records
+    }
+
+    /// Batches that the worker can get hold of.
+    fn pool(producer: &mut Producer) -> usize {
+        producer.spare.extend(producer.returned.try_iter());
+        producer.spare.len() + usize::from(producer.current.is_some())
+    }
+
+    #[test]
+    fn an_exhausted_pool_drops_and_a_returned_batch_takes_up_again() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        assert_eq!(fill(&mut producer), BATCHES * BATCH_RECORDS);
+        assert_eq!(producer.batch().unwrap_err(), DropReason::SinkQueueFull);
+        let filled = consumer.receive(None).unwrap();
+        consumer.settle(filled, true);
+        assert_eq!(fill(&mut producer), BATCH_RECORDS);
+        assert_eq!(settle_all(&consumer, false), BATCHES * BATCH_RECORDS);
+        assert_eq!(counters.recorded(), BATCH_RECORDS as u64);
+        assert_eq!(counters.write_failed(), (BATCHES * BATCH_RECORDS) as u64);
+        assert_eq!(pool(&mut producer), BATCHES);
+    }
+
+    #[test]
+    fn batches_come_back_empty_and_as_large_as_they_were() {
+        let (mut producer, consumer, _) = one_worker(true);
+        for _ in 0..3 {
+            fill(&mut producer);
+            settle_all(&consumer, true);
+            assert_eq!(pool(&mut producer), BATCHES);
+            for batch in &producer.spare {
+                assert!(batch.is_empty() && batch.bytes.is_empty());
+                assert_eq!(batch.packets.capacity(), BATCH_RECORDS);
+                assert_eq!(batch.bytes.capacity(), BATCH_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_handed_over_before_its_bytes_could_grow() {
+        let (mut producer, consumer, _) = one_worker(true);
+        let longest = vec![0; LONGEST_PACKET];
+        for _ in 0..BATCH_BYTES / LONGEST_PACKET + 1 {
+            let batch = producer.batch().unwrap();
+            batch.packets.push(record());
+            batch.bytes.extend(&longest);
+            assert_eq!(batch.bytes.capacity(), BATCH_BYTES);
+        }
+        let filled = consumer.receive(None).unwrap();
+        assert_eq!(filled.batch.packets.len(), BATCH_BYTES / LONGEST_PACKET);
+    }
+
+    #[test]
+    fn flush_hands_over_what_there_is_and_keeps_the_last_batch() {
+        let (mut producer, consumer, _) = one_worker(false);
+        producer.flush();
+        assert!(consumer.receive(Some(Duration::ZERO)).is_err(), "nothing to hand over");
+        for _ in 0..BATCHES + 3 {
+            producer.batch().unwrap().packets.push(record());
+            producer.flush();
+        }
+        // The last batch stays with the worker, which fills it on.
+        assert_eq!(settle_all(&consumer, true), BATCHES - 1);
+        producer.flush();
+        assert_eq!(settle_all(&consumer, true), 4);
+    }
+
+    #[test]
+    fn a_producer_that_ends_hands_over_its_last_batch_and_ends_the_queue() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        producer.batch().unwrap().packets.push(record());
+        drop(producer);
+        assert_eq!(settle_all(&consumer, true), 1);
+        assert_eq!(consumer.receive(None).unwrap_err(), RecvTimeoutError::Disconnected);
+        assert_eq!(counters.recorded(), 1);
+    }
+
+    #[test]
+    fn records_for_a_sink_thread_that_is_gone_are_failed_writes() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        drop(consumer);
+        for _ in 0..10 * BATCH_RECORDS {
+            producer.batch().unwrap().packets.push(record());
+        }
+        assert_eq!(pool(&mut producer), BATCHES);
+        drop(producer);
+        assert_eq!(counters.write_failed(), 10 * BATCH_RECORDS as u64);
+    }
+}

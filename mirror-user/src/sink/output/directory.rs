@@ -154,3 +154,150 @@ impl Output for Series {
         self.finisher.send(complete).map_err(|_| io::Error::other("the thread that finishes files has ended"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::sink::counters::SinkCounters;
+    use crate::sink::output::finisher::Finisher;
+
+    const SECOND: u64 = 1_000_000_000;
+    /// 2026-11-21 09:04:12 UTC.
+    const START: u64 = 1_795_251_852 * SECOND;
+    const ROTATION: Rotation = Rotation { bytes: 100, after: Duration::from_secs(60) };
+
+    /// A directory and what finishes its files.
+    struct Fixture {
+        directory: TempDir,
+        counters: Arc<SinkCounters>,
+        finisher: Finisher,
+        finished: Sender<Complete>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let counters = Arc::new(SinkCounters::new(1));
+            let (finisher, finished) = Finisher::start(&counters).unwrap();
+            Self { directory: tempfile::tempdir().unwrap(), counters, finisher, finished }
+        }
+
+        fn series(&self, worker: usize) -> Series {
+            Series::new(self.directory.path(), Format::Ndjson, worker, ROTATION, self.finished.clone())
+        }
+
+        /// Waits for the files to be finished, and returns the directory and the final names.
+        fn finish(self) -> (TempDir, Vec<String>) {
+            drop(self.finished);
+            self.finisher.join().unwrap();
+            let names = names(&self.directory);
+            assert!(names.iter().all(|name| name.starts_with(PREFIX)), "{names:?}");
+            assert_eq!(self.counters.files(), names.len() as u64);
+            (self.directory, names)
+        }
+    }
+
+    fn names(directory: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Writes one batch at `now`, as a sink thread does. Returns whether it was the first of its file.
+    fn write(series: &mut Series, bytes: &[u8], now: u64) -> bool {
+        let first = series.prepare(Timestamp(now)).unwrap();
+        series.write(bytes).unwrap();
+        series.rotate(Timestamp(now)).unwrap();
+        first
+    }
+
+    #[test]
+    fn a_file_ends_with_the_batch_that_fills_it() {
+        let fixture = Fixture::new();
+        let mut series = fixture.series(3);
+        let firsts: Vec<_> =
+            (0..5).map(|batch| write(&mut series, &[b'x'; 40], START + batch * SECOND)).collect();
+        assert_eq!(firsts, [true, false, false, true, false]);
+        series.finish().unwrap();
+        drop(series);
+        let (directory, names) = fixture.finish();
+        assert_eq!(
+            names,
+            ["mirror-20261121T090412Z-w03-000000.ndjson", "mirror-20261121T090415Z-w03-000001.ndjson"]
+        );
+        let lengths: Vec<_> =
+            names.iter().map(|name| fs::metadata(directory.path().join(name)).unwrap().len()).collect();
+        assert_eq!(lengths, [120, 80]);
+    }
+
+    #[test]
+    fn a_file_ends_when_it_is_old_enough() {
+        let fixture = Fixture::new();
+        let mut series = fixture.series(0);
+        write(&mut series, b"a", START);
+        series.rotate(Timestamp(START + 60 * SECOND - 1)).unwrap();
+        assert!(series.open.is_some());
+        series.rotate(Timestamp(START + 60 * SECOND)).unwrap();
+        assert!(series.open.is_none());
+        // Nothing comes of time alone.
+        series.rotate(Timestamp(START + 600 * SECOND)).unwrap();
+        assert!(write(&mut series, b"b", START + 600 * SECOND));
+        // The clock was set back.
+        series.rotate(Timestamp(START)).unwrap();
+        assert!(series.open.is_none());
+        drop(series);
+        assert_eq!(fixture.finish().1.len(), 2);
+    }
+
+    #[test]
+    fn an_open_file_is_hidden() {
+        let fixture = Fixture::new();
+        let mut series = fixture.series(0);
+        write(&mut series, b"a", START);
+        assert_eq!(names(&fixture.directory), [".mirror-20261121T090412Z-w00-000000.ndjson.partial"]);
+        series.finish().unwrap();
+    }
+
+    #[test]
+    fn names_do_not_clash_after_a_restart_in_the_same_second() {
+        let fixture = Fixture::new();
+        for content in [b"a", b"b", b"c"] {
+            let mut series = fixture.series(0);
+            write(&mut series, content, START);
+            // Given to the finisher, which may or may not have renamed it when the next run begins.
+            series.finish().unwrap();
+        }
+        let (directory, names) = fixture.finish();
+        let contents: Vec<_> =
+            names.iter().map(|name| fs::read_to_string(directory.path().join(name)).unwrap()).collect();
+        assert_eq!(contents, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_file_that_took_nothing_is_removed() {
+        let fixture = Fixture::new();
+        let mut series = fixture.series(0);
+        series.prepare(Timestamp(START)).unwrap();
+        series.finish().unwrap();
+        drop(series);
+        assert!(fixture.finish().1.is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error_and_its_return_is_not() {
+        let fixture = Fixture::new();
+        let mut series = fixture.series(0);
+        fs::remove_dir(fixture.directory.path()).unwrap();
+        assert_eq!(series.prepare(Timestamp(START)).unwrap_err().kind(), ErrorKind::NotFound);
+        fs::create_dir(fixture.directory.path()).unwrap();
+        assert!(write(&mut series, b"a", START));
+        series.finish().unwrap();
+        drop(series);
+        assert_eq!(fixture.finish().1.len(), 1);
+    }
+}

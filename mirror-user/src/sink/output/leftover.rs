@@ -151,3 +151,109 @@ fn whole_blocks(file: &File, length: u64) -> io::Result<u64> {
     }
     Ok(whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::sink::encoder::Encoder;
+
+    const NDJSON: &str = "mirror-20261121T090412Z-w00-000000.ndjson";
+    const PCAPNG: &str = "mirror-20261121T090412Z-w00-000000.pcapng";
+
+    /// Recovers a directory with one leftover of this content; what then stands under the final name.
+    fn recovered(name: &str, content: &[u8]) -> Option<Vec<u8>> {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(partial(&directory, name), content).unwrap();
+        recover(directory.path()).unwrap();
+        assert!(!partial(&directory, name).exists());
+        let recovered = fs::read(directory.path().join(name)).ok();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), usize::from(recovered.is_some()));
+        recovered
+    }
+
+    fn partial(directory: &TempDir, name: &str) -> std::path::PathBuf {
+        directory.path().join(format!(".{name}{PARTIAL}"))
+    }
+
+    #[test]
+    fn lines_are_kept_up_to_the_last_whole_one() {
+        let long = [b"{}\n".as_slice(), &[b'x'; 10_000]].concat();
+        let cases: [(&[u8], Option<&[u8]>); 7] = [
+            (b"", None),
+            (b"{\"torn", None),
+            (b"{}\n", Some(b"{}\n")),
+            (b"{}\n{}\n", Some(b"{}\n{}\n")),
+            (b"{}\n{}\n{\"torn", Some(b"{}\n{}\n")),
+            (&[0; 8192], None),
+            (&long, Some(b"{}\n")),
+        ];
+        for (content, expected) in cases {
+            assert_eq!(recovered(NDJSON, content).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn blocks_are_kept_up_to_the_last_whole_one() {
+        let mut file = Vec::new();
+        Encoder::begin(Format::Pcapng, &mut file);
+        let block = [[6, 0, 0, 0], [16, 0, 0, 0], [1, 2, 3, 4], [16, 0, 0, 0]].concat();
+        let header = file.len();
+        file.extend_from_slice(&block);
+        file.extend_from_slice(&block);
+        for length in 0..=file.len() {
+            let whole = match length {
+                _ if length < header => 0,
+                _ => header + (length - header) / block.len() * block.len(),
+            };
+            let expected = (whole > 0).then(|| &file[..whole]);
+            assert_eq!(recovered(PCAPNG, &file[..length]).as_deref(), expected, "cut at {length}");
+        }
+        // Zeros, as some file systems leave them after a power failure.
+        let zeros = [file.as_slice(), &[0; 100]].concat();
+        assert_eq!(recovered(PCAPNG, &zeros), Some(file));
+        assert_eq!(recovered(PCAPNG, &block), None);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_use = partial(&directory, NDJSON);
+        fs::write(&in_use, "{}\n{\"to").unwrap();
+        let owner = File::open(&in_use).unwrap();
+        owner.lock().unwrap();
+        let foreign =
+            [".other.ndjson.partial", ".mirror-x.txt.partial", "mirror-x.ndjson.partial", ".mirror-x"];
+        for name in foreign {
+            fs::write(directory.path().join(name), "{}\n{").unwrap();
+        }
+        recover(directory.path()).unwrap();
+        assert_eq!(fs::read(&in_use).unwrap(), b"{}\n{\"to");
+        for name in foreign {
+            assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"{}\n{", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_complete_file_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(NDJSON), "complete\n").unwrap();
+        fs::write(partial(&directory, NDJSON), "leftover\n").unwrap();
+        recover(directory.path()).unwrap();
+        assert_eq!(fs::read(directory.path().join(NDJSON)).unwrap(), b"complete\n");
+        assert_eq!(fs::read(partial(&directory, NDJSON)).unwrap(), b"leftover\n");
+    }
+
+    #[test]
+    fn a_missing_directory_is_created_and_an_unusable_one_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("a/b");
+        recover(&below).unwrap();
+        assert!(below.is_dir());
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let message = recover(&file).unwrap_err().to_string();
+        assert!(message.contains(file.to_str().unwrap()), "{message}");
+    }
+}

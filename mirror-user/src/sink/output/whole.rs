@@ -94,3 +94,67 @@ impl WholeWriter {
         Ok(self.file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::{io, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_does_not_block_gets_everything() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let writer = File::from(OwnedFd::from(writer));
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 20).collect();
+        let received = thread::spawn(move || {
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut writer = WholeWriter::new(writer).unwrap();
+        writer.write(&sent).unwrap();
+        assert_eq!(writer.length(), sent.len() as u64);
+        drop(writer);
+        assert!(received.join().unwrap() == sent);
+    }
+
+    #[test]
+    fn a_torn_write_is_taken_back_before_the_next() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut writer = WholeWriter::new(file.try_clone().unwrap()).unwrap();
+        writer.write(b"first").unwrap();
+        // As a write leaves it that fails half-way, and could not be taken back at once.
+        (&writer.file).write_all(b"sec").unwrap();
+        writer.torn = 3;
+        writer.write(b"third").unwrap();
+        let mut content = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "firstthird");
+        assert_eq!(writer.length(), 10);
+    }
+
+    #[test]
+    fn what_was_in_an_appended_file_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("appended");
+        std::fs::write(&path, "before").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        let mut writer = WholeWriter::new(file).unwrap();
+        (&writer.file).write_all(b"sec").unwrap();
+        writer.torn = 3;
+        writer.write(b"third").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "beforethird");
+    }
+
+    #[test]
+    fn a_full_device_takes_nothing() {
+        let file = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = WholeWriter::new(file).unwrap();
+        assert_eq!(writer.write(b"record").unwrap_err().kind(), ErrorKind::StorageFull);
+        assert!(writer.is_empty());
+    }
+}
