@@ -395,7 +395,8 @@ impl Packet {
         header.put(place::VXLAN_PORT, self.flow.vxlan_port(self.reply()));
         header.put_u32(place::VXLAN_VNI, self.flow.vni() << 8);
         let ethernet = place::VXLAN_ETHERNET;
-        let (interface, router) = if self.reply() { (ethernet + 3, ethernet) } else { (ethernet, ethernet + 3) };
+        let (interface, router) =
+            if self.reply() { (ethernet + 3, ethernet) } else { (ethernet, ethernet + 3) };
         header.put_u32(interface, INTERFACE_MAC);
         header.put(interface + 2, self.flow.interface as u16);
         header.put_u32(router, ROUTER_MAC);
@@ -430,15 +431,15 @@ impl Packet {
             Protocol::Tcp => {
                 let (sequence, acknowledgment) = self.sequence_numbers();
                 let flags = match self.round {
-                    0 => 0x5002,
-                    1 => 0x5012,
-                    _ => 0x5018,
+                    0 => SYN,
+                    1 => SYN | ACK,
+                    _ => PSH | ACK,
                 };
                 header.put(at, source);
                 header.put(at + 1, destination);
                 header.put_u32(at + 2, sequence);
                 header.put_u32(at + 4, acknowledgment);
-                header.put(at + 6, flags);
+                header.put(at + 6, NO_OPTIONS | flags);
                 let varied = addresses + ports + words(sequence) + words(acknowledgment) + flags as u64;
                 header.put_checksum(at + 8, varied);
             }
@@ -485,6 +486,13 @@ impl Packet {
         initial.wrapping_add(sent.wrapping_mul(self.stride)).wrapping_add(syn)
     }
 }
+
+/// Flags of a TCP header.
+const SYN: u16 = 0x02;
+const PSH: u16 = 0x08;
+const ACK: u16 = 0x10;
+/// Data offset of a TCP header without options, in the word that also holds the flags. The template has it.
+const NO_OPTIONS: u16 = 0x5000;
 
 /// First four bytes of the MAC addresses of mirrored interfaces; the number of the interface follows.
 const INTERFACE_MAC: u32 = 0x0a00_0000;

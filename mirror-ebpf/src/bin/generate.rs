@@ -16,7 +16,8 @@ use aya_ebpf::macros::{map, raw_tracepoint, xdp};
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 use mirror_common::traffic::{
-    DUE_FRACTION, HEADER_LENGTH, Header, KINDS, LONGEST_LAG_NS, Mix, Position, Progress, TEMPLATES as TEMPLATE_COUNT,
+    DUE_FRACTION, HEADER_LENGTH, Header, KINDS, LONGEST_LAG_NS, Mix, Position, Progress,
+    TEMPLATES as TEMPLATE_COUNT,
 };
 
 /// See [`mirror_common::traffic::MIX`]. The loader puts the values of this and the next globals in.
@@ -120,7 +121,8 @@ fn send(ctx: &XdpContext) -> Option<()> {
     }
     // SAFETY: as above.
     sender.cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
-    sender.recent[sender.position.number as usize % RECENT] = u64::from(packet.kind) << 32 | u64::from(length);
+    sender.recent[sender.position.number as usize % RECENT] =
+        u64::from(packet.kind) << 32 | u64::from(length);
     sender.position.advance(mix.flows);
     progress.offered = sender.position.number;
     progress.offered_bytes += u64::from(length);
