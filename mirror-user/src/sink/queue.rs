@@ -23,6 +23,8 @@ pub struct Producer {
     /// Empty batches. The one that came back last is used first, for it is still in the cache: a sink that keeps up
     /// needs two or three of the pool.
     spare: Vec<Batch>,
+    /// Batches of this worker, wherever they are.
+    pool: usize,
     returned: Receiver<Batch>,
     filled: Sender<Filled>,
     counters: Arc<WorkerCounters>,
@@ -65,6 +67,7 @@ pub(super) fn queue(
         producers.push(Producer {
             slot,
             current: None,
+            pool: batches,
             spare: (0..batches).map(|_| Batch::with_capacity(bytes)).collect(),
             returned,
             filled: filled.clone(),
@@ -112,14 +115,14 @@ impl Producer {
     }
 
     /// Hands over a partly filled batch, so that records do not wait for more to come: to be called when no packets
-    /// arrive. Does nothing while the sink holds every other batch: it has enough to do, and a worker whose pool is
-    /// used up by small batches would soon drop packets.
+    /// arrive. Does nothing while the sink still holds a batch: it has enough to do, and a pool that is used up by
+    /// small batches bridges no stall.
     pub fn flush(&mut self) {
-        if self.current.as_ref().is_some_and(|batch| !batch.is_empty())
-            && let Some(next) = self.take_spare()
-        {
-            self.hand_over();
-            self.current = Some(next);
+        if self.current.as_ref().is_some_and(|batch| !batch.is_empty()) {
+            self.spare.extend(self.returned.try_iter());
+            if self.spare.len() + 1 == self.pool {
+                self.hand_over();
+            }
         }
     }
 
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn flush_hands_over_what_there_is_and_keeps_the_last_batch() {
+    fn flush_hands_over_what_there_is_unless_the_sink_is_busy() {
         let (mut producer, consumer, _) = one_worker(false);
         producer.flush();
         assert!(consumer.receive(Some(Duration::ZERO)).is_err(), "nothing to hand over");
@@ -274,10 +277,13 @@ mod tests {
             producer.batch().unwrap().packets.push(record());
             producer.flush();
         }
-        // The last batch stays with the worker, which fills it on.
-        assert_eq!(settle_all(&consumer, true), BATCHES - 1);
+        assert_eq!(
+            settle_all(&consumer, true),
+            1,
+            "the first record went at once, the others wait in one batch"
+        );
         producer.flush();
-        assert_eq!(settle_all(&consumer, true), 4);
+        assert_eq!(settle_all(&consumer, true), BATCHES + 2);
     }
 
     #[test]
