@@ -1,2 +1,61 @@
-//! Tasks of the workspace.
-fn main() {}
+//! Tasks of the workspace, run as `cargo xtask TASK`.
+//!
+//! - [`setup`]: installs what the others need, and nothing that is there already.
+//! - [`build_ebpf`]: builds the XDP programs and says what is in them.
+//! - [`demo`]: generator and daemon on a veth pair, with the ledger checked against what was sent.
+//! - [`test`]: every check and test of the workspace.
+//!
+//! They stand on [`process`] (child processes), [`interrupt`] (SIGINT and SIGTERM), [`cargo`] (its messages)
+//! and [`netns`] (network namespaces). Nothing here needs more than a Rust toolchain to compile, because this
+//! program is what installs the rest.
+
+mod build_ebpf;
+mod cargo;
+mod demo;
+mod interrupt;
+mod netns;
+mod process;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::interrupt::Interrupt;
+
+/// Tasks of the workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building, the demo and the tests need; what is there already stays as it is.
+    Setup(setup::Arguments),
+    /// Build the XDP programs into target/bpf and list their programs and maps.
+    BuildEbpf(build_ebpf::Arguments),
+    /// Send traffic through the daemon on a veth pair and check its ledger against what was sent.
+    Demo(demo::Arguments),
+    /// The part of the demo that needs root, with the programs built already.
+    #[command(hide = true)]
+    DemoLive(demo::LiveArguments),
+    /// Run every check and test: formatting, lints, unit, property, golden and live tests, documentation.
+    Test(test::Arguments),
+}
+
+fn main() -> Result<ExitCode> {
+    let task = Arguments::parse().task;
+    let interrupt = Interrupt::watch()?;
+    match task {
+        Task::Setup(arguments) => setup::run(&arguments, &interrupt),
+        Task::BuildEbpf(arguments) => build_ebpf::run(&arguments, &interrupt),
+        Task::Demo(arguments) => demo::run(&arguments, &interrupt),
+        Task::DemoLive(arguments) => demo::run_live(&arguments, &interrupt),
+        Task::Test(arguments) => test::run(&arguments, &interrupt),
+    }
+}

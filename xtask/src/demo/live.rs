@@ -1,0 +1,197 @@
+//! The two programs at work: the daemon in one namespace, the generator in the other.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::accounting::Generated;
+use super::report::grouped;
+use super::{Arguments, Mode};
+use crate::interrupt::Interrupt;
+use crate::netns::{INTERFACE, Link};
+use crate::process::{self, Lines, Running};
+
+/// Shares of the traffic: VXLAN inside GENEVE, IPv6 in the mirrored packets, and malformed packets.
+const TRAFFIC: [&str; 6] = ["--vxlan", "0.5", "--ipv6", "0.25", "--malformed", "0.001"];
+/// The word on the daemon's standard error by which it tells that it receives.
+const READY: &str = "capturing";
+/// How long the daemon may take to get there.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long the daemon may take to write what it holds, once told to end.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// How long the receiving interface must have counted nothing for the traffic to have ended.
+const QUIET: Duration = Duration::from_millis(300);
+/// Between two looks at programs that run.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The running daemon.
+pub struct Daemon {
+    running: Running,
+    stderr: Lines,
+}
+
+impl Daemon {
+    /// Starts the daemon and waits until it receives. It has a core to itself where there are two.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or does not receive in time; what it said is in the message.
+    pub fn start(
+        link: &Link,
+        program: &Path,
+        mode: Mode,
+        records: &Path,
+        ledger: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let mut command = link.sensor.command(program);
+        command.args(["run", "--interface", INTERFACE, "--mode", mode.name()]);
+        command.arg("--output").arg(records).arg("--ledger").arg(ledger);
+        if thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2) {
+            command.args(["--cpus", "1"]);
+        }
+        println!("\nthe daemon:    {}", process::show(&command));
+        let (running, _, stderr) = Running::spawn(&mut command)?;
+        let mut daemon = Self { running, stderr };
+        let started = Instant::now();
+        while !daemon.stderr.contain(READY) {
+            interrupt.check()?;
+            daemon.require_running()?;
+            if started.elapsed() > READY_LIMIT {
+                let Self { running, mut stderr } = daemon;
+                drop(running);
+                bail!(
+                    "the daemon does not receive after {} s (no line with `{READY}`); it said:\n{}",
+                    READY_LIMIT.as_secs(),
+                    stderr.finish().join("\n")
+                );
+            }
+            thread::sleep(POLL);
+        }
+        Ok(daemon)
+    }
+
+    fn require_running(&mut self) -> Result<()> {
+        if let Some(status) = self.running.ended()? {
+            bail!("the daemon ended too early ({status}); it said:\n{}", self.stderr.finish().join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Tells the daemon to end and waits until it has written everything.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time, or fails; what it said is in the message.
+    pub fn stop(self) -> Result<()> {
+        let Self { running, mut stderr } = self;
+        let status = running.terminate(STOP_LIMIT);
+        let words = stderr.finish().join("\n");
+        let status = status.with_context(|| format!("the daemon said:\n{words}"))?;
+        if !status.success() {
+            bail!("the daemon failed ({status}); it said:\n{words}");
+        }
+        Ok(())
+    }
+}
+
+/// Sends the traffic, shows how it goes, and waits until no more arrives.
+///
+/// # Errors
+///
+/// When the generator fails, or the daemon ends meanwhile.
+pub fn send(
+    link: &Link,
+    program: &Path,
+    arguments: &Arguments,
+    daemon: &mut Daemon,
+    interrupt: &Interrupt,
+) -> Result<Generated> {
+    let mut command = link.source.command(program);
+    command.args(["generate", "--interface", INTERFACE]);
+    let numbers = [
+        ("--packets", arguments.packets),
+        ("--flows", arguments.flows.into()),
+        ("--frame-size", arguments.frame_size.into()),
+        ("--rate", arguments.rate),
+    ];
+    for (name, value) in numbers {
+        if (name, value) != ("--rate", 0) {
+            command.args([name, &value.to_string()]);
+        }
+    }
+    command.args(TRAFFIC).args(["--cpu", "0", "--json"]);
+    println!("the generator: {}\n", process::show(&command));
+
+    let mut progress = Progress::start(arguments.packets);
+    let (mut running, mut stdout, mut stderr) = Running::spawn(&mut command)?;
+    let status = loop {
+        if let Some(status) = running.ended()? {
+            break status;
+        }
+        interrupt.check()?;
+        daemon.require_running()?;
+        progress.show(link.sensor.received()?);
+        thread::sleep(POLL);
+    };
+    let report = stdout.finish().join("\n");
+    if !status.success() {
+        bail!("the generator failed ({status}); it said:\n{}\n{report}", stderr.finish().join("\n"));
+    }
+    progress.finish(settled(link, interrupt)?);
+    serde_json::from_str(&report)
+        .with_context(|| format!("the generator's report cannot be understood: {report}"))
+}
+
+/// Waits until no more packets arrive. Returns how many have.
+fn settled(link: &Link, interrupt: &Interrupt) -> Result<u64> {
+    let mut arrived = link.sensor.received()?;
+    let mut since = Instant::now();
+    while since.elapsed() < QUIET {
+        interrupt.check()?;
+        thread::sleep(POLL);
+        let now = link.sensor.received()?;
+        if now != arrived {
+            (arrived, since) = (now, Instant::now());
+        }
+    }
+    Ok(arrived)
+}
+
+/// How many packets have arrived, on one line of a terminal, or a line a second elsewhere.
+struct Progress {
+    packets: u64,
+    started: Instant,
+    shown: Instant,
+}
+
+impl Progress {
+    fn start(packets: u64) -> Self {
+        let now = Instant::now();
+        Self { packets, started: now, shown: now }
+    }
+
+    fn line(&self, arrived: u64) -> String {
+        let (arrived, packets) = (grouped(arrived), grouped(self.packets));
+        format!("{arrived} of {packets} packets arrived, {:.1} s", self.started.elapsed().as_secs_f64())
+    }
+
+    fn show(&mut self, arrived: u64) {
+        if io::stdout().is_terminal() {
+            print!("\r\x1b[2K{}", self.line(arrived));
+            // A terminal that is gone is told of by the next line that is printed.
+            let _ = io::stdout().flush();
+        } else if self.shown.elapsed() >= Duration::from_secs(1) {
+            self.shown = Instant::now();
+            println!("{}", self.line(arrived));
+        }
+    }
+
+    fn finish(&self, arrived: u64) {
+        let erase = if io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
+        println!("{erase}{}", self.line(arrived));
+    }
+}
