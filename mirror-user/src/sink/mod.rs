@@ -214,7 +214,7 @@ impl Sinks {
     }
 
     /// Waits until everything is written and each file is finished; the counters are final then. To be called when
-    /// the producers are dropped: it waits for them.
+    /// the producers are dropped: it waits for them, and for the reader of a pipe to read.
     ///
     /// # Errors
     ///
