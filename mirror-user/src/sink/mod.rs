@@ -117,6 +117,18 @@ impl Default for SinkConfig {
     }
 }
 
+impl SinkConfig {
+    fn check(&self) -> Result<(), SinkError> {
+        if self.queue_batches < 2 {
+            return Err(SinkError::QueueBatches(self.queue_batches));
+        }
+        if self.rotate_bytes == 0 || self.rotate_after.is_zero() {
+            return Err(SinkError::Rotation);
+        }
+        Ok(())
+    }
+}
+
 /// The running sink threads.
 #[derive(Debug)]
 pub struct Sinks {
@@ -131,9 +143,7 @@ pub struct Sinks {
 ///
 /// When the configuration cannot work, or an output cannot be opened.
 pub fn start(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Sinks), SinkError> {
-    if config.rotate_bytes == 0 || config.rotate_after.is_zero() {
-        return Err(SinkError::Rotation);
-    }
+    config.check()?;
     let counters = Arc::new(SinkCounters::new(workers));
     let mut finisher = None;
     let outputs: Vec<Box<dyn Output>> = match &config.destination {
@@ -152,7 +162,7 @@ pub fn start(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Sink
                 .collect()
         }
     };
-    let (producers, sinks) = run(config, &counters, outputs)?;
+    let (producers, sinks) = spawn(config, &counters, outputs)?;
     Ok((producers, Sinks { finisher, ..sinks }))
 }
 
@@ -171,17 +181,15 @@ pub fn start_with(
     outputs: Vec<Box<dyn Output>>,
 ) -> Result<(Vec<Producer>, Sinks), SinkError> {
     assert!(outputs.len() == 1 || outputs.len() == workers, "one output for all workers, or one for each");
-    run(config, &Arc::new(SinkCounters::new(workers)), outputs)
+    config.check()?;
+    spawn(config, &Arc::new(SinkCounters::new(workers)), outputs)
 }
 
-fn run(
+fn spawn(
     config: &SinkConfig,
     counters: &Arc<SinkCounters>,
     outputs: Vec<Box<dyn Output>>,
 ) -> Result<(Vec<Producer>, Sinks), SinkError> {
-    if config.queue_batches < 2 {
-        return Err(SinkError::QueueBatches(config.queue_batches));
-    }
     let share = counters.workers().len().div_ceil(outputs.len().max(1)).max(1);
     let wants_bytes = Encoder::wants_bytes(config.format);
     let mut producers = Vec::with_capacity(counters.workers().len());
@@ -206,7 +214,7 @@ impl Sinks {
     }
 
     /// Waits until everything is written and each file is finished; the counters are final then. To be called when
-    /// the producers are dropped: it waits for them.
+    /// the producers are dropped: it waits for them, and for the reader of a pipe to read.
     ///
     /// # Errors
     ///

@@ -65,13 +65,11 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if let Err(error) = self.output.rotate(now()) {
-                error!("{}", SinkError::Finish { path: self.output.path().to_owned(), error });
+                error!("{error}. Its records are still there and are recovered at the next start");
             }
         }
         let path = self.output.path().to_owned();
-        if let Err(error) = self.output.finish() {
-            return Err(SinkError::Finish { path, error });
-        }
+        self.output.finish()?;
         self.failure.map_or(Ok(()), |error| Err(SinkError::Write { path, error }))
     }
 

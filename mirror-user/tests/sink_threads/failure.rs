@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use mirror_user::sink::{self, Destination, Format, SinkConfig, SinkError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,6 +43,23 @@ fn a_file_that_cannot_be_created_is_named() {
 }
 
 #[test]
+fn a_configuration_that_cannot_work_touches_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file.ndjson");
+    fs::write(&path, "content").unwrap();
+    let config = SinkConfig { destination: Destination::File(path.clone()), ..SinkConfig::default() };
+    let unworkable = [
+        SinkConfig { queue_batches: 1, ..config.clone() },
+        SinkConfig { rotate_bytes: 0, ..config.clone() },
+        SinkConfig { rotate_after: Duration::ZERO, ..config },
+    ];
+    for config in unworkable {
+        assert!(sink::start(&config, 1).is_err(), "{config:?}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "content");
+}
+
+#[test]
 fn no_record_is_torn_where_the_disk_fills_up() {
     for destination in ["file.ndjson", "directory/"] {
         let directory = tempfile::tempdir().unwrap();
@@ -56,6 +74,8 @@ fn no_record_is_torn_where_the_disk_fills_up() {
 fn child_meets_a_limit() {
     const LIMIT: u64 = 150_003;
     let Some(path) = child_argument() else { return };
+    let log = tempfile::NamedTempFile::new().unwrap();
+    tracing_subscriber::fmt().with_writer(log.reopen().unwrap()).with_ansi(false).init();
     // Caught, the signal leaves it at an error of the write.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false))).unwrap();
     let unlimited = getrlimit(Resource::Fsize);
@@ -74,6 +94,9 @@ fn child_meets_a_limit() {
     assert_eq!(push(&mut producer, 0, 100..400), 0);
     producer.flush();
     wait_until("the second batch is refused", || worker.write_failed() == 300);
+    assert_eq!(push(&mut producer, 0, 700..1000), 0);
+    producer.flush();
+    wait_until("the third batch is refused", || worker.write_failed() == 600);
     assert_eq!(push(&mut producer, 0, 400..500), 0);
     producer.flush();
     wait_until("a batch that fits is recorded again", || worker.recorded() == 200);
@@ -81,7 +104,13 @@ fn child_meets_a_limit() {
     assert_eq!(push(&mut producer, 0, 500..10_000), 0);
     drop(producer);
     sinks.join().unwrap();
-    assert_eq!((worker.recorded(), worker.write_failed()), (9_700, 300));
+    assert_eq!((worker.recorded(), worker.write_failed()), (9_700, 600));
+
+    let log = fs::read_to_string(log.path()).unwrap();
+    let lines: Vec<_> = log.lines().collect();
+    let [refused, works_again] = lines.as_slice() else { panic!("one line for each change:\n{log}") };
+    assert!(refused.contains(&path) && refused.contains("limit on the size of files"), "{refused}");
+    assert!(works_again.contains("works again"), "{works_again}");
 
     let file = match config.destination {
         Destination::Directory(directory) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mirror_user::DropReason;
 use mirror_user::record::BATCH_RECORDS;
-use mirror_user::sink::{self, Output, Producer, SinkConfig};
+use mirror_user::sink::{self, Output, Producer, SinkConfig, SinkError};
 use mirror_user::source::Timestamp;
 
 use crate::support::{read_records, record};
@@ -52,11 +52,11 @@ impl Output for Slow {
         Ok(())
     }
 
-    fn rotate(&mut self, _now: Timestamp) -> io::Result<()> {
+    fn rotate(&mut self, _now: Timestamp) -> Result<(), SinkError> {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 }

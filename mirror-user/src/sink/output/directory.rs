@@ -16,6 +16,7 @@ use super::Output;
 use super::finisher::Complete;
 use super::whole::WholeWriter;
 use crate::sink::Format;
+use crate::sink::error::SinkError;
 use crate::sink::text::Utc;
 use crate::source::Timestamp;
 
@@ -98,6 +99,15 @@ impl Series {
             self.number += 1;
         }
     }
+
+    /// Hands a file over to be finished; one in which nothing could be written is removed.
+    fn close(&self, Open { partial, complete, writer, .. }: Open) -> io::Result<()> {
+        if writer.is_empty() {
+            return fs::remove_file(partial);
+        }
+        let complete = Complete { file: writer.into_file()?, partial, complete };
+        self.finisher.send(complete).map_err(|_| io::Error::other("the thread that finishes files has ended"))
+    }
 }
 
 /// Creates a file and locks it, so that it is not taken for the leftover of a run that is over.
@@ -136,7 +146,7 @@ impl Output for Series {
         }
     }
 
-    fn rotate(&mut self, now: Timestamp) -> io::Result<()> {
+    fn rotate(&mut self, now: Timestamp) -> Result<(), SinkError> {
         let due = self.open.as_ref().is_some_and(|open| {
             // A clock that was set back says nothing about the age of the file, which is then finished.
             let age = now.0.checked_sub(open.begun.0).map_or(Duration::MAX, Duration::from_nanos);
@@ -145,13 +155,10 @@ impl Output for Series {
         if due { self.finish() } else { Ok(()) }
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        let Some(Open { partial, complete, writer, .. }) = self.open.take() else { return Ok(()) };
-        if writer.is_empty() {
-            return fs::remove_file(partial);
-        }
-        let complete = Complete { file: writer.into_file()?, partial, complete };
-        self.finisher.send(complete).map_err(|_| io::Error::other("the thread that finishes files has ended"))
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let path = open.partial.clone();
+        self.close(open).map_err(|error| SinkError::Finish { path, error })
     }
 }
 

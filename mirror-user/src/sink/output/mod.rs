@@ -44,14 +44,14 @@ pub trait Output: Send {
     /// # Errors
     ///
     /// When the file could not be finished. It is closed nevertheless.
-    fn rotate(&mut self, now: Timestamp) -> io::Result<()>;
+    fn rotate(&mut self, now: Timestamp) -> Result<(), SinkError>;
 
     /// Finishes the open file.
     ///
     /// # Errors
     ///
     /// When the file could not be finished. It is closed nevertheless.
-    fn finish(&mut self) -> io::Result<()>;
+    fn finish(&mut self) -> Result<(), SinkError>;
 }
 
 /// Standard output, a file or a named pipe.
@@ -105,12 +105,12 @@ impl Output for Single {
         written
     }
 
-    fn rotate(&mut self, _now: Timestamp) -> io::Result<()> {
+    fn rotate(&mut self, _now: Timestamp) -> Result<(), SinkError> {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.writer.finish()?;
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.writer.finish().map_err(|error| SinkError::Finish { path: self.path.clone(), error })?;
         if !self.is_stdout {
             self.counters.add_file();
         }
