@@ -1,2 +1,22 @@
-//! Traffic generator and measuring harness.
-fn main() {}
+//! `mirror-bench`: traffic generator and measuring harness.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mirror_bench::command::CommandLine;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match command_line.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mirror-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

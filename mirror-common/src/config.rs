@@ -12,18 +12,66 @@ pub const SOURCES_MAP: &str = "ALLOWED_SOURCES";
 /// Name of the program in the capture object.
 pub const PROGRAM: &str = "mirror_capture";
 
+/// Least snap length: the kernel lets no program cut into the Ethernet header (`bpf_xdp_adjust_tail`).
+pub const MIN_SNAP_LENGTH: u32 = 14;
+
 /// The configuration of the capture program. Integers are in host byte order; booleans are 0 or 1.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaptureConfig {
-    /// Keep only this many bytes of the frame, counted from its first byte on the wire. 0: keep all.
+    /// Keep only this many bytes of the frame, counted from its first byte on the wire. 0: keep all; else at
+    /// least [`MIN_SNAP_LENGTH`].
     pub snap_length: u32,
-    /// UDP destination port of GENEVE.
-    pub geneve_port: u16,
-    /// UDP destination port of VXLAN that is not inside GENEVE. 0: such packets pass to the kernel.
-    pub vxlan_port: u16,
+    /// Receive queues of the interface: entries of [`XSK_MAP`], and one less than entries of
+    /// [`verdict::MAP`](crate::verdict::MAP).
+    pub queues: u32,
     /// 1: tunnel packets whose outer source is not in [`SOURCES_MAP`] are dropped and counted.
     pub check_sources: u32,
     /// How the packet's metadata reaches user space: one of the constants in [`crate::metadata::mode`].
     pub metadata_mode: u32,
+    /// UDP destination port of GENEVE.
+    pub geneve_port: u16,
+    /// UDP destination port of VXLAN that is not inside GENEVE. 0: such packets pass to the kernel.
+    pub vxlan_port: u16,
+}
+
+impl CaptureConfig {
+    /// The bytes of [`GLOBAL`], as the loader writes them.
+    pub const fn to_bytes(self) -> [u8; size_of::<Self>()] {
+        let [s0, s1, s2, s3] = self.snap_length.to_ne_bytes();
+        let [q0, q1, q2, q3] = self.queues.to_ne_bytes();
+        let [c0, c1, c2, c3] = self.check_sources.to_ne_bytes();
+        let [m0, m1, m2, m3] = self.metadata_mode.to_ne_bytes();
+        let [g0, g1] = self.geneve_port.to_ne_bytes();
+        let [v0, v1] = self.vxlan_port.to_ne_bytes();
+        [s0, s1, s2, s3, q0, q1, q2, q3, c0, c1, c2, c3, m0, m1, m2, m3, g0, g1, v0, v1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn bytes_lie_at_the_offsets_of_the_fields() {
+        let config = CaptureConfig {
+            snap_length: 0x0102_0304,
+            queues: 0x0506_0708,
+            check_sources: 0x090a_0b0c,
+            metadata_mode: 0x0d0e_0f10,
+            geneve_port: 0x1112,
+            vxlan_port: 0x1314,
+        };
+        let bytes = config.to_bytes();
+        let long = |offset: usize| u32::from_ne_bytes(bytes[offset..offset + 4].try_into().unwrap());
+        let short = |offset: usize| u16::from_ne_bytes(bytes[offset..offset + 2].try_into().unwrap());
+        assert_eq!(long(offset_of!(CaptureConfig, snap_length)), config.snap_length);
+        assert_eq!(long(offset_of!(CaptureConfig, queues)), config.queues);
+        assert_eq!(long(offset_of!(CaptureConfig, check_sources)), config.check_sources);
+        assert_eq!(long(offset_of!(CaptureConfig, metadata_mode)), config.metadata_mode);
+        assert_eq!(short(offset_of!(CaptureConfig, geneve_port)), config.geneve_port);
+        assert_eq!(short(offset_of!(CaptureConfig, vxlan_port)), config.vxlan_port);
+    }
 }

@@ -52,5 +52,5 @@ pub struct Preamble {
 /// Size of [`Preamble`] in bytes.
 pub const PREAMBLE_LENGTH: usize = size_of::<Preamble>();
 
-const _: () = assert!(LENGTH == 16 && LENGTH % 4 == 0 && LENGTH <= 32);
+const _: () = assert!(LENGTH.is_multiple_of(4) && LENGTH <= 32);
 const _: () = assert!(PREAMBLE_LENGTH == 32);

@@ -1,7 +1,6 @@
 //! Where the XDP program sent a packet.
 
-/// The one verdict that each packet on the interface gets. Its number is the index of the verdict's counter in
-/// the per-CPU array [`COUNTERS`](MAP).
+/// The one verdict that each packet on the interface gets. Its number is the index of its counter in [`Counts`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -9,12 +8,13 @@ pub enum Verdict {
     Redirected = 0,
     /// Passed to the kernel: neither IPv4 nor IPv6 behind at most two VLAN tags.
     PassedNotIp,
-    /// Passed to the kernel: IP, but not UDP to a tunnel port (health checks, SSH).
+    /// Passed to the kernel: IP, but not UDP to a tunnel port (health checks, SSH), or behind more IPv6 extension
+    /// headers than are followed.
     PassedNotTunnel,
-    /// Passed to the kernel: a fragment without the UDP header, or the first of several, which the kernel can
-    /// reassemble.
+    /// Passed to the kernel, which can reassemble it: an IPv4 fragment of a UDP packet, or any IPv6 fragment.
     PassedFragment,
-    /// Passed to the kernel: ends within its link, IP or UDP header, or the IP header contradicts itself.
+    /// Passed to the kernel: ends within its link, IP or UDP header, or its IP header contradicts itself (version,
+    /// header length).
     PassedTooShort,
     /// Passed to the kernel: a tunnel packet on a queue that has no AF_XDP socket.
     PassedNoSocket,
@@ -24,8 +24,12 @@ pub enum Verdict {
     DroppedNoHeadroom,
 }
 
-/// Name of the per-CPU array of counters, indexed by [`Verdict`].
+/// Name of the per-CPU array of [`Counts`], indexed by receive queue. Its last entry is for all the queues that
+/// the interface did not have when the program was loaded.
 pub const MAP: &str = "COUNTERS";
+
+/// Packets of one receive queue, indexed by [`Verdict`].
+pub type Counts = [u64; Verdict::ALL.len()];
 
 impl Verdict {
     /// Every verdict, in the order of the numbers.

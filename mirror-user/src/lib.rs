@@ -8,14 +8,22 @@
 //! 4. [`record`]: what is said of a packet, in batches.
 //! 5. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
 //!
-//! [`drop_reason`] names each way in which a packet can end before it is recorded.
+//! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`drop_reason`] names each way in
+//! which a packet can end before it is recorded.
 
+pub mod attach;
+pub mod control;
+pub mod counters;
 pub mod decap;
 pub mod drop_reason;
+pub mod nic;
 pub mod packet;
 pub mod record;
+pub mod replay;
 pub mod sink;
 pub mod source;
 pub mod wire;
+pub mod worker;
+pub mod xsk;
 
 pub use drop_reason::DropReason;

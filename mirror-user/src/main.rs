@@ -1,2 +1,129 @@
-//! The daemon.
-fn main() {}
+//! `mirror-capture`: the command line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use mirror_user::control::config::{
+    CaptureOptions, ConfigError, HumanDuration, Options, OutputOptions, Settings, TunnelOptions,
+};
+use mirror_user::control::shutdown::Shutdown;
+use mirror_user::control::{Outcome, capture, replay};
+use tracing_subscriber::EnvFilter;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped by SIGINT or SIGTERM; every packet is accounted for
+  1  it could not start, or not go on; the message says why, and what to do
+  2  the command line or the configuration is wrong
+  3  the ledger does not balance: a packet is unaccounted for";
+
+/// Turns mirrored traffic that arrives in GENEVE or VXLAN into records, past the kernel's network stack.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Capture from an interface until SIGINT or SIGTERM
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Read capture files (pcap or pcapng, also compressed by gzip or zstd) through the same pipeline
+    #[command(after_help = EXIT_CODES)]
+    Replay(ReplayArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    #[command(flatten)]
+    capture: CaptureOptions,
+    /// Log rates this often; 0s: never
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    stats_interval: HumanDuration,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// Capture files, in this order; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Args)]
+struct CommonArgs {
+    /// Configuration in TOML; docs/mirror-capture.toml describes every key, flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    tunnel: TunnelOptions,
+    #[command(flatten)]
+    output: OutputOptions,
+    /// Log filter: a level (error, warn, info, debug, trace), or targets with levels
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRROR_LOG")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (Command::Run(RunArgs { common, .. }) | Command::Replay(ReplayArgs { common, .. })) = &cli.command;
+    if let Err(error) = start_log(&common.log) {
+        eprintln!("error: --log {:?}: {error}", common.log);
+        return ExitCode::from(2);
+    }
+    match execute(cli.command) {
+        Ok(Outcome { ledger, failure }) => {
+            eprint!("{}", ledger.table());
+            if let Some(failure) = failure {
+                eprintln!("error: {failure}");
+                return ExitCode::from(1);
+            }
+            ExitCode::from(if ledger.balanced { 0 } else { 3 })
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<Outcome> {
+    let shutdown = Shutdown::new();
+    shutdown.listen()?;
+    match command {
+        Command::Run(RunArgs { common, capture, stats_interval }) => {
+            let settings = settle(common, capture)?;
+            let interval = Some(stats_interval.0).filter(|&interval| interval > Duration::ZERO);
+            Ok(capture::run(&settings, interval, &shutdown)?)
+        }
+        Command::Replay(ReplayArgs { files, common }) => {
+            let settings = settle(common, CaptureOptions::default())?;
+            Ok(replay::run(files, &settings, &shutdown)?)
+        }
+    }
+}
+
+fn settle(common: CommonArgs, capture: CaptureOptions) -> Result<Settings, ConfigError> {
+    let file = common.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
+    Settings::resolve(Options { capture, tunnel: common.tunnel, output: common.output }, file)
+}
+
+/// Logs go to standard error, so that standard output holds records and nothing else.
+fn start_log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}

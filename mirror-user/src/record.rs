@@ -9,6 +9,14 @@ use crate::wire::number::QueueId;
 /// Most packet records in one [`Batch`].
 pub const BATCH_RECORDS: usize = 1024;
 
+/// Room for packet bytes in one [`Batch`], where the sink wants them: [`BATCH_RECORDS`] packets of 1,500 bytes, and
+/// one of [`LONGEST_PACKET`].
+pub const BATCH_BYTES: usize = 2 << 20;
+
+/// Most bytes of one packet that a [`Batch`] is sure to have room for. Capture files hold no longer ones
+/// (`MAXIMUM_SNAPLEN` of libpcap).
+pub const LONGEST_PACKET: usize = 256 << 10;
+
 /// One packet, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketRecord {
@@ -38,9 +46,49 @@ impl Batch {
         Self { packets: Vec::with_capacity(BATCH_RECORDS), bytes: Vec::with_capacity(bytes) }
     }
 
+    /// Whether another packet fits, however long it is.
+    pub fn has_room(&self) -> bool {
+        self.packets.len() < BATCH_RECORDS
+            && (!self.wants_bytes() || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
+    }
+
+    /// Whether the sink wants the bytes of packets: it made the batch with room for them.
+    pub fn wants_bytes(&self) -> bool {
+        self.bytes.capacity() > 0
+    }
+
+    /// Adds a packet; `append` is asked for its bytes, from an offset in the frame on, if the sink wants them.
+    #[inline]
+    pub fn push(
+        &mut self,
+        timestamp: Timestamp,
+        queue: QueueId,
+        packet: Packet,
+        append: impl FnOnce(usize, &mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        if self.wants_bytes() {
+            append(packet.offset as usize, &mut self.bytes);
+            // What follows the packet in its frame is padding.
+            self.bytes.truncate(start + packet.captured_length as usize);
+        }
+        let bytes = range(start, self.bytes.len());
+        self.packets.push(PacketRecord { timestamp, queue, packet, bytes });
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
     /// Forgets the records and keeps the buffers.
     pub fn clear(&mut self) {
         self.packets.clear();
         self.bytes.clear();
     }
+}
+
+fn range(start: usize, end: usize) -> Range<u32> {
+    let offset = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    offset(start)..offset(end)
 }

@@ -1,15 +1,200 @@
-//! The generator program: turns a template into varied traffic.
+//! The generator program: turns templates into varied traffic.
+//!
+//! It is run by `BPF_PROG_TEST_RUN` in live-frames mode: the kernel calls it over and over with a frame from a page
+//! pool and transmits what it redirects. A frame keeps what the program wrote into it when its page comes around
+//! again, and gets its length back; so every byte of the header is written each time, and the rest, which depends
+//! on nothing but its place, is never touched.
 #![no_std]
 #![no_main]
+#![expect(unsafe_code, reason = "maps, globals and packet data are raw memory to a BPF program")]
+
+use core::ptr;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail};
+use aya_ebpf::macros::{map, raw_tracepoint, xdp};
+use aya_ebpf::maps::{Array, PerCpuArray};
+use aya_ebpf::programs::{RawTracePointContext, XdpContext};
+use mirror_common::traffic::{
+    DUE_FRACTION, HEADER_LENGTH, Header, KINDS, LONGEST_LAG_NS, Mix, Position, Progress,
+    TEMPLATES as TEMPLATE_COUNT,
+};
 
-/// Entry point.
+/// See [`mirror_common::traffic::MIX`]. The loader puts the values of this and the next globals in.
+#[unsafe(no_mangle)]
+static MIX: Mix = Mix {
+    seed: 0,
+    flows: 1,
+    endpoints: 1,
+    vxlan: 0,
+    ipv6: 0,
+    udp: 0,
+    icmp: 0,
+    malformed: 0,
+    faults: 0,
+    internet_mix: 0,
+    stride: 0,
+};
+/// See [`mirror_common::traffic::INTERFACE`].
+#[unsafe(no_mangle)]
+static INTERFACE: u32 = 0;
+/// See [`mirror_common::traffic::PACKETS`].
+#[unsafe(no_mangle)]
+static PACKETS: u64 = 0;
+/// See [`mirror_common::traffic::INTERVAL`].
+#[unsafe(no_mangle)]
+static INTERVAL: u64 = 0;
+
+#[map]
+static TEMPLATES: Array<Header> = Array::with_max_entries(TEMPLATE_COUNT as u32, 0);
+#[map]
+static PROGRESS: Array<Progress> = Array::with_max_entries(1, 0);
+#[map]
+static SENDER: Array<Sender> = Array::with_max_entries(1, 0);
+#[map]
+static DISCARDED: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Packets whose kind and length are remembered until the kernel has reported on them: more than a bulk (16
+/// frames, `DEV_MAP_BULK_SIZE`) and the packet that comes when it is full.
+const RECENT: usize = 32;
+/// Most frames in one report.
+const BULK: u64 = 16;
+
+/// What the program remembers from packet to packet.
+#[repr(C)]
+struct Sender {
+    /// Of the next packet.
+    position: Position,
+    /// When the next packet is due, in [`DUE_FRACTION`]ths of a nanosecond.
+    due: u64,
+    /// The CPU that the program runs on.
+    cpu: u64,
+    /// Kind (upper half) and length (lower half) of the latest packets, by their numbers modulo [`RECENT`].
+    recent: [u64; RECENT],
+}
+
+/// Reads a global that the loader has put a value in, which the compiler must not take for the one in the source.
+macro_rules! global {
+    ($name:ident) => {
+        // SAFETY: the address of a static is valid and aligned, and nothing writes to it while the program runs.
+        unsafe { ptr::read_volatile(&raw const $name) }
+    };
+}
+
+/// Sends the next packet, if one is due.
+#[xdp]
+pub fn mirror_generate(ctx: XdpContext) -> u32 {
+    match send(&ctx) {
+        // SAFETY: the helper takes plain numbers.
+        Some(()) => unsafe { bpf_redirect(global!(INTERFACE), 0) as u32 },
+        None => xdp_action::XDP_DROP,
+    }
+}
+
+#[inline(always)]
+fn send(ctx: &XdpContext) -> Option<()> {
+    // SAFETY: the values of both maps live as long as the program; one CPU at a time runs it, and the only other
+    // program that writes to them runs on the same CPU between two calls of this one.
+    let (sender, progress) = unsafe { (&mut *SENDER.get_ptr_mut(0)?, &mut *PROGRESS.get_ptr_mut(0)?) };
+    if sender.position.number >= global!(PACKETS) || !due(sender) {
+        return None;
+    }
+    let mix = global!(MIX);
+    let packet = mix.packet(&sender.position);
+    let template = TEMPLATES.get(packet.template())?;
+    if ctx.data() + HEADER_LENGTH > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the header lies within the packet, as just compared. The kernel aligns packet data to 8 bytes: it
+    // stands 256 bytes (`XDP_PACKET_HEADROOM`) behind a structure of whole words at the start of a page.
+    let header = unsafe { &mut *(ctx.data() as *mut Header) };
+    packet.write(template, header);
+    let length = template.frame_length();
+    let surplus = (ctx.data_end() - ctx.data()) as i32 - length as i32;
+    // SAFETY: the context is the one that the kernel passed in; no pointer into the packet is used after the call.
+    if surplus != 0 && unsafe { bpf_xdp_adjust_tail(ctx.ctx, -surplus) } != 0 {
+        return None;
+    }
+    if sender.position.number == 0 {
+        // SAFETY: the helpers here and below take no arguments.
+        progress.first_ns = unsafe { bpf_ktime_get_ns() };
+    }
+    // SAFETY: as above.
+    sender.cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+    sender.recent[sender.position.number as usize % RECENT] =
+        u64::from(packet.kind) << 32 | u64::from(length);
+    sender.position.advance(mix.flows);
+    progress.offered = sender.position.number;
+    progress.offered_bytes += u64::from(length);
+    progress.offered_kinds[packet.kind as usize % KINDS] += 1;
+    Some(())
+}
+
+/// Whether the next packet's time has come; then also sets the time of the one after it.
+#[inline(always)]
+fn due(sender: &mut Sender) -> bool {
+    let interval = global!(INTERVAL);
+    if interval == 0 {
+        return true;
+    }
+    // SAFETY: the helper takes no arguments.
+    let now = unsafe { bpf_ktime_get_ns() } * DUE_FRACTION;
+    if now < sender.due {
+        return false;
+    }
+    sender.due = sender.due.max(now - LONGEST_LAG_NS * DUE_FRACTION) + interval;
+    true
+}
+
+/// Counts what the driver made of a bulk of frames.
+///
+/// The tracepoint's arguments are: device from, device to, frames sent, frames dropped, error. A driver takes the
+/// frames of a bulk in their order until it refuses one, and the rest is dropped.
+#[raw_tracepoint(tracepoint = "xdp_devmap_xmit")]
+pub fn mirror_account(ctx: RawTracePointContext) -> i32 {
+    account(&ctx);
+    0
+}
+
+#[inline(always)]
+fn account(ctx: &RawTracePointContext) -> Option<()> {
+    // SAFETY: as in `send`.
+    let (sender, progress) = unsafe { (&*SENDER.get_ptr_mut(0)?, &mut *PROGRESS.get_ptr_mut(0)?) };
+    let (sent, dropped) = (ctx.arg::<u32>(2), ctx.arg::<u32>(3));
+    let (sent, dropped) = (u64::from(sent), u64::from(dropped));
+    // Other programs' frames: on another CPU, or on this one after the kernel has reported on all of ours.
+    // SAFETY: the helper takes no arguments.
+    let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+    if sender.cpu != cpu || sent + dropped > progress.offered - progress.reported {
+        return None;
+    }
+    if dropped != 0 {
+        let first = progress.reported + sent;
+        for index in 0..BULK {
+            if index < dropped {
+                let recent = sender.recent[(first + index) as usize % RECENT];
+                progress.refused_kinds[(recent >> 32) as usize % KINDS] += 1;
+                progress.refused_bytes += recent & 0xffff_ffff;
+            }
+        }
+        progress.refused += dropped;
+    }
+    progress.reported += sent + dropped;
+    // SAFETY: as above.
+    progress.last_ns = unsafe { bpf_ktime_get_ns() };
+    Some(())
+}
+
+/// Counts packets and bytes, and drops them: what a receiver does at least, for the other end of the cable.
 #[xdp(frags)]
-pub fn mirror_generate(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_PASS
+pub fn mirror_discard(ctx: XdpContext) -> u32 {
+    if let Some(discarded) = DISCARDED.get_ptr_mut(0) {
+        // SAFETY: the value lives as long as the program and belongs to this CPU.
+        let [packets, bytes] = unsafe { &mut *discarded };
+        *packets += 1;
+        *bytes += (ctx.data_end() - ctx.data()) as u64;
+    }
+    xdp_action::XDP_DROP
 }
 
 #[panic_handler]

@@ -1,0 +1,314 @@
+//! Frames that an XDP program makes inside the kernel: `BPF_PROG_TEST_RUN` in live-frames mode (Linux 5.18 or
+//! later).
+//!
+//! The kernel calls the program over and over in the context of one long system call, and redirects the frames to
+//! the interface's transmit function in bulks of 16. A second program, on the tracepoint behind that function, counts
+//! what the driver accepted, so the count holds for every driver. What the driver of a veth accepts stands in the
+//! ring of the other end, whose XDP program is then given all of it.
+
+use std::error::Error;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{io, iter};
+
+use aya::maps::{Array, MapData, MapError};
+use aya::programs::{Program, ProgramError, RawTracePoint, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use mirror_common::traffic::{
+    self, ACCOUNT_PROGRAM, ACCOUNT_TRACEPOINT, DUE_FRACTION, HEADER_LENGTH, PROGRESS_MAP, PROGRESS_WORDS,
+    Progress, SEND_PROGRAM, TEMPLATES_MAP,
+};
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
+use signal_hook::consts::SIGUSR1;
+use thiserror::Error;
+
+use super::interface::Interface;
+use super::report::Report;
+use super::{GenerateError, Settings, pin, sys};
+use crate::traffic::Traffic;
+
+/// Bytes of the longest frame that the kernel takes: frame, headroom and its own bookkeeping share a page of 4,096.
+pub const LONGEST_FRAME: usize = 3_000;
+/// Frames that the kernel makes before it lets the receiver run on the same CPU. More would overrun the ring of a
+/// veth, which holds 256.
+const BATCH: u32 = 64;
+/// How often the watcher looks at the progress.
+const WATCH: Duration = Duration::from_millis(1);
+/// Packets after which it is clear whether the driver accepts any.
+const TRIAL: u64 = 4 * BATCH as u64;
+/// The signal that ends the system call.
+const SIGNAL: i32 = SIGUSR1;
+
+/// A template, as the map holds it.
+type Words = [u16; HEADER_LENGTH / 2];
+
+/// Why live frames could not be sent.
+#[derive(Debug, Error)]
+pub enum LiveError {
+    /// The process may not.
+    #[error("live frames are not permitted: run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
+    NotPermitted,
+    /// The kernel knows no live frames.
+    #[error(
+        "this kernel has no live frames (BPF_F_TEST_XDP_LIVE_FRAMES): they need Linux 5.18; use --source socket"
+    )]
+    Unsupported,
+    /// Frames exceed a page.
+    #[error(
+        "frames of {longest} bytes are too long for live frames, which take {LONGEST_FRAME}: use --source socket"
+    )]
+    TooLong {
+        /// Bytes of the longest frame.
+        longest: usize,
+    },
+    /// Nothing comes out at the other end.
+    #[error(
+        "the driver of {0} accepts no XDP frames: on a veth pair, attach a native XDP program to the other end or \
+         turn GRO on there (`ethtool -K PEER gro on`); or use --source socket"
+    )]
+    NotAccepted(String),
+    /// The interface stopped accepting frames before its driver saw them.
+    #[error(
+        "of {offered} packets {unreported} never reached the driver of {interface}, which went down or was \
+         reconfigured meanwhile; the counts would be wrong"
+    )]
+    Unreported {
+        /// Name of the interface.
+        interface: String,
+        /// Packets offered.
+        offered: u64,
+        /// Packets that the kernel dropped on the way.
+        unreported: u64,
+    },
+    /// The program cannot be loaded.
+    #[error("the generator's eBPF object cannot be loaded")]
+    Load(#[source] EbpfError),
+    /// A map or program is not what it should be.
+    #[error("the generator's eBPF object has no usable {0}")]
+    Object(&'static str),
+    /// The kernel stopped running the program.
+    #[error("live frames stopped")]
+    Run(#[source] io::Error),
+    /// A program cannot be loaded or attached.
+    #[error("the generator's program {name} cannot be loaded")]
+    Program {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// A map cannot be read or written.
+    #[error("the generator's map {name} cannot be accessed")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: MapError,
+    },
+    /// No handler for the signal that ends a run.
+    #[error("a signal handler cannot be set up: {0}")]
+    Signal(io::Error),
+}
+
+impl LiveError {
+    /// Whether it is certain that no packet arrived anywhere.
+    pub(super) const fn nothing_sent(&self) -> bool {
+        !matches!(self, Self::Unreported { .. } | Self::Run(_) | Self::Map { .. })
+    }
+}
+
+/// Sends `traffic` out of `interface`.
+pub(super) fn send(
+    traffic: &Traffic,
+    interface: &Interface,
+    settings: &Settings,
+    stop: &AtomicBool,
+) -> Result<Report, GenerateError> {
+    let longest = traffic.longest_frame();
+    if longest > LONGEST_FRAME {
+        return Err(LiveError::TooLong { longest }.into());
+    }
+    let mut object = load(traffic, interface, settings)?;
+    let map = object.take_map(PROGRESS_MAP).ok_or(LiveError::Object(PROGRESS_MAP))?;
+    let progress = ProgressMap(Array::try_from(map).map_err(map_error(PROGRESS_MAP))?);
+    attach_account(&mut object)?;
+    let program: &mut Xdp = program(&mut object, SEND_PROGRAM)?;
+    program.load().map_err(program_error(SEND_PROGRAM))?;
+    let sender = Sender {
+        program,
+        frame: traffic.buffer(),
+        settings,
+        progress: &progress,
+        over: AtomicBool::new(false),
+    };
+    signal_hook::flag::register(SIGNAL, AtomicBool::new(false).into()).map_err(LiveError::Signal)?;
+    std::thread::scope(|scope| {
+        let thread = OnceLock::new();
+        let sending = scope.spawn(|| {
+            if let Some(cpu) = settings.cpu {
+                pin(cpu)?; // a thread of its own, so that the caller's stays where it is
+            }
+            let _ = thread.set(gettid());
+            Ok(sender.run()?)
+        });
+        while !sending.is_finished() {
+            std::thread::sleep(WATCH);
+            if sender.is_done() || stop.load(Ordering::Relaxed) {
+                sender.over.store(true, Ordering::Relaxed);
+                if let Some(thread) = thread.get() {
+                    sys::interrupt(*thread, SIGNAL);
+                }
+            }
+        }
+        sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+    .and_then(|()| Ok(report(traffic, interface, &progress.read()?)?))
+}
+
+/// The sending side of a run.
+struct Sender<'a> {
+    program: &'a Xdp,
+    /// What the kernel fills its pages with.
+    frame: Vec<u8>,
+    settings: &'a Settings,
+    progress: &'a ProgressMap,
+    /// Set before the system call is interrupted for good.
+    over: AtomicBool,
+}
+
+impl Sender<'_> {
+    /// Lets the kernel run the program until all packets are sent or the run is over.
+    fn run(&self) -> Result<(), LiveError> {
+        while !self.over.load(Ordering::Relaxed) {
+            let left = self.settings.packets.unwrap_or(u64::MAX) - self.progress.read()?.offered;
+            if left == 0 {
+                break;
+            }
+            // A paced program is also called when no packet is due, so the watcher has to end the call.
+            let repeat = match self.settings.rate {
+                None => u32::try_from(left).unwrap_or(u32::MAX),
+                Some(_) => u32::MAX,
+            };
+            let attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
+            let options =
+                TestRunOptions { data_in: Some(&self.frame), repeat, attrs, ..TestRunOptions::new() };
+            match self.program.test_run(options) {
+                Ok(_) => {}
+                Err(ProgramError::SyscallError(error)) => match error.io_error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::InvalidInput => return Err(LiveError::Unsupported),
+                    io::ErrorKind::PermissionDenied => return Err(LiveError::NotPermitted),
+                    _ => return Err(LiveError::Run(error.io_error)),
+                },
+                Err(source) => return Err(LiveError::Program { name: SEND_PROGRAM, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is no reason to go on.
+    fn is_done(&self) -> bool {
+        // An error here is one for the sending side, too.
+        let Ok(progress) = self.progress.read() else { return true };
+        let vain = progress.offered >= TRIAL && progress.reported == progress.refused;
+        let enough = self.settings.packets.is_some_and(|packets| progress.offered >= packets);
+        let late = progress.first_ns != 0
+            && self.settings.duration.is_some_and(|duration| {
+                monotonic().saturating_sub(Duration::from_nanos(progress.first_ns)) >= duration
+            });
+        vain || enough || late
+    }
+}
+
+/// The map in which the programs keep their counts.
+struct ProgressMap(Array<MapData, [u64; PROGRESS_WORDS]>);
+
+impl ProgressMap {
+    fn read(&self) -> Result<Progress, LiveError> {
+        self.0.get(&0, 0).map(|words| Progress::from_words(&words)).map_err(map_error(PROGRESS_MAP))
+    }
+}
+
+/// Loads the generator's object with its globals and templates.
+fn load(traffic: &Traffic, interface: &Interface, settings: &Settings) -> Result<Ebpf, LiveError> {
+    let mix = traffic.mix().words();
+    let packets = settings.packets.unwrap_or(u64::MAX);
+    let interval = settings.rate.map_or(0, |rate| DUE_FRACTION * 1_000_000_000 / rate.max(1));
+    let mut object = EbpfLoader::new()
+        .override_global(traffic::MIX, &mix, true)
+        .override_global(traffic::INTERFACE, &interface.index, true)
+        .override_global(traffic::PACKETS, &packets, true)
+        .override_global(traffic::INTERVAL, &interval, true)
+        .load(mirror_ebpf::generate())
+        .map_err(|error| if is_denied(&error) { LiveError::NotPermitted } else { LiveError::Load(error) })?;
+    let map = object.map_mut(TEMPLATES_MAP).ok_or(LiveError::Object(TEMPLATES_MAP))?;
+    let mut templates = Array::<_, Words>::try_from(map).map_err(map_error(TEMPLATES_MAP))?;
+    for (index, header) in (0..).zip(traffic.templates()) {
+        templates.set(index, header.0, 0).map_err(map_error(TEMPLATES_MAP))?;
+    }
+    Ok(object)
+}
+
+/// Starts to count what drivers accept.
+fn attach_account(object: &mut Ebpf) -> Result<(), LiveError> {
+    let account: &mut RawTracePoint = program(object, ACCOUNT_PROGRAM)?;
+    let failed = |source: ProgramError| match is_denied(&source) {
+        true => LiveError::NotPermitted,
+        false => LiveError::Program { name: ACCOUNT_PROGRAM, source },
+    };
+    account.load().map_err(failed)?;
+    account.attach(ACCOUNT_TRACEPOINT).map_err(failed)?;
+    Ok(())
+}
+
+/// The program `name` of `object`.
+fn program<'object, Kind>(
+    object: &'object mut Ebpf,
+    name: &'static str,
+) -> Result<&'object mut Kind, LiveError>
+where
+    &'object mut Kind: TryFrom<&'object mut Program, Error = ProgramError>,
+{
+    object.program_mut(name).ok_or(LiveError::Object(name))?.try_into().map_err(program_error(name))
+}
+
+/// What became of the packets. The offered ones that were not reported on never reached the driver.
+fn report(traffic: &Traffic, interface: &Interface, progress: &Progress) -> Result<Report, LiveError> {
+    let Progress { offered, reported, refused, .. } = *progress;
+    if offered > 0 && reported == refused {
+        return Err(LiveError::NotAccepted(interface.name.clone()));
+    }
+    if reported < offered {
+        let unreported = offered - reported;
+        return Err(LiveError::Unreported { interface: interface.name.clone(), offered, unreported });
+    }
+    let seconds = Duration::from_nanos(progress.last_ns - progress.first_ns).as_secs_f64();
+    let sent =
+        progress.offered_kinds.iter().zip(progress.refused_kinds).map(|(offered, refused)| offered - refused);
+    let bytes = progress.offered_bytes - progress.refused_bytes;
+    Ok(Report::new("live", offered, bytes, seconds, traffic.kinds().zip(sent).collect()))
+}
+
+/// The clock of `bpf_ktime_get_ns`.
+fn monotonic() -> Duration {
+    let time = clock_gettime(ClockId::Monotonic);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
+/// Whether the kernel refused for want of a capability, somewhere down the chain of causes.
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let denied = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    iter::successors(Some(error), |error| error.source()).any(denied)
+}
+
+fn map_error(name: &'static str) -> impl Fn(MapError) -> LiveError {
+    move |source| LiveError::Map { name, source }
+}
+
+fn program_error(name: &'static str) -> impl Fn(ProgramError) -> LiveError {
+    move |source| LiveError::Program { name, source }
+}

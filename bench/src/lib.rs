@@ -1,0 +1,9 @@
+//! `mirror-bench`: traffic like that of a Gateway Load Balancer, and what it measures.
+//!
+//! - [`traffic`]: which frame packet number n is.
+//! - [`generator`]: frames onto an interface or into a file, and an exact count of what became of them.
+//! - [`command`]: the command line, one file per command.
+
+pub mod command;
+pub mod generator;
+pub mod traffic;

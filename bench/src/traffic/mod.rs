@@ -1,0 +1,108 @@
+//! Which frame packet number n is.
+//!
+//! A [`Profile`] says what the traffic is made of. [`Traffic`] settles it into a [`Mix`] and templates, from which
+//! user space and the XDP program make the same frames.
+
+mod fault;
+mod profile;
+mod template;
+
+use mirror_common::traffic::{HEADER_LENGTH, Header, Mix, Position, Protocol, TEMPLATES, valid_template};
+
+pub use self::fault::Fault;
+pub use self::profile::{Addresses, FrameSize, Profile, ProfileError, Share};
+use self::template::Layout;
+
+/// Name of the kind that has no fault.
+pub const VALID: &str = "valid";
+
+/// Traffic, ready to be made: each frame is a function of its number.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    mix: Mix,
+    templates: Vec<Header>,
+    longest: usize,
+}
+
+/// One frame, in a buffer of [`Traffic::buffer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'buffer> {
+    /// The frame, from its Ethernet header on.
+    pub bytes: &'buffer [u8],
+    /// Its kind: an index into [`Traffic::kinds`].
+    pub kind: usize,
+}
+
+impl Traffic {
+    /// Settles `profile`.
+    ///
+    /// # Errors
+    ///
+    /// Where the profile contradicts itself, or its frames are too small for its headers.
+    pub fn new(profile: &Profile) -> Result<Self, ProfileError> {
+        let mix = profile.mix()?;
+        let mut templates = vec![template::EMPTY; TEMPLATES];
+        let mut longest = 0;
+        for layout in Layout::all().filter(|layout| profile.has(*layout)) {
+            for (size, length) in profile.frame_size.lengths(layout).into_iter().enumerate() {
+                let Layout { vxlan, ipv6, protocol } = layout;
+                let index = valid_template(vxlan, ipv6, protocol, size as u32) as usize;
+                templates[index] = template::header(&template::frame(&profile.addresses, layout, length));
+                longest = longest.max(length);
+            }
+        }
+        let base = Layout { vxlan: mix.vxlan != 0, ipv6: false, protocol: Protocol::Tcp };
+        let [length, ..] = profile.frame_size.lengths(base);
+        let faulty = template::frame(&profile.addresses, base, length);
+        for fault in Self::faults_of(&mix) {
+            let mut frame = faulty.clone();
+            fault.inject(&mut frame, base.vxlan);
+            templates[fault.template()] = template::header(&frame);
+        }
+        Ok(Self { mix, templates, longest })
+    }
+
+    /// What the traffic is made of, in numbers.
+    pub const fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// The templates, by [`Packet::template`](mirror_common::traffic::Packet::template). Those that the mix never
+    /// chooses are empty.
+    pub fn templates(&self) -> &[Header] {
+        &self.templates
+    }
+
+    /// Bytes of the longest frame.
+    pub const fn longest_frame(&self) -> usize {
+        self.longest
+    }
+
+    /// Names of the kinds of packets: [`VALID`], then the drop reason of each fault.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(VALID).chain(Self::faults_of(&self.mix).iter().map(|fault| fault.reason().name()))
+    }
+
+    /// A buffer for [`frame`](Self::frame), with all that headers do not overwrite already in place: each byte is its
+    /// offset modulo 256.
+    pub fn buffer(&self) -> Vec<u8> {
+        template::payload(0, self.longest.max(HEADER_LENGTH))
+    }
+
+    /// Makes the frame at `position` in `buffer`, which must be one of [`buffer`](Self::buffer) of this traffic.
+    pub fn frame<'buffer>(&self, position: &Position, buffer: &'buffer mut [u8]) -> Frame<'buffer> {
+        let packet = self.mix.packet(position);
+        let template = &self.templates[packet.template() as usize];
+        let mut header = template::EMPTY;
+        packet.write(template, &mut header);
+        for (bytes, word) in buffer.as_chunks_mut::<2>().0.iter_mut().zip(header.0) {
+            *bytes = word.to_ne_bytes();
+        }
+        Frame { bytes: &buffer[..template.frame_length() as usize], kind: packet.kind as usize }
+    }
+
+    /// The faults of `mix`, in the order of their kinds.
+    fn faults_of(mix: &Mix) -> &'static [Fault] {
+        &Fault::ALL[..mix.faults as usize]
+    }
+}

@@ -1,0 +1,245 @@
+//! What the traffic is made of, as its user says it.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use mirror_common::traffic::{FLOW_SHARE, Mix, PACKET_SHARE, Protocol, SIZES};
+use mirror_user::wire::number::MacAddress;
+use thiserror::Error;
+
+use super::fault::Fault;
+use super::template::Layout;
+
+/// What the traffic is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Number of flows, in which packets take turns: 1 to 2^32.
+    pub flows: u64,
+    /// Sizes of valid packets' frames.
+    pub frame_size: FrameSize,
+    /// Share of flows inside VXLAN, as traffic mirroring wraps them. The others stand directly in GENEVE.
+    pub vxlan: Share,
+    /// Share of flows of IPv6.
+    pub ipv6: Share,
+    /// Share of flows of UDP.
+    pub udp: Share,
+    /// Share of flows of ICMP echo. The rest is TCP.
+    pub icmp: Share,
+    /// Share of malformed packets, spread evenly over the kinds of [`Fault`].
+    pub malformed: Share,
+    /// Number of Gateway Load Balancer endpoints: 1 to 2^16.
+    pub endpoints: u32,
+    /// Everything that looks random follows from this.
+    pub seed: u64,
+    /// Addresses of the outer headers.
+    pub addresses: Addresses,
+}
+
+impl Default for Profile {
+    /// Mirrored TCP and UDP over IPv4 in frames of 256 bytes.
+    fn default() -> Self {
+        Self {
+            flows: 1000,
+            frame_size: FrameSize::Bytes(256),
+            vxlan: Share::ALL,
+            ipv6: Share::NONE,
+            udp: Share(0.2),
+            icmp: Share::NONE,
+            malformed: Share::NONE,
+            endpoints: 4,
+            seed: 1,
+            addresses: Addresses::default(),
+        }
+    }
+}
+
+/// Addresses of the outer headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Ethernet source.
+    pub source_mac: MacAddress,
+    /// Ethernet destination.
+    pub destination_mac: MacAddress,
+    /// IPv4 source: the load balancer.
+    pub source: Ipv4Addr,
+    /// IPv4 destination: the appliance.
+    pub destination: Ipv4Addr,
+}
+
+impl Default for Addresses {
+    /// To every Ethernet station, between two addresses for documentation (RFC 5737).
+    fn default() -> Self {
+        Self {
+            source_mac: MacAddress([2, 0, 0, 0, 0, 1]),
+            destination_mac: MacAddress([0xff; 6]),
+            source: Ipv4Addr::new(192, 0, 2, 1),
+            destination: Ipv4Addr::new(192, 0, 2, 2),
+        }
+    }
+}
+
+/// Sizes of valid packets' frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameSize {
+    /// One size in bytes, from the outer Ethernet header on.
+    Bytes(u16),
+    /// Mirrored IP packets of 64, 576 and 1,500 bytes in the ratio 7:4:1.
+    InternetMix,
+}
+
+impl FrameSize {
+    /// Bytes of a frame of `layout` in each size class.
+    pub(super) fn lengths(self, layout: Layout) -> [usize; SIZES] {
+        match self {
+            Self::Bytes(bytes) => [usize::from(bytes); SIZES],
+            Self::InternetMix => [64, 576, 1500].map(|packet| layout.packet_offset() + packet),
+        }
+    }
+}
+
+impl FromStr for FrameSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "imix" {
+            return Ok(Self::InternetMix);
+        }
+        text.parse()
+            .map(Self::Bytes)
+            .map_err(|_| "expected a number of bytes up to 65535, or `imix`".to_owned())
+    }
+}
+
+/// A part of the whole, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    /// Nothing.
+    pub const NONE: Self = Self(0.0);
+    /// Everything.
+    pub const ALL: Self = Self(1.0);
+
+    /// A share of `fraction`; [`None`] outside of 0 to 1.
+    pub fn new(fraction: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&fraction).then_some(Self(fraction))
+    }
+
+    /// The share of a whole of `whole` parts.
+    #[expect(clippy::cast_possible_truncation, reason = "at most `whole`, which is at most 2^32")]
+    fn of(self, whole: u64) -> u64 {
+        (self.0 * whole as f64).round() as u64
+    }
+
+    /// Whether some are among them, or some are not.
+    fn has(self, among: bool) -> bool {
+        if among { self.0 > 0.0 } else { self.0 < 1.0 }
+    }
+}
+
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::NONE),
+            "on" => Ok(Self::ALL),
+            _ => text
+                .parse()
+                .ok()
+                .and_then(Self::new)
+                .ok_or("expected `on`, `off` or a fraction from 0 to 1, like 0.25"),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Why there is no traffic of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ProfileError {
+    /// Frames too small for their headers.
+    #[error(
+        "frames of {size} bytes are too small: the headers of this traffic need {minimum}; \
+         make --frame-size {minimum} or more"
+    )]
+    FrameTooSmall {
+        /// Size asked for, in bytes.
+        size: usize,
+        /// Smallest possible size, in bytes.
+        minimum: usize,
+    },
+    /// Shares of protocols that exceed the whole.
+    #[error("--udp and --icmp together exceed 1: lower one of them; the rest is TCP")]
+    Protocols,
+    /// Number of flows out of range.
+    #[error("{0} flows are out of range: make --flows 1 to 4294967296")]
+    Flows(u64),
+    /// Number of endpoints out of range.
+    #[error("{0} endpoints are out of range: make --endpoints 1 to 65536")]
+    Endpoints(u32),
+}
+
+impl Profile {
+    /// The profile in numbers.
+    pub(super) fn mix(&self) -> Result<Mix, ProfileError> {
+        if !(1..=1 << 32).contains(&self.flows) {
+            return Err(ProfileError::Flows(self.flows));
+        }
+        if !(1..=1 << 16).contains(&self.endpoints) {
+            return Err(ProfileError::Endpoints(self.endpoints));
+        }
+        if self.udp.0 + self.icmp.0 > 1.0 {
+            return Err(ProfileError::Protocols);
+        }
+        let layouts = || Layout::all().filter(|layout| self.has(*layout));
+        let minimum = layouts().map(Layout::headers_length).max().unwrap_or(0);
+        if let FrameSize::Bytes(size) = self.frame_size
+            && usize::from(size) < minimum
+        {
+            return Err(ProfileError::FrameTooSmall { size: size.into(), minimum });
+        }
+        // The payload of the longest packets, which all advance the sequence number by as much.
+        let stride = layouts().filter(|layout| layout.protocol == Protocol::Tcp).map(|layout| {
+            let [.., longest] = self.frame_size.lengths(layout);
+            (longest - layout.headers_length()) as u64
+        });
+        let vxlan = self.vxlan.of(FLOW_SHARE);
+        let udp = self.udp.of(FLOW_SHARE);
+        let udp_or_icmp = Share(self.udp.0 + self.icmp.0).of(FLOW_SHARE);
+        Ok(Mix {
+            seed: self.seed,
+            flows: self.flows,
+            endpoints: self.endpoints.into(),
+            vxlan,
+            ipv6: self.ipv6.of(FLOW_SHARE),
+            udp,
+            icmp: udp_or_icmp - udp,
+            malformed: self.malformed.of(PACKET_SHARE),
+            faults: if vxlan == 0 { Fault::WITHOUT_VXLAN } else { Fault::ALL.len() } as u64,
+            internet_mix: u64::from(self.frame_size == FrameSize::InternetMix),
+            stride: stride.max().unwrap_or(0),
+        })
+    }
+
+    /// Whether some packets may have `layout`.
+    pub(super) fn has(&self, layout: Layout) -> bool {
+        let valid = self.vxlan.has(layout.vxlan)
+            && self.ipv6.has(layout.ipv6)
+            && match layout.protocol {
+                Protocol::Tcp => self.udp.0 + self.icmp.0 < 1.0,
+                Protocol::Udp => self.udp.has(true),
+                Protocol::Icmp => self.icmp.has(true),
+            };
+        let malformed = self.malformed.has(true)
+            && layout.vxlan == self.vxlan.has(true)
+            && !layout.ipv6
+            && layout.protocol == Protocol::Tcp;
+        valid || malformed
+    }
+}

@@ -1,0 +1,118 @@
+//! The capture program: steers tunnel packets into the AF_XDP sockets of their receive queues, and leaves
+//! everything else to the kernel.
+//!
+//! - [`outer`]: whether a packet is a tunnel packet, and from where.
+//! - [`handover`]: the cut and the metadata that a packet gets on its way to user space.
+#![no_std]
+#![no_main]
+#![expect(
+    unsafe_code,
+    reason = "packets, maps and helpers are raw memory and calls, which the verifier checks"
+)]
+
+mod handover;
+mod outer;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
+use aya_ebpf::macros::{map, xdp};
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
+use aya_ebpf::maps::{PerCpuArray, XskMap};
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::{info, trace, warn};
+use mirror_common::config::CaptureConfig;
+use mirror_common::verdict::{Counts, Verdict};
+
+/// What the loader says. The verifier knows the values, as the section is read-only; the compiler must not, or
+/// it would take the zeroes here for them: read each field with [`setting!`].
+#[unsafe(no_mangle)]
+static CONFIG: CaptureConfig = CaptureConfig {
+    snap_length: 0,
+    queues: 0,
+    check_sources: 0,
+    metadata_mode: 0,
+    geneve_port: 0,
+    vxlan_port: 0,
+};
+
+/// Reads a field of [`CONFIG`] as the loader left it.
+macro_rules! setting {
+    ($field:ident) => {
+        // SAFETY: a reference to a static is valid, aligned and initialised.
+        unsafe { core::ptr::read_volatile(&raw const crate::CONFIG.$field) }
+    };
+}
+use setting;
+
+/// The AF_XDP socket of each receive queue. The loader sets the size.
+#[map]
+static XSKS: XskMap = XskMap::with_max_entries(1, 0);
+
+/// Outer sources that may send tunnel packets.
+#[map]
+static ALLOWED_SOURCES: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(4096, 0);
+
+/// Packets by receive queue and verdict. The loader sets the size.
+#[map]
+static COUNTERS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
+
+/// Entry point: one packet, one verdict, one count.
+#[xdp(frags)]
+fn mirror_capture(ctx: XdpContext) -> u32 {
+    let queue = ctx.rx_queue_index();
+    let verdict = match steer(&ctx, queue) {
+        Ok(()) => Verdict::Redirected,
+        Err(verdict) => verdict,
+    };
+    count(queue, verdict);
+    match verdict {
+        Verdict::Redirected => XDP_REDIRECT,
+        Verdict::DroppedSource | Verdict::DroppedNoHeadroom => XDP_DROP,
+        Verdict::PassedNotIp
+        | Verdict::PassedNotTunnel
+        | Verdict::PassedFragment
+        | Verdict::PassedTooShort
+        | Verdict::PassedNoSocket => XDP_PASS,
+    }
+}
+
+/// Makes the packet ready for the socket of its queue.
+///
+/// # Errors
+///
+/// Why the packet does not go there.
+#[inline(always)]
+fn steer(ctx: &XdpContext, queue: u32) -> Result<(), Verdict> {
+    let source = outer::tunnel_source(ctx)?;
+    if setting!(check_sources) != 0 {
+        let address = source.mapped();
+        if ALLOWED_SOURCES.get(Key::new(128, address)).is_none() {
+            warn!(ctx, "queue {}: dropped a tunnel packet from {:i}", queue, address);
+            return Err(Verdict::DroppedSource);
+        }
+    }
+    // The helper only notes where the packet is to go once the program returns XDP_REDIRECT. So it can be asked
+    // first, and a packet that no socket waits for goes to the kernel as it came.
+    if XSKS.redirect(queue, XDP_PASS.into()).is_err() {
+        info!(ctx, "queue {}: passed a tunnel packet, as no AF_XDP socket waits for it", queue);
+        return Err(Verdict::PassedNoSocket);
+    }
+    let length = handover::prepare(ctx, queue)?;
+    trace!(ctx, "queue {}: redirected {} bytes", queue, length);
+    Ok(())
+}
+
+/// Adds one to the counter of `verdict`; queues that the loader did not know share the last entry.
+#[inline(always)]
+fn count(queue: u32, verdict: Verdict) {
+    let Some(counts) = COUNTERS.get_ptr_mut(queue.min(setting!(queues))) else { return };
+    // SAFETY: the entry belongs to this CPU, on which nothing else runs the program meanwhile.
+    let counts = unsafe { &mut *counts };
+    if let Some(counter) = counts.get_mut(verdict as usize) {
+        *counter += 1;
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,350 @@
+//! The capture program, from loading to detaching: the safe side of the XDP program in `mirror-ebpf`.
+//!
+//! - [`error`]: why something did not work, and the remedy.
+//! - [`interface`]: what the kernel says of the network interfaces.
+
+pub mod error;
+pub mod interface;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::programs::xdp::XdpLinkId;
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+use mirror_common::config::{self, CaptureConfig};
+use mirror_common::metadata::mode;
+use mirror_common::port;
+use mirror_common::verdict::{self, Counts};
+use tracing::level_filters::LevelFilter;
+
+pub use self::error::Error;
+use self::interface::{Interface, interfaces};
+use crate::wire::number::QueueId;
+
+/// What the capture program is told when it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// UDP destination port of GENEVE.
+    pub geneve_port: u16,
+    /// UDP destination port of VXLAN that is not inside GENEVE; such packets pass to the kernel where it is absent.
+    pub vxlan_port: Option<u16>,
+    /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
+    pub snap_length: Option<u32>,
+    /// Outer sources that may send tunnel packets; empty for all. An IPv4 prefix holds for IPv4 only.
+    pub allowed_sources: Vec<Prefix>,
+    /// Put the metadata into a preamble of the frame even where the driver has a metadata room.
+    pub force_preamble: bool,
+    /// Receive queues of the interface, numbered from 0.
+    pub queues: u32,
+    /// Least serious event that the program logs, packet by packet. Off costs nothing; the rest is for debugging.
+    pub log_level: LevelFilter,
+}
+
+impl Default for Options {
+    /// GENEVE on its registered port, whole packets from any source, one queue, no log.
+    fn default() -> Self {
+        Self {
+            geneve_port: port::GENEVE,
+            vxlan_port: None,
+            snap_length: None,
+            allowed_sources: Vec::new(),
+            force_preamble: false,
+            queues: 1,
+            log_level: LevelFilter::OFF,
+        }
+    }
+}
+
+/// The addresses that agree with `address` in the first `length` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// An address of the prefix; the bits behind `length` do not matter.
+    pub address: IpAddr,
+    /// Length in bits: at most 32 with IPv4, 128 with IPv6.
+    pub length: u8,
+}
+
+impl Prefix {
+    /// As a key of the program's trie, where IPv4 stands mapped into IPv6.
+    fn key(self) -> Result<Key<[u8; 16]>, Error> {
+        let (address, most, shift) = match self.address {
+            IpAddr::V4(address) => (address.to_ipv6_mapped(), 32, 96),
+            IpAddr::V6(address) => (address, 128, 0),
+        };
+        if self.length > most {
+            return Err(Error::PrefixLength { address: self.address, prefix_length: self.length });
+        }
+        Ok(Key::new(u32::from(self.length) + shift, address.octets()))
+    }
+}
+
+/// Where in the network stack the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver, before the kernel makes anything of the packet.
+    Native,
+    /// In the network stack: works with every driver, at a fraction of the rate.
+    Generic,
+}
+
+impl Mode {
+    const fn flag(self) -> XdpMode {
+        match self {
+            Self::Native => XdpMode::Driver,
+            Self::Generic => XdpMode::Skb,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// Which modes are acceptable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeRequest {
+    /// Native, or generic where the driver does not take the program.
+    #[default]
+    Auto,
+    /// Native, or none.
+    Native,
+    /// Generic, or none.
+    Generic,
+}
+
+/// How the program came to be attached.
+#[derive(Debug)]
+pub struct Attached {
+    /// The mode that it runs in.
+    pub mode: Mode,
+    /// Why it is not native, if that was tried.
+    pub fallback: Option<Error>,
+}
+
+/// Packets by receive queue and verdict since the program was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Of each queue that [`Options::queues`] counted.
+    pub queues: Vec<Counts>,
+    /// Of all other queues together: the interface got them later.
+    pub other_queues: Counts,
+}
+
+impl Verdicts {
+    /// Over all queues.
+    pub fn total(&self) -> Counts {
+        self.queues.iter().chain([&self.other_queues]).fold(Counts::default(), add)
+    }
+}
+
+fn add(mut sum: Counts, counts: &Counts) -> Counts {
+    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    sum
+}
+
+/// The loaded capture program. Dropping it detaches it.
+///
+/// The attachment belongs to a file descriptor (`bpf_link`), so the kernel ends it also when the process is
+/// killed. aya would attach by netlink, which outlives the process, if the kernel answers `EINVAL`; from Linux 5.9
+/// on that goes through the same checks and is refused as well, so it only brings the driver's own message.
+pub struct Capture {
+    ebpf: Ebpf,
+    link: Option<XdpLinkId>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    sockets: XskMap<MapData>,
+    counters: PerCpuArray<MapData, Counts>,
+}
+
+impl Capture {
+    /// Loads the program, which then waits to be attached. With a log level, events go to the logger that is
+    /// installed in the `log` crate by now.
+    ///
+    /// # Errors
+    ///
+    /// When an option is out of range, or the kernel refuses the program.
+    pub fn load(options: &Options) -> Result<Self, Error> {
+        require_kernel()?;
+        if let Some(length) = options.snap_length.filter(|length| *length < config::MIN_SNAP_LENGTH) {
+            return Err(Error::SnapLength(length));
+        }
+        let sources =
+            options.allowed_sources.iter().map(|prefix| prefix.key()).collect::<Result<Vec<_>, _>>()?;
+        let settings = CaptureConfig {
+            snap_length: options.snap_length.unwrap_or(0),
+            queues: options.queues,
+            check_sources: u32::from(!sources.is_empty()),
+            metadata_mode: if options.force_preamble { mode::PREAMBLE } else { mode::METADATA },
+            geneve_port: options.geneve_port,
+            vxlan_port: options.vxlan_port.unwrap_or(0),
+        }
+        .to_bytes();
+        let mut ebpf = EbpfLoader::new()
+            .override_global(config::GLOBAL, &settings, true)
+            .override_global(aya_log::LEVEL, &log_level(options.log_level), true)
+            .map_max_entries(config::XSK_MAP, options.queues.max(1))
+            .map_max_entries(config::SOURCES_MAP, u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1))
+            .map_max_entries(verdict::MAP, options.queues.saturating_add(1))
+            .load(mirror_ebpf::capture())
+            .map_err(Error::from_load)?;
+        let mut allowed: LpmTrie<_, _, u8> = take_map(&mut ebpf, config::SOURCES_MAP)?;
+        for source in &sources {
+            allowed.insert(source, 1, 0).map_err(|source| Error::Map {
+                map: config::SOURCES_MAP,
+                action: "written",
+                source,
+            })?;
+        }
+        let sockets = take_map(&mut ebpf, config::XSK_MAP)?;
+        let counters = take_map(&mut ebpf, verdict::MAP)?;
+        let logger = match options.log_level {
+            LevelFilter::OFF => None,
+            _ => Some(EbpfLogger::init(&mut ebpf).map_err(Error::Log)?),
+        };
+        let mut capture = Self { ebpf, link: None, logger, sockets, counters };
+        capture.program_mut()?.load().map_err(|error| Error::from_load(error.into()))?;
+        Ok(capture)
+    }
+
+    /// Attaches the program to `interface`, and detaches it from where it was before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, another program holds it, or it does not take the program in a mode that
+    /// `request` allows.
+    pub fn attach(&mut self, interface: &str, request: ModeRequest) -> Result<Attached, Error> {
+        self.detach()?;
+        let interface = find_interface(interface)?;
+        let strictly = |mode| Attached { mode, fallback: None };
+        match request {
+            ModeRequest::Native => self.attach_in(&interface, Mode::Native).map(|()| strictly(Mode::Native)),
+            ModeRequest::Generic => {
+                self.attach_in(&interface, Mode::Generic).map(|()| strictly(Mode::Generic))
+            }
+            ModeRequest::Auto => match self.attach_in(&interface, Mode::Native) {
+                Ok(()) => Ok(strictly(Mode::Native)),
+                Err(error) if error.is_of_the_driver() => {
+                    self.attach_in(&interface, Mode::Generic)?;
+                    Ok(Attached { mode: Mode::Generic, fallback: Some(error) })
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn attach_in(&mut self, interface: &Interface, mode: Mode) -> Result<(), Error> {
+        let link = self.program_mut()?.attach_to_if_index(interface.index, mode.flag());
+        self.link = Some(link.map_err(|error| Error::from_attach(error, interface, mode))?);
+        Ok(())
+    }
+
+    /// Detaches the program, if it is attached. Its counters remain.
+    ///
+    /// # Errors
+    ///
+    /// When the program no longer knows of the attachment.
+    pub fn detach(&mut self) -> Result<(), Error> {
+        match self.link.take() {
+            Some(link) => self.program_mut()?.detach(link).map_err(Error::Detach),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on, tunnel packets of `queue` go to `socket`, an AF_XDP socket that is bound to the same queue of the
+    /// same interface. The kernel forgets it when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// When `queue` is not below [`Options::queues`], or `socket` is no AF_XDP socket.
+    pub fn set_socket(&mut self, queue: QueueId, socket: &impl AsRawFd) -> Result<(), Error> {
+        let written = self.sockets.set(queue.0, socket.as_raw_fd(), 0);
+        written.map_err(|source| Error::Map { map: config::XSK_MAP, action: "written", source })
+    }
+
+    /// The counters of the program, summed over the CPUs. Also after [`Self::detach`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to read the map.
+    pub fn verdicts(&self) -> Result<Verdicts, Error> {
+        let queues = self.counters.iter().map(|entry| Ok(entry?.iter().fold(Counts::default(), add)));
+        let mut queues = queues.collect::<Result<Vec<Counts>, MapError>>().map_err(|source| Error::Map {
+            map: verdict::MAP,
+            action: "read",
+            source,
+        })?;
+        let other_queues = queues.pop().unwrap_or_default();
+        Ok(Verdicts { queues, other_queues })
+    }
+
+    /// Hands what the program has logged meanwhile to the `log` crate. To be called every now and then: a log that is
+    /// full (128 KiB) loses what comes next.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// The program itself: what the kernel knows of it, and test runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], if the object was built from other sources.
+    pub fn program(&self) -> Result<&Xdp, Error> {
+        let program = self.ebpf.program(config::PROGRAM).ok_or(Error::Missing(config::PROGRAM))?;
+        program.try_into().map_err(|_: ProgramError| Error::Missing(config::PROGRAM))
+    }
+
+    fn program_mut(&mut self) -> Result<&mut Xdp, Error> {
+        let program = self.ebpf.program_mut(config::PROGRAM).ok_or(Error::Missing(config::PROGRAM))?;
+        program.try_into().map_err(|_: ProgramError| Error::Missing(config::PROGRAM))
+    }
+}
+
+/// The kernel's answer to a program that it is too old for is a bare `EINVAL`.
+fn require_kernel() -> Result<(), Error> {
+    match KernelVersion::current() {
+        Ok(version) if version < KernelVersion::new(5, 18, 0) => Err(Error::KernelTooOld {
+            release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn find_interface(name: &str) -> Result<Interface, Error> {
+    let mut interfaces = interfaces().map_err(Error::Interfaces)?;
+    match interfaces.iter().position(|interface| interface.name == name) {
+        Some(index) => Ok(interfaces.swap_remove(index)),
+        None => Err(Error::UnknownInterface {
+            name: name.to_owned(),
+            existing: interfaces.into_iter().map(|interface| interface.name).collect(),
+        }),
+    }
+}
+
+fn take_map<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, Error> {
+    let map = ebpf.take_map(name).ok_or(Error::Missing(name))?;
+    map.try_into().map_err(|source| Error::Map { map: name, action: "used", source })
+}
+
+/// As the number that the program compares with: 0 is off.
+fn log_level(level: LevelFilter) -> u8 {
+    let level = level.into_level().map(|level| match level {
+        tracing::Level::ERROR => aya_log::Level::Error,
+        tracing::Level::WARN => aya_log::Level::Warn,
+        tracing::Level::INFO => aya_log::Level::Info,
+        tracing::Level::DEBUG => aya_log::Level::Debug,
+        tracing::Level::TRACE => aya_log::Level::Trace,
+    });
+    level.map_or(0, u8::from)
+}

@@ -1,0 +1,383 @@
+//! The ledger: where every packet went, and whether it adds up.
+//!
+//! Each stage counts what comes in and what goes out under its own name; the ledger compares one stage's out with
+//! the next one's in, per queue, and never computes one number from the others. It balances when all of these hold:
+//!
+//! | what goes in | what comes out |
+//! |---|---|
+//! | XDP: redirected | received by the worker + refused by the socket's rings |
+//! | received by the worker | decapsulated + dropped by decapsulation |
+//! | decapsulated | recorded + dropped on the way to the sink or in it |
+//!
+//! It follows that `seen` = `recorded` + the sum of `dropped`. Packets that the XDP program passed to the kernel are
+//! not the capture's own, and stand apart under `passed`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use mirror_common::verdict::{Counts, Verdict};
+use serde::Serialize;
+
+use crate::DropReason;
+use crate::counters::WorkerCounters;
+use crate::nic::NicStatistics;
+use crate::sink;
+use crate::wire::number::QueueId;
+use crate::xsk::XskStatistics;
+
+/// What one queue's stages counted.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct QueueLedger {
+    /// The receive queue.
+    pub queue: u32,
+    /// The processor that its worker was pinned to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<usize>,
+    /// Whether the NIC or the kernel wrote into the UMEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy_mode: Option<&'static str>,
+    /// The XDP program's verdicts; absent for a capture file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xdp: Option<BTreeMap<&'static str, u64>>,
+    /// The socket's own counters; absent for a capture file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub af_xdp: Option<XskStatistics>,
+    /// Frames taken from ring or file.
+    pub received: u64,
+    /// Bytes of those frames.
+    pub received_bytes: u64,
+    /// Packets found in them.
+    pub decapsulated: u64,
+    /// Frames whose arrival time is the worker's, because they came without the kernel's metadata.
+    pub without_metadata: u64,
+    /// Packets that were written.
+    pub recorded: u64,
+    /// Packets that ended without a record, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+/// One equation of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The queue; absent where the check is of the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u32>,
+    /// What is compared.
+    pub stage: &'static str,
+    /// What went in.
+    pub entered: u64,
+    /// What came out.
+    pub left: u64,
+}
+
+/// The whole ledger of one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ledger {
+    /// Whether every packet is accounted for: each of `checks` has `entered` equal to `left`.
+    pub balanced: bool,
+    /// Tunnel packets that the XDP program took, redirected or dropped; for a capture file, packets read.
+    pub seen: u64,
+    /// Packets received from the rings or the file.
+    pub received: u64,
+    /// Packets that were written.
+    pub recorded: u64,
+    /// Packets that ended without a record, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Packets that the XDP program left to the kernel, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub passed: BTreeMap<&'static str, u64>,
+    /// How and for how long.
+    pub run: RunFacts,
+    /// The comparisons behind `balanced`.
+    pub checks: Vec<Check>,
+    /// The same counters by receive queue.
+    pub queues: Vec<QueueLedger>,
+}
+
+/// Facts of the run that the counters belong to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RunFacts {
+    /// Version of the program.
+    pub version: &'static str,
+    /// The interface; absent for capture files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Where the XDP program ran: `native` or `generic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xdp_mode: Option<String>,
+    /// Seconds from the first moment that a packet could arrive to the last.
+    pub seconds: f64,
+    /// What the interface itself counted in that time, all traffic together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nic: Option<NicStatistics>,
+    /// Bytes of records written.
+    pub output_bytes: u64,
+}
+
+/// Reasons that are counted between decapsulation and the end of the sink.
+const SINK_REASONS: [DropReason; 2] = [DropReason::SinkQueueFull, DropReason::SinkWriteFailed];
+/// Reasons that are counted before user space.
+const KERNEL_REASONS: [DropReason; 4] =
+    [DropReason::SourceNotAllowed, DropReason::NoHeadroom, DropReason::FillRingEmpty, DropReason::RxRingFull];
+
+impl QueueLedger {
+    /// Puts the counters of one worker, its sink and its socket together.
+    pub fn new(worker: &WorkerCounters, sink: &sink::WorkerCounters, af_xdp: Option<XskStatistics>) -> Self {
+        let mut dropped: BTreeMap<&'static str, u64> =
+            DropReason::ALL.iter().map(|&reason| (reason.name(), worker.dropped(reason))).collect();
+        let mut set = |reason: DropReason, count| dropped.insert(reason.name(), count);
+        set(DropReason::SinkWriteFailed, sink.write_failed());
+        if let Some(statistics) = af_xdp {
+            set(DropReason::FillRingEmpty, statistics.rx_dropped);
+            set(DropReason::RxRingFull, statistics.rx_ring_full);
+        }
+        Self {
+            queue: worker.queue.0,
+            received: worker.received.get(),
+            received_bytes: worker.received_bytes.get(),
+            decapsulated: worker.decapsulated.get(),
+            without_metadata: worker.without_metadata.get(),
+            recorded: sink.recorded(),
+            dropped,
+            af_xdp,
+            ..Self::default()
+        }
+    }
+
+    /// A queue that no worker serves.
+    pub fn unserved(queue: QueueId) -> Self {
+        let dropped = DropReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
+        Self { queue: queue.0, dropped, ..Self::default() }
+    }
+
+    /// Adds what the XDP program counted for the queue, by [`Verdict`].
+    #[must_use]
+    pub fn with_verdicts(mut self, verdicts: &Counts) -> Self {
+        let count = |verdict: Verdict| verdicts.get(verdict as usize).copied().unwrap_or(0);
+        self.xdp = Some(Verdict::ALL.into_iter().map(|verdict| (verdict.name(), count(verdict))).collect());
+        self.dropped.insert(DropReason::SourceNotAllowed.name(), count(Verdict::DroppedSource));
+        self.dropped.insert(DropReason::NoHeadroom.name(), count(Verdict::DroppedNoHeadroom));
+        self
+    }
+
+    fn verdict(&self, verdict: Verdict) -> Option<u64> {
+        self.xdp.as_ref()?.get(verdict.name()).copied()
+    }
+
+    fn sum(&self, reasons: impl IntoIterator<Item = DropReason>) -> u64 {
+        reasons.into_iter().filter_map(|reason| self.dropped.get(reason.name())).sum()
+    }
+
+    fn seen(&self) -> u64 {
+        self.xdp.as_ref().map_or(self.received, |_| {
+            let taken = [Verdict::Redirected, Verdict::DroppedSource, Verdict::DroppedNoHeadroom];
+            taken.into_iter().filter_map(|verdict| self.verdict(verdict)).sum()
+        })
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let check = |stage, entered, left| Check { queue: Some(self.queue), stage, entered, left };
+        let decapsulation = DropReason::ALL
+            .iter()
+            .copied()
+            .filter(|reason| !SINK_REASONS.contains(reason) && !KERNEL_REASONS.contains(reason));
+        let rings = self.sum([DropReason::FillRingEmpty, DropReason::RxRingFull]);
+        let redirected = self.verdict(Verdict::Redirected);
+        redirected
+            .map(|redirected| check("xdp to worker", redirected, self.received + rings))
+            .into_iter()
+            .chain([
+                check("worker to decapsulation", self.received, self.decapsulated + self.sum(decapsulation)),
+                check("decapsulation to sink", self.decapsulated, self.recorded + self.sum(SINK_REASONS)),
+            ])
+            .collect()
+    }
+}
+
+impl Ledger {
+    /// Adds the queues up and compares the stages.
+    pub fn new(run: RunFacts, queues: Vec<QueueLedger>) -> Self {
+        let mut dropped: BTreeMap<&'static str, u64> =
+            DropReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
+        let mut passed = BTreeMap::new();
+        for queue in &queues {
+            for (reason, count) in &queue.dropped {
+                *dropped.entry(reason).or_default() += count;
+            }
+            for (verdict, count) in queue.xdp.iter().flatten().filter(|(name, _)| name.starts_with("passed_"))
+            {
+                *passed.entry(*verdict).or_default() += count;
+            }
+        }
+        let seen = queues.iter().map(QueueLedger::seen).sum();
+        let recorded: u64 = queues.iter().map(|queue| queue.recorded).sum();
+        let mut checks: Vec<Check> = queues.iter().flat_map(QueueLedger::checks).collect();
+        let left = recorded + dropped.values().sum::<u64>();
+        checks.push(Check { queue: None, stage: "seen to recorded and dropped", entered: seen, left });
+        Self {
+            balanced: checks.iter().all(|check| check.entered == check.left),
+            seen,
+            received: queues.iter().map(|queue| queue.received).sum(),
+            recorded,
+            dropped,
+            passed,
+            run,
+            checks,
+            queues,
+        }
+    }
+
+    /// Writes the ledger as JSON. The file appears under its name only when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = Path::new(&partial);
+        let mut file = fs::File::create(partial)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(partial, path)
+    }
+
+    /// The ledger as a table for a person: what is zero is left out.
+    pub fn table(&self) -> String {
+        let mut rows: Vec<(String, u64)> = vec![
+            ("seen".to_owned(), self.seen),
+            ("received".to_owned(), self.received),
+            ("recorded".to_owned(), self.recorded),
+        ];
+        let nonzero = |map: &BTreeMap<&'static str, u64>, kind: &str| -> Vec<(String, u64)> {
+            map.iter()
+                .filter(|(_, count)| **count != 0)
+                .map(|(name, count)| (format!("{kind}{name}"), *count))
+                .collect()
+        };
+        rows.extend(nonzero(&self.dropped, "dropped: "));
+        rows.extend(nonzero(&self.passed, "to the kernel: "));
+        let wide = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut table = String::new();
+        for (name, count) in rows {
+            // Writing to a string cannot fail.
+            let _ = writeln!(table, "  {name:<wide$}  {count:>14}");
+        }
+        if self.balanced {
+            table += "  balanced: every packet is accounted for\n";
+        } else {
+            table += "  NOT BALANCED:\n";
+            for check in self.checks.iter().filter(|check| check.entered != check.left) {
+                let queue = check.queue.map_or(String::new(), |queue| format!("queue {queue}, "));
+                let Check { stage, entered, left, .. } = check;
+                let _ = writeln!(table, "    {queue}{stage}: {entered} entered, {left} left");
+            }
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(received: u64, decapsulated: u64, dropped: &[(DropReason, u64)]) -> WorkerCounters {
+        let counters = WorkerCounters::new(QueueId(3));
+        counters.received.add(received);
+        counters.decapsulated.add(decapsulated);
+        for &(reason, count) in dropped {
+            (0..count).for_each(|_| counters.drop_packet(reason));
+        }
+        counters
+    }
+
+    fn sink(recorded: usize, write_failed: usize) -> sink::WorkerCounters {
+        let counters = sink::WorkerCounters::default();
+        counters.add_recorded(recorded);
+        counters.add_write_failed(write_failed);
+        counters
+    }
+
+    fn verdicts(counts: &[(Verdict, u64)]) -> Counts {
+        let mut verdicts = Counts::default();
+        for &(verdict, count) in counts {
+            verdicts[verdict as usize] = count;
+        }
+        verdicts
+    }
+
+    fn queue() -> QueueLedger {
+        let worker = worker(90, 80, &[(DropReason::GeneveVersion, 10), (DropReason::SinkQueueFull, 5)]);
+        let af_xdp = XskStatistics { rx_dropped: 4, rx_ring_full: 6, ..XskStatistics::default() };
+        QueueLedger::new(&worker, &sink(73, 2), Some(af_xdp)).with_verdicts(&verdicts(&[
+            (Verdict::Redirected, 100),
+            (Verdict::DroppedSource, 7),
+            (Verdict::PassedNotTunnel, 1000),
+        ]))
+    }
+
+    #[test]
+    fn a_run_that_adds_up() {
+        let ledger = Ledger::new(RunFacts::default(), vec![queue()]);
+        assert!(ledger.balanced, "{:?}", ledger.checks);
+        assert_eq!((ledger.seen, ledger.received, ledger.recorded), (107, 90, 73));
+        assert_eq!(ledger.seen, ledger.recorded + ledger.dropped.values().sum::<u64>());
+        assert_eq!(ledger.passed["passed_not_tunnel"], 1000);
+        assert_eq!(ledger.dropped["fill_ring_empty"], 4, "the ring's own counter is of the same events");
+        assert!(ledger.table().contains("balanced: every packet"));
+    }
+
+    #[test]
+    fn one_packet_missing_at_any_stage_is_noticed() {
+        type Lose = fn(&mut QueueLedger);
+        let losses: [(&str, Lose); 5] = [
+            ("redirected", |queue| *queue.xdp.as_mut().unwrap().get_mut("redirected").unwrap() += 1),
+            ("received", |queue| queue.received -= 1),
+            ("decapsulated", |queue| queue.decapsulated -= 1),
+            ("recorded", |queue| queue.recorded -= 1),
+            ("dropped", |queue| *queue.dropped.get_mut("rx_ring_full").unwrap() -= 1),
+        ];
+        for (stage, lose) in losses {
+            let mut queue = queue();
+            lose(&mut queue);
+            let ledger = Ledger::new(RunFacts::default(), vec![queue]);
+            assert!(!ledger.balanced, "{stage}");
+            assert!(ledger.table().contains("NOT BALANCED"), "{stage}");
+        }
+    }
+
+    #[test]
+    fn errors_of_two_queues_do_not_cancel_out() {
+        let (mut more, mut less) = (queue(), queue());
+        more.received += 1;
+        less.received -= 1;
+        assert!(!Ledger::new(RunFacts::default(), vec![more, less]).balanced);
+    }
+
+    #[test]
+    fn a_capture_file_has_no_kernel_part() {
+        let worker = worker(10, 9, &[(DropReason::NotTunnel, 1)]);
+        let queue = QueueLedger::new(&worker, &sink(9, 0), None);
+        let ledger = Ledger::new(RunFacts::default(), vec![queue]);
+        assert!(ledger.balanced);
+        assert_eq!((ledger.seen, ledger.received), (10, 10));
+        let json = serde_json::to_value(&ledger).unwrap();
+        assert_eq!(json["balanced"], true);
+        assert_eq!(json["dropped"]["not_tunnel"], 1);
+        assert!(json.get("passed").is_none() && json["queues"][0].get("xdp").is_none());
+    }
+
+    #[test]
+    fn the_file_appears_complete() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.json");
+        Ledger::new(RunFacts::default(), vec![queue()]).write(&path).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(json["seen"], 107);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no partial file is left");
+    }
+}

@@ -1,0 +1,104 @@
+//! The control plane: what the daemon is told, what it reports, and how it stops.
+//!
+//! - [`config`]: the TOML file and the command line, settled into plain values.
+//! - [`preflight`]: what must be true before a capture can start.
+//! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down.
+//! - [`shutdown`]: SIGINT and SIGTERM.
+//! - [`ledger`]: where every packet went.
+//!
+//! Modules of the data path never look in here: configuration and counters are handed to them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tracing::error;
+
+use crate::attach;
+use crate::nic::NicError;
+use crate::replay::ReplayError;
+use crate::sink::{SinkCounters, SinkError, Sinks};
+use crate::wire::number::QueueId;
+use crate::xsk::XskError;
+
+pub mod capture;
+pub mod config;
+pub mod ledger;
+pub mod preflight;
+pub mod replay;
+pub mod shutdown;
+
+/// Why a command could not start, or not go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// No interface was named.
+    #[error("which interface? give --interface IF, or interface in [capture] of --config")]
+    NoInterface,
+    /// The interface does not do.
+    #[error(transparent)]
+    Nic(#[from] NicError),
+    /// The system does not do.
+    #[error(transparent)]
+    Preflight(#[from] preflight::PreflightError),
+    /// The XDP program cannot be loaded or attached.
+    #[error(transparent)]
+    Attach(#[from] attach::Error),
+    /// An AF_XDP socket cannot be made.
+    #[error(transparent)]
+    Xsk(#[from] XskError),
+    /// A fall-back would be needed that `--strict` forbids.
+    #[error("--strict: {reason}")]
+    Strict {
+        /// What was not to be had.
+        reason: String,
+    },
+    /// The output cannot be opened.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A capture file cannot be read.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A worker had to stop.
+    #[error("queue {queue} cannot be read any more: {source}; is the interface still there?")]
+    Worker {
+        /// Its queue.
+        queue: QueueId,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The ledger cannot be written.
+    #[error("cannot write the ledger to {}: {source}", path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The operating system refused something that does not depend on the input.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Where every packet went.
+    pub ledger: ledger::Ledger,
+    /// Why it ended before its time, where it did.
+    pub failure: Option<RunError>,
+}
+
+/// Waits for the sinks, and says what they could not write.
+fn finish_sinks(sinks: Sinks) -> Arc<SinkCounters> {
+    let counters = Arc::clone(sinks.counters());
+    for problem in sinks.join().err().unwrap_or_default() {
+        error!("{problem}");
+    }
+    counters
+}

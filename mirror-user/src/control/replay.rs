@@ -1,0 +1,80 @@
+//! `mirror-capture replay`: capture files through the pipeline.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::config::Settings;
+use super::ledger::{Ledger, QueueLedger, RunFacts};
+use super::shutdown::Shutdown;
+use super::{Outcome, RunError, finish_sinks};
+use crate::counters::WorkerCounters;
+use crate::replay::{ReplayError, ReplaySource};
+use crate::wire::number::QueueId;
+use crate::worker::{WhenFull, Worker};
+
+/// How often progress is shown.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// Reads `files` through the pipeline, shows progress on a terminal, and returns the ledger, which is also written
+/// to its file. A file that is damaged ends the replay; what was read before is recorded.
+///
+/// # Errors
+///
+/// When a file or the output cannot be opened, or the ledger cannot be written.
+pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Result<Outcome, RunError> {
+    let total = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
+    let read = Arc::new(AtomicU64::new(0));
+    let source = ReplaySource::open(files, Arc::clone(&read), shutdown.flag())?;
+    let (mut producers, sinks) = settings.start_sinks(1)?;
+    let counters = Arc::new(WorkerCounters::new(QueueId(0)));
+    let worker = Worker {
+        source,
+        decap: settings.decap_config(),
+        producer: producers.remove(0),
+        when_full: WhenFull::Wait,
+        counters: Arc::clone(&counters),
+    };
+
+    let started = Instant::now();
+    let work = thread::spawn(move || worker.run(|| false).1);
+    let bar = progress_bar(total);
+    while !work.is_finished() {
+        bar.set_position(read.load(Ordering::Relaxed));
+        bar.set_message(format!("{} packets", counters.received.get()));
+        if sinks.counters().closed() {
+            shutdown.request();
+        }
+        thread::sleep(WATCH);
+    }
+    bar.finish_and_clear();
+    let result = work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let written = finish_sinks(sinks);
+
+    let run = RunFacts {
+        version: env!("CARGO_PKG_VERSION"),
+        seconds: started.elapsed().as_secs_f64(),
+        output_bytes: written.bytes(),
+        ..RunFacts::default()
+    };
+    let queues = written.workers().iter().map(|sink| QueueLedger::new(&counters, sink, None)).collect();
+    let ledger = Ledger::new(run, queues);
+    settings.write_ledger(&ledger)?;
+    let failure = result.err().map(|source| match source.downcast::<ReplayError>() {
+        Ok(error) => RunError::Replay(error),
+        Err(source) => RunError::System { what: "read the capture", source },
+    });
+    Ok(Outcome { ledger, failure })
+}
+
+/// A bar on standard error; nothing where that is no terminal.
+fn progress_bar(total: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}");
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,236 @@
+//! What the system says of the network interface: queues, MTU, driver, NUMA node and its processors.
+//!
+//! Everything is read from sysfs, which `ip netns exec` mounts anew, so that it speaks of the namespace's own
+//! interfaces.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A network interface, as it was when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// Name.
+    pub name: String,
+    /// Largest IP packet in bytes.
+    pub mtu: u32,
+    /// Receive queues.
+    pub queues: u32,
+    /// Name of the driver, where the device has one (`ena`, `veth`).
+    pub driver: Option<String>,
+    /// NUMA node that the device is attached to, where the system has several.
+    pub numa_node: Option<u32>,
+}
+
+/// Why an interface cannot be used.
+#[derive(Debug, Error)]
+pub enum NicError {
+    /// There is none of that name.
+    #[error("there is no interface {name}; there {}", interfaces_text(existing))]
+    Unknown {
+        /// The name that was given.
+        name: String,
+        /// The names that exist.
+        existing: Vec<String>,
+    },
+    /// sysfs did not answer.
+    #[error("cannot read {}: {source}; is sysfs mounted for this network namespace?", path.display())]
+    Sysfs {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The interface is down.
+    #[error("{name} is down, so that nothing can arrive; `ip link set {name} up` mends it")]
+    Down {
+        /// The interface.
+        name: String,
+    },
+}
+
+fn interfaces_text(existing: &[String]) -> String {
+    match existing {
+        [] => "are none at all".to_owned(),
+        [one] => format!("is {one}"),
+        several => format!("are {}", several.join(", ")),
+    }
+}
+
+/// Interface counters of the kernel, from the interface's `statistics` directory; cumulative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct NicStatistics {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets that the kernel dropped on the way in.
+    pub rx_dropped: u64,
+    /// Packets that the device missed for lack of buffers.
+    pub rx_missed_errors: u64,
+}
+
+impl NicStatistics {
+    /// What has been added since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            rx_packets: self.rx_packets.wrapping_sub(earlier.rx_packets),
+            rx_bytes: self.rx_bytes.wrapping_sub(earlier.rx_bytes),
+            rx_dropped: self.rx_dropped.wrapping_sub(earlier.rx_dropped),
+            rx_missed_errors: self.rx_missed_errors.wrapping_sub(earlier.rx_missed_errors),
+        }
+    }
+}
+
+impl Nic {
+    /// Looks at the interface `name`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, it is down, or sysfs cannot be read.
+    pub fn look(name: &str) -> Result<Self, NicError> {
+        Self::look_in(Path::new("/sys/class/net"), name)
+    }
+
+    fn look_in(class: &Path, name: &str) -> Result<Self, NicError> {
+        let directory = class.join(name);
+        if name.is_empty() || name.contains('/') || !directory.is_dir() {
+            return Err(NicError::Unknown { name: name.to_owned(), existing: names(class) });
+        }
+        let flags = read(&directory.join("flags"))?;
+        let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap_or(1);
+        if flags & 1 == 0 {
+            return Err(NicError::Down { name: name.to_owned() });
+        }
+        let queues = names(&directory.join("queues")).iter().filter(|queue| queue.starts_with("rx-")).count();
+        Ok(Self {
+            name: name.to_owned(),
+            mtu: read(&directory.join("mtu"))?.parse().unwrap_or(0),
+            queues: u32::try_from(queues).unwrap_or(1).max(1),
+            driver: driver(&directory),
+            numa_node: read(&directory.join("device/numa_node")).ok().and_then(|node| node.parse().ok()),
+        })
+    }
+
+    /// Reads the interface's counters; a counter that the system does not have is 0.
+    pub fn statistics(&self) -> NicStatistics {
+        let directory = Path::new("/sys/class/net").join(&self.name).join("statistics");
+        let counter = |name| read(&directory.join(name)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        NicStatistics {
+            rx_packets: counter("rx_packets"),
+            rx_bytes: counter("rx_bytes"),
+            rx_dropped: counter("rx_dropped"),
+            rx_missed_errors: counter("rx_missed_errors"),
+        }
+    }
+
+    /// The processors that workers are best pinned to, of those in `allowed`: on the NIC's NUMA node where it has
+    /// one, the first one last, because interrupts and the rest of the system prefer it.
+    pub fn local_cpus(&self, allowed: &[usize]) -> Vec<usize> {
+        let local = self
+            .numa_node
+            .and_then(|node| read(Path::new(&format!("/sys/devices/system/node/node{node}/cpulist"))).ok());
+        prefer(local.as_deref().map(parse_list).unwrap_or_default(), allowed)
+    }
+}
+
+/// Processors of `allowed` that are in `local` too, or all of `allowed` if there are none; the first one last.
+fn prefer(local: Vec<usize>, allowed: &[usize]) -> Vec<usize> {
+    let mut cpus: Vec<usize> = local.into_iter().filter(|cpu| allowed.contains(cpu)).collect();
+    if cpus.is_empty() {
+        cpus = allowed.to_vec();
+    }
+    if cpus.len() > 1 {
+        cpus.rotate_left(1);
+    }
+    cpus
+}
+
+/// Reads a list of numbers and ranges as the kernel writes and the command line takes them: `0-3,8`.
+/// Parts that are no numbers are left out.
+pub fn parse_list(text: &str) -> Vec<usize> {
+    text.split(',')
+        .filter_map(|part| {
+            let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
+            Some(first.parse::<usize>().ok()?..=last.parse::<usize>().ok()?)
+        })
+        .flatten()
+        .collect()
+}
+
+fn driver(directory: &Path) -> Option<String> {
+    let target = fs::read_link(directory.join("device/driver")).ok();
+    let by_link = target.and_then(|target| Some(target.file_name()?.to_str()?.to_owned()));
+    by_link.or_else(|| {
+        let uevent = read(&directory.join("uevent")).ok()?;
+        uevent.lines().find_map(|line| line.strip_prefix("DEVTYPE=").map(str::to_owned))
+    })
+}
+
+fn read(path: &Path) -> Result<String, NicError> {
+    fs::read_to_string(path)
+        .map(|text| text.trim().to_owned())
+        .map_err(|source| NicError::Sysfs { path: path.to_owned(), source })
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_processors() {
+        for (text, expected) in [
+            ("0", vec![0]),
+            ("0-3", vec![0, 1, 2, 3]),
+            ("0-1,4,6-7", vec![0, 1, 4, 6, 7]),
+            (" 2 , 5 ", vec![2, 5]),
+            ("", vec![]),
+            ("a-b,1", vec![1]),
+        ] {
+            assert_eq!(parse_list(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn workers_keep_to_the_local_node_and_off_its_first_processor() {
+        assert_eq!(prefer(vec![4, 5, 6], &[0, 1, 2, 3, 4, 5, 6, 7]), [5, 6, 4]);
+        assert_eq!(prefer(vec![], &[0, 1]), [1, 0]);
+        assert_eq!(prefer(vec![8], &[0, 1]), [1, 0], "nothing of the local node is allowed");
+        assert_eq!(prefer(vec![0], &[0]), [0]);
+    }
+
+    #[test]
+    fn reads_an_interface_from_sysfs() {
+        let class = tempfile::tempdir().unwrap();
+        let eth = class.path().join("eth7");
+        for queue in ["rx-0", "rx-1", "tx-0"] {
+            fs::create_dir_all(eth.join("queues").join(queue)).unwrap();
+        }
+        fs::write(eth.join("flags"), "0x1003\n").unwrap();
+        fs::write(eth.join("mtu"), "9001\n").unwrap();
+        fs::write(eth.join("uevent"), "DEVTYPE=vlan\nINTERFACE=eth7\n").unwrap();
+        let nic = Nic::look_in(class.path(), "eth7").unwrap();
+        assert_eq!((nic.mtu, nic.queues, nic.numa_node), (9001, 2, None));
+        assert_eq!(nic.driver.as_deref(), Some("vlan"));
+
+        fs::write(eth.join("flags"), "0x1002\n").unwrap();
+        let down = Nic::look_in(class.path(), "eth7").unwrap_err().to_string();
+        assert!(down.contains("ip link set eth7 up"), "{down}");
+
+        let unknown = Nic::look_in(class.path(), "eth8").unwrap_err().to_string();
+        assert_eq!(unknown, "there is no interface eth8; there is eth7");
+        assert!(Nic::look_in(class.path(), "../net").is_err());
+    }
+}

@@ -1,0 +1,552 @@
+//! One JSON object per line, with the names of the Elastic Common Schema (ECS) as nested objects.
+//!
+//! What ECS has no name for stands under `mirror`, as ECS asks of fields that are a program's own: the tunnel, the
+//! lengths, the queue, and also ICMP's type and code. A member that a packet does not have is absent.
+//!
+//! ```json
+//! {"@timestamp":"2026-11-21T09:04:12.123456789Z","ecs":{"version":"8.17.0"},
+//!  "event":{"dataset":"mirror.packet","kind":"event"},
+//!  "source":{"ip":"10.0.0.1","port":40000,"mac":"02-00-00-00-00-01"},
+//!  "destination":{"ip":"10.0.0.2","port":443,"mac":"02-00-00-00-00-02"},
+//!  "network":{"type":"ipv4","transport":"tcp","iana_number":"6","bytes":60,
+//!             "vlan":{"id":"10"},"inner":{"vlan":{"id":"20"}}},
+//!  "mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","flow_cookie":"01234567",
+//!            "geneve_vni":0,"vxlan_vni":7,
+//!            "outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},
+//!            "icmp":{"type":8,"code":0},"ethertype":"0806",
+//!            "captured_bytes":74,"original_bytes":74,"truncated":false,"queue":0}}
+//! ```
+//!
+//! That is all there can be, on one line; `icmp` is there only for ICMP, and `ethertype` only where the packet is not
+//! IP.
+
+use std::net::IpAddr;
+
+use super::text;
+use crate::packet::{Ip, Link, Network, Packet, Ports, Transport, Tunnel};
+use crate::record::PacketRecord;
+use crate::wire::number::{IpProtocol, MacAddress};
+
+/// No record is longer than this many bytes.
+pub(super) const LONGEST_RECORD: usize = 1024;
+
+/// Appends the line for one packet.
+pub(super) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
+    let packet = &record.packet;
+    let (ip, ethertype) = match &packet.network {
+        Network::Ip(ip) => (Some(ip), None),
+        Network::Other(ethertype) => (None, Some(ethertype)),
+    };
+    let link = packet.link.as_ref();
+
+    out.extend_from_slice(br#"{"@timestamp":""#);
+    text::timestamp(record.timestamp, out);
+    out.extend_from_slice(
+        br#"","ecs":{"version":"8.17.0"},"event":{"dataset":"mirror.packet","kind":"event"},"#,
+    );
+    if ip.is_some() || link.is_some() {
+        let ports = ip.and_then(|ip| ports(&ip.transport));
+        out.extend_from_slice(br#""source":{"#);
+        endpoint(ip.map(|ip| ip.source), ports.map(|ports| ports.source), link.map(|link| link.source), out);
+        out.extend_from_slice(br#""destination":{"#);
+        endpoint(
+            ip.map(|ip| ip.destination),
+            ports.map(|ports| ports.destination),
+            link.map(|link| link.destination),
+            out,
+        );
+    }
+    network(ip, link, out);
+    out.extend_from_slice(br#""mirror":{"#);
+    tunnel(&packet.tunnel, out);
+    if let Some(Transport::Icmp(icmp) | Transport::Icmpv6(icmp)) = ip.map(|ip| ip.transport) {
+        out.extend_from_slice(br#""icmp":{"type":"#);
+        text::decimal(icmp.kind, out);
+        out.extend_from_slice(br#","code":"#);
+        text::decimal(icmp.code, out);
+        out.extend_from_slice(b"},");
+    }
+    if let Some(ethertype) = ethertype {
+        out.extend_from_slice(br#""ethertype":""#);
+        text::hexadecimal(ethertype.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    lengths(packet, out);
+    out.extend_from_slice(br#""queue":"#);
+    text::decimal(record.queue.0, out);
+    out.extend_from_slice(b"}}\n");
+}
+
+fn ports(transport: &Transport) -> Option<Ports> {
+    match transport {
+        Transport::Tcp(tcp) => Some(tcp.ports),
+        Transport::Udp(ports) | Transport::Sctp(ports) => Some(*ports),
+        Transport::Icmp(_) | Transport::Icmpv6(_) | Transport::Unread => None,
+    }
+}
+
+/// Ends an object that has members, each with a comma behind it.
+fn close(out: &mut Vec<u8>) {
+    if let Some(comma) = out.last_mut() {
+        *comma = b'}';
+    }
+    out.push(b',');
+}
+
+/// The members of `source` or `destination`, at least one of which is there.
+fn endpoint(ip: Option<IpAddr>, port: Option<u16>, mac: Option<MacAddress>, out: &mut Vec<u8>) {
+    if let Some(ip) = ip {
+        out.extend_from_slice(br#""ip":""#);
+        text::ip(ip, out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(port) = port {
+        out.extend_from_slice(br#""port":"#);
+        text::decimal(port, out);
+        out.push(b',');
+    }
+    if let Some(mac) = mac {
+        out.extend_from_slice(br#""mac":""#);
+        text::mac(mac, out);
+        out.extend_from_slice(br#"","#);
+    }
+    close(out);
+}
+
+/// `network`, unless it would be empty.
+fn network(ip: Option<&Ip>, link: Option<&Link>, out: &mut Vec<u8>) {
+    let [outer_vlan, inner_vlan] = link.map_or([None; 2], |link| link.vlans);
+    if ip.is_none() && outer_vlan.is_none() && inner_vlan.is_none() {
+        return;
+    }
+    out.extend_from_slice(br#""network":{"#);
+    if let Some(ip) = ip {
+        let kind: &[u8] = match ip.source {
+            IpAddr::V4(_) => br#""type":"ipv4","#,
+            IpAddr::V6(_) => br#""type":"ipv6","#,
+        };
+        out.extend_from_slice(kind);
+        if let Some(name) = protocol_name(ip.protocol) {
+            out.extend_from_slice(br#""transport":""#);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(br#"","#);
+        }
+        out.extend_from_slice(br#""iana_number":""#);
+        text::decimal(ip.protocol.0, out);
+        out.extend_from_slice(br#"","bytes":"#);
+        text::decimal(ip.length, out);
+        out.push(b',');
+    }
+    if let Some(vlan) = outer_vlan {
+        out.extend_from_slice(br#""vlan":{"id":""#);
+        text::decimal(vlan, out);
+        out.extend_from_slice(br#""},"#);
+    }
+    if let Some(vlan) = inner_vlan {
+        out.extend_from_slice(br#""inner":{"vlan":{"id":""#);
+        text::decimal(vlan, out);
+        out.extend_from_slice(br#""}},"#);
+    }
+    close(out);
+}
+
+/// The keyword of the IANA registry of protocol numbers, in lower case.
+const fn protocol_name(protocol: IpProtocol) -> Option<&'static str> {
+    Some(match protocol.0 {
+        0 => "hopopt",
+        1 => "icmp",
+        2 => "igmp",
+        4 => "ipv4",
+        6 => "tcp",
+        8 => "egp",
+        9 => "igp",
+        17 => "udp",
+        27 => "rdp",
+        33 => "dccp",
+        41 => "ipv6",
+        43 => "ipv6-route",
+        44 => "ipv6-frag",
+        46 => "rsvp",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "ipv6-icmp",
+        59 => "ipv6-nonxt",
+        60 => "ipv6-opts",
+        88 => "eigrp",
+        89 => "ospfigp",
+        94 => "ipip",
+        97 => "etherip",
+        98 => "encap",
+        103 => "pim",
+        108 => "ipcomp",
+        112 => "vrrp",
+        115 => "l2tp",
+        132 => "sctp",
+        133 => "fc",
+        136 => "udplite",
+        137 => "mpls-in-ip",
+        139 => "hip",
+        140 => "shim6",
+        142 => "rohc",
+        143 => "ethernet",
+        _ => return None,
+    })
+}
+
+/// The members of `mirror` that say by which tunnel the packet came.
+fn tunnel(tunnel: &Tunnel, out: &mut Vec<u8>) {
+    if let Some(endpoint) = tunnel.endpoint {
+        out.extend_from_slice(br#""gwlbe_id":""#);
+        text::hexadecimal(endpoint.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(attachment) = tunnel.attachment {
+        out.extend_from_slice(br#""attachment_id":""#);
+        text::hexadecimal(attachment.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(cookie) = tunnel.cookie {
+        out.extend_from_slice(br#""flow_cookie":""#);
+        text::hexadecimal(cookie.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(vni) = tunnel.geneve_vni {
+        out.extend_from_slice(br#""geneve_vni":"#);
+        text::decimal(vni.get(), out);
+        out.push(b',');
+    }
+    if let Some(vni) = tunnel.vxlan_vni {
+        out.extend_from_slice(br#""vxlan_vni":"#);
+        text::decimal(vni.get(), out);
+        out.push(b',');
+    }
+    out.extend_from_slice(br#""outer":{"source":{"ip":""#);
+    text::ip(tunnel.outer_source, out);
+    out.extend_from_slice(br#""},"destination":{"ip":""#);
+    text::ip(tunnel.outer_destination, out);
+    out.extend_from_slice(br#""}},"#);
+}
+
+/// The members of `mirror` that say how much of the packet there is.
+fn lengths(packet: &Packet, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""captured_bytes":"#);
+    text::decimal(packet.captured_length, out);
+    out.extend_from_slice(br#","original_bytes":"#);
+    text::decimal(packet.original_length, out);
+    let truncated: &[u8] =
+        if packet.truncated() { br#","truncated":true,"# } else { br#","truncated":false,"# };
+    out.extend_from_slice(truncated);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Serialize;
+
+    use super::*;
+    use crate::packet::{Icmp, Tcp};
+    use crate::sink::arbitrary;
+    use crate::source::Timestamp;
+    use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, QueueId, Vni};
+
+    /// The record as serde sees it; serde_json writes what the encoder must write.
+    #[derive(Serialize)]
+    struct Record {
+        #[serde(rename = "@timestamp")]
+        timestamp: String,
+        ecs: Ecs,
+        event: Event,
+        #[serde(skip_serializing_if = "Endpoint::is_empty")]
+        source: Endpoint,
+        #[serde(skip_serializing_if = "Endpoint::is_empty")]
+        destination: Endpoint,
+        #[serde(skip_serializing_if = "NetworkFields::is_empty")]
+        network: NetworkFields,
+        mirror: Mirror,
+    }
+
+    #[derive(Serialize)]
+    struct Ecs {
+        version: &'static str,
+    }
+
+    #[derive(Serialize)]
+    struct Event {
+        dataset: &'static str,
+        kind: &'static str,
+    }
+
+    #[derive(Serialize)]
+    struct Endpoint {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ip: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mac: Option<String>,
+    }
+
+    impl Endpoint {
+        fn is_empty(&self) -> bool {
+            self.ip.is_none() && self.port.is_none() && self.mac.is_none()
+        }
+    }
+
+    #[derive(Serialize)]
+    struct NetworkFields {
+        #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+        kind: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        transport: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iana_number: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vlan: Option<Id>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inner: Option<Inner>,
+    }
+
+    impl NetworkFields {
+        fn is_empty(&self) -> bool {
+            self.kind.is_none() && self.vlan.is_none() && self.inner.is_none()
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Id {
+        id: String,
+    }
+
+    #[derive(Serialize)]
+    struct Inner {
+        vlan: Id,
+    }
+
+    #[derive(Serialize)]
+    struct Mirror {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gwlbe_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attachment_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        flow_cookie: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        geneve_vni: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vxlan_vni: Option<u32>,
+        outer: Outer,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        icmp: Option<IcmpFields>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ethertype: Option<String>,
+        captured_bytes: u32,
+        original_bytes: u32,
+        truncated: bool,
+        queue: u32,
+    }
+
+    #[derive(Serialize)]
+    struct Outer {
+        source: Address,
+        destination: Address,
+    }
+
+    #[derive(Serialize)]
+    struct Address {
+        ip: String,
+    }
+
+    #[derive(Serialize)]
+    struct IcmpFields {
+        #[serde(rename = "type")]
+        kind: u8,
+        code: u8,
+    }
+
+    impl From<&PacketRecord> for Record {
+        fn from(record: &PacketRecord) -> Self {
+            let packet = &record.packet;
+            let tunnel = &packet.tunnel;
+            let (ip, ethertype) = match packet.network {
+                Network::Ip(ip) => (Some(ip), None),
+                Network::Other(EtherType(number)) => (None, Some(format!("{number:04x}"))),
+            };
+            let ports = ip.and_then(|ip| match ip.transport {
+                Transport::Tcp(Tcp { ports, .. }) | Transport::Udp(ports) | Transport::Sctp(ports) => {
+                    Some(ports)
+                }
+                _ => None,
+            });
+            let vlan = |number: usize| {
+                packet.link.and_then(|link| link.vlans[number]).map(|id| Id { id: id.to_string() })
+            };
+            let mut timestamp = Vec::new();
+            text::timestamp(record.timestamp, &mut timestamp);
+            Self {
+                timestamp: String::from_utf8(timestamp).unwrap(),
+                ecs: Ecs { version: "8.17.0" },
+                event: Event { dataset: "mirror.packet", kind: "event" },
+                source: Endpoint {
+                    ip: ip.map(|ip| ip.source.to_string()),
+                    port: ports.map(|ports| ports.source),
+                    mac: packet.link.map(|link| link.source.to_string()),
+                },
+                destination: Endpoint {
+                    ip: ip.map(|ip| ip.destination.to_string()),
+                    port: ports.map(|ports| ports.destination),
+                    mac: packet.link.map(|link| link.destination.to_string()),
+                },
+                network: NetworkFields {
+                    kind: ip.map(|ip| if ip.source.is_ipv4() { "ipv4" } else { "ipv6" }),
+                    transport: ip.and_then(|ip| protocol_name(ip.protocol)),
+                    iana_number: ip.map(|ip| ip.protocol.0.to_string()),
+                    bytes: ip.map(|ip| ip.length),
+                    vlan: vlan(0),
+                    inner: vlan(1).map(|vlan| Inner { vlan }),
+                },
+                mirror: Mirror {
+                    gwlbe_id: tunnel.endpoint.map(|id| id.to_string()),
+                    attachment_id: tunnel.attachment.map(|id| id.to_string()),
+                    flow_cookie: tunnel.cookie.map(|cookie| cookie.to_string()),
+                    geneve_vni: tunnel.geneve_vni.map(Vni::get),
+                    vxlan_vni: tunnel.vxlan_vni.map(Vni::get),
+                    outer: Outer {
+                        source: Address { ip: tunnel.outer_source.to_string() },
+                        destination: Address { ip: tunnel.outer_destination.to_string() },
+                    },
+                    icmp: ip.and_then(|ip| match ip.transport {
+                        Transport::Icmp(icmp) | Transport::Icmpv6(icmp) => {
+                            Some(IcmpFields { kind: icmp.kind, code: icmp.code })
+                        }
+                        _ => None,
+                    }),
+                    ethertype,
+                    captured_bytes: packet.captured_length,
+                    original_bytes: packet.original_length,
+                    truncated: packet.captured_length < packet.original_length,
+                    queue: record.queue.0,
+                },
+            }
+        }
+    }
+
+    fn line(record: &PacketRecord) -> String {
+        let mut out = Vec::new();
+        packet(record, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_what_serde_json_writes(record in arbitrary::record()) {
+            let expected = serde_json::to_string(&Record::from(&record)).unwrap() + "\n";
+            prop_assert_eq!(line(&record), expected);
+        }
+    }
+
+    /// A record that has every member, each as long as it can be.
+    fn longest() -> PacketRecord {
+        let address = IpAddr::from([0xffff; 8]);
+        let mac = MacAddress([0xff; 6]);
+        PacketRecord {
+            timestamp: Timestamp(u64::MAX),
+            queue: QueueId(u32::MAX),
+            packet: Packet {
+                tunnel: Tunnel {
+                    outer_source: address,
+                    outer_destination: address,
+                    geneve_vni: Some(Vni::from_bytes([0xff; 3])),
+                    vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
+                    endpoint: Some(EndpointId(u64::MAX)),
+                    attachment: Some(AttachmentId(u64::MAX)),
+                    cookie: Some(FlowCookie(u32::MAX)),
+                },
+                offset: u32::MAX,
+                captured_length: u32::MAX,
+                original_length: u32::MAX,
+                link: Some(Link { source: mac, destination: mac, vlans: [Some(4095); 2] }),
+                network: Network::Ip(Ip {
+                    source: address,
+                    destination: address,
+                    protocol: IpProtocol::ICMPV6,
+                    length: u32::MAX,
+                    hop_limit: u8::MAX,
+                    fragment: None,
+                    transport: Transport::Icmpv6(Icmp { kind: 255, code: 255, identifier: None }),
+                }),
+            },
+            bytes: 0..0,
+        }
+    }
+
+    #[test]
+    fn the_longest_record_fits() {
+        let spare = LONGEST_RECORD - line(&longest()).len();
+        // Ports in the place of ICMP, and a longer name of the protocol, need less than this.
+        assert!(spare > 100, "{spare} bytes to spare");
+    }
+
+    #[test]
+    fn a_record_reads_as_documented() {
+        let ports = Ports { source: 40_000, destination: 443 };
+        let record = PacketRecord {
+            timestamp: Timestamp(1_795_251_852_123_456_789),
+            queue: QueueId(3),
+            packet: Packet {
+                tunnel: Tunnel {
+                    outer_source: IpAddr::from([10, 1, 0, 1]),
+                    outer_destination: IpAddr::from([10, 1, 0, 2]),
+                    geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
+                    vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
+                    endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
+                    attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
+                    cookie: Some(FlowCookie(0x0123_4567)),
+                },
+                offset: 118,
+                captured_length: 60,
+                original_length: 74,
+                link: Some(Link {
+                    source: MacAddress([2, 0, 0, 0, 0, 1]),
+                    destination: MacAddress([2, 0, 0, 0, 0, 0xab]),
+                    vlans: [Some(10), Some(20)],
+                }),
+                network: Network::Ip(Ip {
+                    source: IpAddr::from([10, 0, 0, 1]),
+                    destination: IpAddr::from([10, 0, 0, 2]),
+                    protocol: IpProtocol::TCP,
+                    length: 60,
+                    hop_limit: 64,
+                    fragment: None,
+                    transport: Transport::Tcp(Tcp { ports, state: None }),
+                }),
+            },
+            bytes: 0..0,
+        };
+        let expected = concat!(
+            r#"{"@timestamp":"2026-11-21T09:04:12.123456789Z","ecs":{"version":"8.17.0"},"#,
+            r#""event":{"dataset":"mirror.packet","kind":"event"},"#,
+            r#""source":{"ip":"10.0.0.1","port":40000,"mac":"02-00-00-00-00-01"},"#,
+            r#""destination":{"ip":"10.0.0.2","port":443,"mac":"02-00-00-00-00-AB"},"#,
+            r#""network":{"type":"ipv4","transport":"tcp","iana_number":"6","bytes":60,"#,
+            r#""vlan":{"id":"10"},"inner":{"vlan":{"id":"20"}}},"#,
+            r#""mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","#,
+            r#""flow_cookie":"01234567","geneve_vni":0,"vxlan_vni":7,"#,
+            r#""outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},"#,
+            r#""captured_bytes":60,"original_bytes":74,"truncated":true,"queue":3}}"#,
+            "\n",
+        );
+        assert_eq!(line(&record), expected);
+    }
+
+    #[test]
+    fn protocol_names_need_no_escapes() {
+        for number in 0..=u8::MAX {
+            if let Some(name) = protocol_name(IpProtocol(number)) {
+                assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Files that an earlier run was killed over.
+//!
+//! Their records were counted as recorded, so they are not left for someone to find: each file is cut behind its
+//! last whole record and gets its final name, with a warning that names it. A file without a whole record is
+//! removed. A file that another process is writing is locked, and left alone.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufReader, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use tracing::{error, warn};
+
+use super::directory::{PARTIAL, PREFIX};
+use super::finisher::publish;
+use crate::sink::error::{SinkError, remedy};
+use crate::sink::{Format, pcapng};
+
+/// Creates `directory` if it is missing, finds out that it can be written to, and recovers what lies there.
+///
+/// # Errors
+///
+/// When the directory cannot be created, read or written to. A file that cannot be recovered is no error; it is
+/// logged and keeps its name.
+pub fn recover(directory: &Path) -> Result<(), SinkError> {
+    let unusable = |error| SinkError::Directory { path: directory.to_owned(), error };
+    fs::create_dir_all(directory).map_err(unusable)?;
+    probe(directory).map_err(unusable)?;
+    for entry in fs::read_dir(directory).map_err(unusable)? {
+        let entry = entry.map_err(unusable)?;
+        let name = entry.file_name();
+        let Some(complete) = name.to_str().and_then(final_name) else { continue };
+        let Some(format) = format_of(complete) else { continue };
+        let partial = entry.path();
+        match recover_file(&partial, &directory.join(complete), format) {
+            Ok(Recovered::InUse) => {}
+            Ok(Recovered::Empty) => {
+                warn!("removed {}, which an earlier run left without a whole record", partial.display());
+            }
+            Ok(Recovered::Kept { bytes, cut }) => warn!(
+                "an earlier run was killed over {}: recovered its records ({bytes} bytes) as {complete}, and cut \
+                 {cut} bytes of a record that was half written",
+                partial.display()
+            ),
+            Err(error) => error!(
+                "cannot recover {}, which an earlier run left: {error}; {}. The file keeps its name",
+                partial.display(),
+                remedy(&error)
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Fails where files cannot be created, so that this is known before the first packet comes.
+fn probe(directory: &Path) -> io::Result<()> {
+    let path = directory.join(format!(".{PREFIX}probe-{}", std::process::id()));
+    File::create(&path)?;
+    fs::remove_file(path)
+}
+
+/// The final name for the name of a file that is not complete.
+fn final_name(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(PARTIAL).filter(|name| name.starts_with(PREFIX))
+}
+
+fn format_of(name: &str) -> Option<Format> {
+    [Format::Ndjson, Format::Pcapng]
+        .into_iter()
+        .find(|format| name.rsplit_once('.').is_some_and(|(_, extension)| extension == format.name()))
+}
+
+/// What was done with a leftover.
+#[derive(Debug, PartialEq, Eq)]
+enum Recovered {
+    /// Nothing: another process is writing it.
+    InUse,
+    /// It held no whole record and was removed.
+    Empty,
+    /// It has its final name.
+    Kept {
+        /// Its length.
+        bytes: u64,
+        /// Bytes that were cut off at the end.
+        cut: u64,
+    },
+}
+
+fn recover_file(partial: &Path, complete: &Path, format: Format) -> io::Result<Recovered> {
+    let file = OpenOptions::new().read(true).write(true).open(partial)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Recovered::InUse),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let length = file.metadata()?.len();
+    let bytes = match format {
+        Format::Ndjson => whole_lines(&file, length)?,
+        Format::Pcapng => whole_blocks(&file, length)?,
+    };
+    if bytes == 0 {
+        fs::remove_file(partial)?;
+        return Ok(Recovered::Empty);
+    }
+    if complete.try_exists()? {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    file.set_len(bytes)?;
+    publish(&file, partial, complete)?;
+    Ok(Recovered::Kept { bytes, cut: length - bytes })
+}
+
+/// Length up to the last line end.
+fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
+    let mut buffer = [0; 4096];
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(buffer.len() as u64);
+        let size = usize::try_from(end - start).map_err(io::Error::other)?;
+        let window = buffer.get_mut(..size).unwrap_or_default();
+        file.read_exact_at(window, start)?;
+        if let Some(line_end) = window.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + line_end as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// Length up to the last whole block; 0 where the first is not a section header.
+fn whole_blocks(file: &File, length: u64) -> io::Result<u64> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut whole = 0;
+    let mut head = [0; 8];
+    while whole + 12 <= length {
+        reader.read_exact(&mut head)?;
+        let [a, b, c, d, rest @ ..] = head;
+        let kind = u32::from_le_bytes([a, b, c, d]);
+        let block = u32::from_le_bytes(rest);
+        let plausible = block >= 12 && block % 4 == 0 && (whole > 0 || kind == pcapng::SECTION_HEADER);
+        if !plausible || whole + u64::from(block) > length {
+            break;
+        }
+        reader.seek_relative(i64::from(block) - 12)?;
+        let mut trailer = [0; 4];
+        reader.read_exact(&mut trailer)?;
+        if u32::from_le_bytes(trailer) != block {
+            break;
+        }
+        whole += u64::from(block);
+    }
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::sink::encoder::Encoder;
+
+    const NDJSON: &str = "mirror-20261121T090412Z-w00-000000.ndjson";
+    const PCAPNG: &str = "mirror-20261121T090412Z-w00-000000.pcapng";
+
+    /// Recovers a directory with one leftover of this content; what then stands under the final name.
+    fn recovered(name: &str, content: &[u8]) -> Option<Vec<u8>> {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(partial(&directory, name), content).unwrap();
+        recover(directory.path()).unwrap();
+        assert!(!partial(&directory, name).exists());
+        let recovered = fs::read(directory.path().join(name)).ok();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), usize::from(recovered.is_some()));
+        recovered
+    }
+
+    fn partial(directory: &TempDir, name: &str) -> std::path::PathBuf {
+        directory.path().join(format!(".{name}{PARTIAL}"))
+    }
+
+    #[test]
+    fn lines_are_kept_up_to_the_last_whole_one() {
+        let long = [b"{}\n".as_slice(), &[b'x'; 10_000]].concat();
+        let cases: [(&[u8], Option<&[u8]>); 7] = [
+            (b"", None),
+            (b"{\"torn", None),
+            (b"{}\n", Some(b"{}\n")),
+            (b"{}\n{}\n", Some(b"{}\n{}\n")),
+            (b"{}\n{}\n{\"torn", Some(b"{}\n{}\n")),
+            (&[0; 8192], None),
+            (&long, Some(b"{}\n")),
+        ];
+        for (content, expected) in cases {
+            assert_eq!(recovered(NDJSON, content).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn blocks_are_kept_up_to_the_last_whole_one() {
+        let mut file = Vec::new();
+        Encoder::begin(Format::Pcapng, &mut file);
+        let block = [[6, 0, 0, 0], [16, 0, 0, 0], [1, 2, 3, 4], [16, 0, 0, 0]].concat();
+        let header = file.len();
+        file.extend_from_slice(&block);
+        file.extend_from_slice(&block);
+        for length in 0..=file.len() {
+            let whole = match length {
+                _ if length < header => 0,
+                _ => header + (length - header) / block.len() * block.len(),
+            };
+            let expected = (whole > 0).then(|| &file[..whole]);
+            assert_eq!(recovered(PCAPNG, &file[..length]).as_deref(), expected, "cut at {length}");
+        }
+        // Zeros, as some file systems leave them after a power failure.
+        let zeros = [file.as_slice(), &[0; 100]].concat();
+        assert_eq!(recovered(PCAPNG, &zeros), Some(file));
+        assert_eq!(recovered(PCAPNG, &block), None);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_use = partial(&directory, NDJSON);
+        fs::write(&in_use, "{}\n{\"to").unwrap();
+        let owner = File::open(&in_use).unwrap();
+        owner.lock().unwrap();
+        let foreign =
+            [".other.ndjson.partial", ".mirror-x.txt.partial", "mirror-x.ndjson.partial", ".mirror-x"];
+        for name in foreign {
+            fs::write(directory.path().join(name), "{}\n{").unwrap();
+        }
+        recover(directory.path()).unwrap();
+        assert_eq!(fs::read(&in_use).unwrap(), b"{}\n{\"to");
+        for name in foreign {
+            assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"{}\n{", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_complete_file_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(NDJSON), "complete\n").unwrap();
+        fs::write(partial(&directory, NDJSON), "leftover\n").unwrap();
+        recover(directory.path()).unwrap();
+        assert_eq!(fs::read(directory.path().join(NDJSON)).unwrap(), b"complete\n");
+        assert_eq!(fs::read(partial(&directory, NDJSON)).unwrap(), b"leftover\n");
+    }
+
+    #[test]
+    fn a_missing_directory_is_created_and_an_unusable_one_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("a/b");
+        recover(&below).unwrap();
+        assert!(below.is_dir());
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let message = recover(&file).unwrap_err().to_string();
+        assert!(message.contains(file.to_str().unwrap()), "{message}");
+    }
+}

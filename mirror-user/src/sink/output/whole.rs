@@ -1,0 +1,160 @@
+//! Writes that happen as a whole or not at all.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// Appends to a file so that it never ends in half a record, even where the disk fills up in the midst of one.
+#[derive(Debug)]
+pub(super) struct WholeWriter {
+    file: File,
+    /// Whether bytes can be taken back: a pipe or a terminal has passed them on.
+    is_regular: bool,
+    /// Bytes of whole writes.
+    length: u64,
+    /// Bytes of a failed write at the end of the file, still to be taken back.
+    torn: u64,
+}
+
+impl WholeWriter {
+    /// Appends at the file's current position.
+    pub fn new(file: File) -> io::Result<Self> {
+        let is_regular = file.metadata()?.is_file();
+        Ok(Self { file, is_regular, length: 0, torn: 0 })
+    }
+
+    /// Bytes written.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Writes all of `bytes`, or nothing of them where the file is a regular one.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.take_back()?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if let Err(error) = self.write_some(&mut rest) {
+                if self.is_regular {
+                    self.torn = (bytes.len() - rest.len()) as u64;
+                    // Where this fails, the next write tries again first.
+                    let _ = self.take_back();
+                }
+                return Err(error);
+            }
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a first part of `rest` and takes it off, or waits until something can be written.
+    fn write_some(&self, rest: &mut &[u8]) -> io::Result<()> {
+        match (&self.file).write(rest) {
+            Ok(0) => Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                *rest = rest.get(written..).unwrap_or_default();
+                Ok(())
+            }
+            // The other end of an inherited pipe or terminal may have made it non-blocking.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None)?;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Cuts off what a failed write has left.
+    fn take_back(&mut self) -> io::Result<()> {
+        if self.torn > 0 {
+            // By the position and not by the length, since standard output may append to a file.
+            let whole = self.file.stream_position()?.saturating_sub(self.torn);
+            self.file.set_len(whole)?;
+            self.file.seek(SeekFrom::Start(whole))?;
+            self.torn = 0;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.take_back()?;
+        if self.is_regular { self.file.sync_all() } else { Ok(()) }
+    }
+
+    /// The file, which ends in a whole write.
+    pub fn into_file(mut self) -> io::Result<File> {
+        self.take_back()?;
+        Ok(self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::{io, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_does_not_block_gets_everything() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let writer = File::from(OwnedFd::from(writer));
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 20).collect();
+        let received = thread::spawn(move || {
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut writer = WholeWriter::new(writer).unwrap();
+        writer.write(&sent).unwrap();
+        assert_eq!(writer.length(), sent.len() as u64);
+        drop(writer);
+        assert!(received.join().unwrap() == sent);
+    }
+
+    #[test]
+    fn a_torn_write_is_taken_back_before_the_next() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut writer = WholeWriter::new(file.try_clone().unwrap()).unwrap();
+        writer.write(b"first").unwrap();
+        // As a write leaves it that fails half-way, and could not be taken back at once.
+        (&writer.file).write_all(b"sec").unwrap();
+        writer.torn = 3;
+        writer.write(b"third").unwrap();
+        let mut content = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "firstthird");
+        assert_eq!(writer.length(), 10);
+    }
+
+    #[test]
+    fn what_was_in_an_appended_file_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("appended");
+        std::fs::write(&path, "before").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        let mut writer = WholeWriter::new(file).unwrap();
+        (&writer.file).write_all(b"sec").unwrap();
+        writer.torn = 3;
+        writer.write(b"third").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "beforethird");
+    }
+
+    #[test]
+    fn a_full_device_takes_nothing() {
+        let file = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = WholeWriter::new(file).unwrap();
+        assert_eq!(writer.write(b"record").unwrap_err().kind(), ErrorKind::StorageFull);
+        assert!(writer.is_empty());
+    }
+}

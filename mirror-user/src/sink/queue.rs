@@ -1,0 +1,310 @@
+//! The hand-off from a worker to its sink thread.
+//!
+//! Each worker has a fixed pool of batches, allocated once. A batch goes round: the worker fills it, a bounded queue
+//! takes it to the sink thread, another brings it back empty. Both queues have room for the whole pool, so neither
+//! side ever waits for room; the pool itself is the bound. A worker that finds it exhausted drops the packet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+
+use super::counters::WorkerCounters;
+use crate::DropReason;
+use crate::record::{BATCH_BYTES, Batch};
+
+/// A worker's end: takes records, never blocks, never allocates.
+#[derive(Debug)]
+pub struct Producer {
+    /// Which of the consumer's workers this is.
+    slot: usize,
+    /// The batch that is being filled.
+    current: Option<Batch>,
+    /// Empty batches. The one that came back last is used first, for it is still in the cache: a sink that keeps up
+    /// needs two or three of the pool.
+    spare: Vec<Batch>,
+    /// Batches of this worker, wherever they are.
+    pool: usize,
+    returned: Receiver<Batch>,
+    filled: Sender<Filled>,
+    counters: Arc<WorkerCounters>,
+    wants_bytes: bool,
+}
+
+/// A batch on its way to the sink.
+#[derive(Debug)]
+pub(super) struct Filled {
+    slot: usize,
+    pub batch: Batch,
+}
+
+/// The sink thread's end, for one worker or several.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    filled: Receiver<Filled>,
+    workers: Vec<Worker>,
+}
+
+/// What the consumer knows of a worker.
+#[derive(Debug)]
+struct Worker {
+    returns: Sender<Batch>,
+    counters: Arc<WorkerCounters>,
+}
+
+/// Makes a queue from the workers that count in `counters` to one consumer, with `batches` batches for each of them.
+pub(super) fn queue(
+    counters: &[Arc<WorkerCounters>],
+    batches: usize,
+    wants_bytes: bool,
+) -> (Vec<Producer>, Consumer) {
+    let (filled, consumed) = channel::bounded(counters.len() * batches);
+    let mut consumer = Consumer { filled: consumed, workers: Vec::with_capacity(counters.len()) };
+    let mut producers = Vec::with_capacity(counters.len());
+    for (slot, counters) in counters.iter().enumerate() {
+        let (returns, returned) = channel::bounded(batches);
+        let bytes = if wants_bytes { BATCH_BYTES } else { 0 };
+        producers.push(Producer {
+            slot,
+            current: None,
+            pool: batches,
+            spare: (0..batches).map(|_| Batch::with_capacity(bytes)).collect(),
+            returned,
+            filled: filled.clone(),
+            counters: Arc::clone(counters),
+            wants_bytes,
+        });
+        consumer.workers.push(Worker { returns, counters: Arc::clone(counters) });
+    }
+    (producers, consumer)
+}
+
+impl Producer {
+    /// Whether the sink wants the bytes of packets in [`Batch::bytes`].
+    pub fn wants_bytes(&self) -> bool {
+        self.wants_bytes
+    }
+
+    /// The batch to put the next record into: it has room for one more packet and, where the sink wants bytes, for
+    /// [`LONGEST_PACKET`](crate::record::LONGEST_PACKET) of them. What was put into it is recorded sooner or later,
+    /// or counted as a failed write.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::SinkQueueFull`] when the sink has fallen behind and holds every batch. The caller counts it.
+    #[inline]
+    pub fn batch(&mut self) -> Result<&mut Batch, DropReason> {
+        if !self.current.as_ref().is_some_and(Batch::has_room) {
+            self.hand_over();
+            self.current = self.take_spare();
+        }
+        self.current.as_mut().ok_or(DropReason::SinkQueueFull)
+    }
+
+    /// Like [`Self::batch`], but waits for the sink where it has fallen behind: for sources that have time.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::SinkQueueFull`] when the sink thread is gone.
+    pub fn wait_for_batch(&mut self) -> Result<&mut Batch, DropReason> {
+        if !self.current.as_ref().is_some_and(Batch::has_room) {
+            self.hand_over();
+            self.current = self.take_spare().or_else(|| self.returned.recv().ok());
+        }
+        self.current.as_mut().ok_or(DropReason::SinkQueueFull)
+    }
+
+    /// Hands over a partly filled batch, so that records do not wait for more to come: to be called when no packets
+    /// arrive. Does nothing while the sink still holds a batch: it has enough to do, and a pool that is used up by
+    /// small batches bridges no stall.
+    pub fn flush(&mut self) {
+        if self.current.as_ref().is_some_and(|batch| !batch.is_empty()) {
+            self.spare.extend(self.returned.try_iter());
+            if self.spare.len() + 1 == self.pool {
+                self.hand_over();
+            }
+        }
+    }
+
+    fn take_spare(&mut self) -> Option<Batch> {
+        self.spare.extend(self.returned.try_iter());
+        self.spare.pop()
+    }
+
+    fn hand_over(&mut self) {
+        let Some(batch) = self.current.take() else { return };
+        if let Err(refused) = self.filled.try_send(Filled { slot: self.slot, batch }) {
+            // The queue has room for every batch, so the sink thread must be gone.
+            let Filled { mut batch, .. } = refused.into_inner();
+            self.counters.add_write_failed(batch.packets.len());
+            batch.clear();
+            self.spare.push(batch);
+        }
+    }
+}
+
+impl Drop for Producer {
+    /// Hands over what is left. The sink thread ends when it has written the last batch of the last producer.
+    fn drop(&mut self) {
+        if self.current.as_ref().is_some_and(|batch| !batch.is_empty()) {
+            self.hand_over();
+        }
+    }
+}
+
+impl Consumer {
+    /// The next batch; waits for at most `timeout`, or for as long as it takes.
+    pub fn receive(&self, timeout: Option<Duration>) -> Result<Filled, RecvTimeoutError> {
+        match timeout {
+            Some(timeout) => self.filled.recv_timeout(timeout),
+            None => self.filled.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Counts the batch as recorded or not, and gives it back to its worker.
+    pub fn settle(&self, filled: Filled, recorded: bool) {
+        let Filled { slot, mut batch } = filled;
+        let Some(worker) = self.workers.get(slot) else { return };
+        if recorded {
+            worker.counters.add_recorded(batch.packets.len());
+        } else {
+            worker.counters.add_write_failed(batch.packets.len());
+        }
+        batch.clear();
+        // The queue has room for the whole pool; a worker that is gone needs no batch.
+        let _ = worker.returns.try_send(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+    use crate::record::{BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
+    use crate::sink::arbitrary;
+    use crate::sink::counters::SinkCounters;
+
+    const BATCHES: usize = 4;
+
+    fn one_worker(wants_bytes: bool) -> (Producer, Consumer, Arc<WorkerCounters>) {
+        let counters = SinkCounters::new(1);
+        let (mut producers, consumer) = queue(counters.workers(), BATCHES, wants_bytes);
+        (producers.remove(0), consumer, Arc::clone(&counters.workers()[0]))
+    }
+
+    fn record() -> PacketRecord {
+        arbitrary::record().new_tree(&mut TestRunner::deterministic()).unwrap().current()
+    }
+
+    /// Pushes until the pool is exhausted; how many records went in.
+    fn fill(producer: &mut Producer) -> usize {
+        let record = record();
+        let mut pushed = 0;
+        while let Ok(batch) = producer.batch() {
+            batch.packets.push(record.clone());
+            pushed += 1;
+        }
+        pushed
+    }
+
+    /// Settles what has come; how many records it was.
+    fn settle_all(consumer: &Consumer, recorded: bool) -> usize {
+        let mut records = 0;
+        while let Ok(filled) = consumer.receive(Some(Duration::ZERO)) {
+            records += filled.batch.packets.len();
+            consumer.settle(filled, recorded);
+        }
+        records
+    }
+
+    /// Batches that the worker can get hold of.
+    fn pool(producer: &mut Producer) -> usize {
+        producer.spare.extend(producer.returned.try_iter());
+        producer.spare.len() + usize::from(producer.current.is_some())
+    }
+
+    #[test]
+    fn an_exhausted_pool_drops_and_a_returned_batch_takes_up_again() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        assert_eq!(fill(&mut producer), BATCHES * BATCH_RECORDS);
+        assert_eq!(producer.batch().unwrap_err(), DropReason::SinkQueueFull);
+        let filled = consumer.receive(None).unwrap();
+        consumer.settle(filled, true);
+        assert_eq!(fill(&mut producer), BATCH_RECORDS);
+        assert_eq!(settle_all(&consumer, false), BATCHES * BATCH_RECORDS);
+        assert_eq!(counters.recorded(), BATCH_RECORDS as u64);
+        assert_eq!(counters.write_failed(), (BATCHES * BATCH_RECORDS) as u64);
+        assert_eq!(pool(&mut producer), BATCHES);
+    }
+
+    #[test]
+    fn batches_come_back_empty_and_as_large_as_they_were() {
+        let (mut producer, consumer, _) = one_worker(true);
+        for _ in 0..3 {
+            fill(&mut producer);
+            settle_all(&consumer, true);
+            assert_eq!(pool(&mut producer), BATCHES);
+            for batch in &producer.spare {
+                assert!(batch.is_empty() && batch.bytes.is_empty());
+                assert_eq!(batch.packets.capacity(), BATCH_RECORDS);
+                assert_eq!(batch.bytes.capacity(), BATCH_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_handed_over_before_its_bytes_could_grow() {
+        let (mut producer, consumer, _) = one_worker(true);
+        let longest = vec![0; LONGEST_PACKET];
+        for _ in 0..BATCH_BYTES / LONGEST_PACKET + 1 {
+            let batch = producer.batch().unwrap();
+            batch.packets.push(record());
+            batch.bytes.extend(&longest);
+            assert_eq!(batch.bytes.capacity(), BATCH_BYTES);
+        }
+        let filled = consumer.receive(None).unwrap();
+        assert_eq!(filled.batch.packets.len(), BATCH_BYTES / LONGEST_PACKET);
+    }
+
+    #[test]
+    fn flush_hands_over_what_there_is_unless_the_sink_is_busy() {
+        let (mut producer, consumer, _) = one_worker(false);
+        producer.flush();
+        assert!(consumer.receive(Some(Duration::ZERO)).is_err(), "nothing to hand over");
+        for _ in 0..BATCHES + 3 {
+            producer.batch().unwrap().packets.push(record());
+            producer.flush();
+        }
+        assert_eq!(
+            settle_all(&consumer, true),
+            1,
+            "the first record went at once, the others wait in one batch"
+        );
+        producer.flush();
+        assert_eq!(settle_all(&consumer, true), BATCHES + 2);
+    }
+
+    #[test]
+    fn a_producer_that_ends_hands_over_its_last_batch_and_ends_the_queue() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        producer.batch().unwrap().packets.push(record());
+        drop(producer);
+        assert_eq!(settle_all(&consumer, true), 1);
+        assert_eq!(consumer.receive(None).unwrap_err(), RecvTimeoutError::Disconnected);
+        assert_eq!(counters.recorded(), 1);
+    }
+
+    #[test]
+    fn records_for_a_sink_thread_that_is_gone_are_failed_writes() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        drop(consumer);
+        for _ in 0..10 * BATCH_RECORDS {
+            producer.batch().unwrap().packets.push(record());
+        }
+        assert_eq!(pool(&mut producer), BATCHES);
+        drop(producer);
+        assert_eq!(counters.write_failed(), 10 * BATCH_RECORDS as u64);
+    }
+}

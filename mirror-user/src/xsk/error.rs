@@ -1,0 +1,94 @@
+//! Why an AF_XDP socket could not be made, and the remedy.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::CopyMode;
+use crate::wire::number::QueueId;
+
+/// Why a socket could not be made.
+#[derive(Debug, Error)]
+pub enum XskError {
+    /// A ring size is not a power of two, or the sizes do not fit together.
+    #[error("{name} = {value} does not do: {remedy}")]
+    RingSize {
+        /// Name of the setting.
+        name: &'static str,
+        /// Its value.
+        value: u32,
+        /// What it must be.
+        remedy: &'static str,
+    },
+    /// The UMEM could not be had.
+    #[error(
+        "no memory for {mib} MiB of packet buffers{on}: {source}; use smaller rings (--frames), allow more locked \
+         memory (`ulimit -l unlimited`, LimitMEMLOCK= in systemd) or reserve huge pages (sysctl vm.nr_hugepages)",
+        on = if *huge_pages { " on huge pages" } else { "" }
+    )]
+    Umem {
+        /// Size that was asked for.
+        mib: u64,
+        /// Whether huge pages were asked for.
+        huge_pages: bool,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The socket could not be bound to the queue.
+    #[error("cannot bind an AF_XDP socket to queue {queue} of {interface} in {} mode: {source}{remedy}", mode.name())]
+    Bind {
+        /// The interface.
+        interface: String,
+        /// The receive queue.
+        queue: QueueId,
+        /// The mode that was asked for.
+        mode: CopyMode,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What to do, or nothing.
+        remedy: &'static str,
+    },
+    /// A socket option was refused.
+    #[error("the kernel refuses {option} on the AF_XDP socket of queue {queue}: {source}; {remedy}")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+        /// The receive queue.
+        queue: QueueId,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+/// The operating system's error at the bottom of an error of xsk-rs.
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(io::Error::from_raw_os_error(code));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+pub(super) fn bind_remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => {
+            "; another AF_XDP socket has the queue: stop the other capture (`ss --xdp` on a recent iproute2, or \
+             `bpftool net`, shows it)"
+        }
+        Some(libc::EINVAL) => {
+            "; the queue does not exist (`ethtool -l` shows how many there are), or the kernel is older than 6.6 \
+             and cannot do AF_XDP multi-buffer"
+        }
+        Some(libc::EPERM) => "; run as root, or with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
+        Some(libc::EOPNOTSUPP) => "; the driver does not offer this mode: use --zero-copy off",
+        Some(libc::ENOMEM | libc::ENOBUFS) => {
+            "; not enough locked memory: `ulimit -l unlimited`, or LimitMEMLOCK=infinity in systemd"
+        }
+        _ => "",
+    }
+}

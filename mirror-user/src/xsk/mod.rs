@@ -1,0 +1,279 @@
+//! An AF_XDP socket as a [`FrameSource`].
+//!
+//! - [`rings`]: the socket's rings and packet buffers, shared with the kernel.
+//! - [`clock`]: from the kernel's receive time to wall-clock time.
+//! - [`error`]: why a socket could not be made, and the remedy.
+//!
+//! An [`XskSource`] groups descriptors into frames, and reads what the XDP program wrote before each. Kernel
+//! interface: `Documentation/networking/af_xdp.rst`.
+
+mod clock;
+mod error;
+mod rings;
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
+
+use self::clock::Clock;
+pub use self::error::XskError;
+use self::rings::Rings;
+use crate::source::{BATCH, Frame, FrameSource, LinkType, Received, Timestamp};
+use crate::wire::number::QueueId;
+
+/// Size of a UMEM frame in bytes; ENA accepts no other.
+pub const FRAME_SIZE: u32 = 4096;
+
+/// Bytes of a UMEM frame that can hold packet data: the rest is the headroom that the kernel keeps before it.
+pub const FRAME_DATA: u32 = FRAME_SIZE - 256;
+
+/// How long [`FrameSource::receive`] waits at most when nothing arrives.
+const IDLE_WAIT_MS: i32 = 10;
+
+/// How often an empty ring is looked at before the worker sleeps.
+const IDLE_SPINS: u32 = 64;
+
+/// Who may copy a packet into the UMEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyMode {
+    /// The NIC itself (`XDP_ZEROCOPY`).
+    ZeroCopy,
+    /// The kernel (`XDP_COPY`).
+    Copy,
+}
+
+impl CopyMode {
+    /// Name in logs and ledger.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ZeroCopy => "zero-copy",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// What a socket is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XskConfig {
+    /// Entries of the receive ring; a power of two.
+    pub rx_ring: u32,
+    /// Frames of the UMEM and entries of the fill ring; a power of two, at least `rx_ring`.
+    pub frames: u32,
+    /// Zero-copy or copy.
+    pub copy_mode: CopyMode,
+    /// Put the UMEM on huge pages (`MAP_HUGETLB`).
+    pub huge_pages: bool,
+    /// Busy poll the queue for this long per system call (`SO_BUSY_POLL`, in microseconds). `None`: interrupts.
+    pub busy_poll: Option<Duration>,
+}
+
+/// What the kernel counted for a socket (`XDP_STATISTICS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct XskStatistics {
+    /// Packets for which the fill ring held no frame.
+    pub rx_dropped: u64,
+    /// Packets for which the receive ring had no room.
+    pub rx_ring_full: u64,
+    /// Descriptors that the kernel found invalid in the fill ring.
+    pub rx_invalid_descs: u64,
+    /// Times that the kernel found the fill ring empty; the same events as `rx_dropped`, seen from the ring.
+    pub rx_fill_ring_empty_descs: u64,
+}
+
+/// A frame of the current batch: which descriptors it spans, and what its metadata says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    first: usize,
+    descriptors: usize,
+    /// Bytes before the packet in the first descriptor: the preamble, where there is one.
+    skip: usize,
+    captured_length: u32,
+    original_length: u32,
+    timestamp: Timestamp,
+}
+
+/// An AF_XDP socket bound to one receive queue, with a UMEM of its own.
+pub struct XskSource {
+    rings: Rings,
+    queue: QueueId,
+    copy_mode: CopyMode,
+    busy_poll: bool,
+    /// The frames of the current batch.
+    spans: [Span; BATCH],
+    /// How many of the held descriptors belong to those frames; the rest is the beginning of a frame whose end
+    /// comes with the next batch.
+    whole: usize,
+    clock: Clock,
+    /// How often in a row the receive ring was empty.
+    idle: u32,
+    without_metadata: u64,
+}
+
+impl XskSource {
+    /// Makes a socket for `queue` of `interface`, in the network namespace of the calling thread, and fills its
+    /// fill ring. Packets arrive once the socket's descriptor stands in the XSKMAP.
+    ///
+    /// # Errors
+    ///
+    /// See [`XskError`]. Nothing is left behind.
+    pub fn open(interface: &str, queue: QueueId, config: &XskConfig) -> Result<Self, XskError> {
+        let rings = Rings::open(interface, queue, config)?;
+        Ok(Self {
+            copy_mode: rings.copy_mode(),
+            rings,
+            queue,
+            busy_poll: config.busy_poll.is_some(),
+            spans: [Span::default(); BATCH],
+            whole: 0,
+            clock: Clock::default(),
+            idle: 0,
+            without_metadata: 0,
+        })
+    }
+
+    /// The mode that the kernel really uses.
+    pub fn copy_mode(&self) -> CopyMode {
+        self.copy_mode
+    }
+
+    /// The receive queue that the socket is bound to.
+    pub fn queue(&self) -> QueueId {
+        self.queue
+    }
+
+    /// Frames that came without metadata, whose arrival time is therefore that of the batch.
+    pub fn without_metadata(&self) -> u64 {
+        self.without_metadata
+    }
+
+    /// What the kernel counted for this socket since it was made.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the socket option.
+    pub fn statistics(&self) -> io::Result<XskStatistics> {
+        self.rings.statistics()
+    }
+
+    /// Groups the held descriptors into frames and reads the metadata of each; returns how many frames are whole.
+    fn group(&mut self) -> usize {
+        let (mut frames, mut first, mut length) = (0, 0, 0);
+        for index in 0..self.rings.held() {
+            length += self.rings.bytes(index).len();
+            if self.rings.goes_on(index) {
+                continue;
+            }
+            let span = self.span(first, index + 1 - first, length);
+            if let Some(slot) = self.spans.get_mut(frames) {
+                *slot = span;
+            }
+            frames += 1;
+            first = index + 1;
+            length = 0;
+        }
+        self.whole = first;
+        frames
+    }
+
+    /// Reads the metadata of the frame in `descriptors` descriptors from `first` on, `length` bytes long.
+    fn span(&mut self, first: usize, descriptors: usize, length: usize) -> Span {
+        let preamble = preamble(self.rings.bytes(first)).map(|metadata| (metadata, PREAMBLE_LENGTH));
+        let found = preamble.or_else(|| Some((self.rings.metadata(first)?, 0)));
+        let (metadata, skip) = found.unwrap_or_else(|| {
+            self.without_metadata += 1;
+            (Metadata { monotonic_ns: self.clock.monotonic(), ..Metadata::default() }, 0)
+        });
+        let captured_length = u32::try_from(length.saturating_sub(skip)).unwrap_or(u32::MAX);
+        Span {
+            first,
+            descriptors,
+            skip,
+            captured_length,
+            original_length: metadata.original_length.max(captured_length),
+            timestamp: self.clock.wall(metadata.monotonic_ns),
+        }
+    }
+
+    /// Wakes the kernel where it asks for it, and waits for packets for a short time.
+    fn wait(&mut self) -> io::Result<()> {
+        self.idle = self.idle.saturating_add(1);
+        if self.busy_poll {
+            return self.rings.poll(0);
+        }
+        if self.idle > IDLE_SPINS {
+            return self.rings.poll(IDLE_WAIT_MS);
+        }
+        if self.rings.needs_wakeup() {
+            return self.rings.poll(0);
+        }
+        std::hint::spin_loop();
+        Ok(())
+    }
+}
+
+impl FrameSource for XskSource {
+    fn receive(&mut self) -> io::Result<Received> {
+        if self.rings.receive() == 0 {
+            self.wait()?;
+            return Ok(Received::Idle);
+        }
+        self.idle = 0;
+        self.rings.prefetch();
+        match self.group() {
+            0 => Ok(Received::Idle),
+            frames => Ok(Received::Frames(frames)),
+        }
+    }
+
+    fn frame(&self, index: usize) -> Frame<'_> {
+        let span = &self.spans[index];
+        Frame {
+            data: self.rings.bytes(span.first).get(span.skip..).unwrap_or_default(),
+            captured_length: span.captured_length,
+            original_length: span.original_length,
+            timestamp: span.timestamp,
+            link_type: LinkType::Ethernet,
+        }
+    }
+
+    fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
+        let Some(span) = self.spans.get(index) else { return };
+        let mut skip = span.skip + from;
+        for descriptor in span.first..span.first + span.descriptors {
+            let part = self.rings.bytes(descriptor);
+            bytes.extend_from_slice(part.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(part.len());
+        }
+    }
+
+    fn release(&mut self) {
+        self.rings.release(self.whole);
+        self.whole = 0;
+    }
+}
+
+impl AsRawFd for XskSource {
+    fn as_raw_fd(&self) -> RawFd {
+        self.rings.as_raw_fd()
+    }
+}
+
+/// The preamble's metadata, if the frame begins with one.
+fn preamble(bytes: &[u8]) -> Option<Metadata> {
+    let ethertype = bytes.get(12..14)?;
+    if ethertype != PREAMBLE_ETHERTYPE.to_be_bytes() {
+        return None;
+    }
+    let metadata = bytes.get(PREAMBLE_LENGTH - metadata::LENGTH..PREAMBLE_LENGTH)?;
+    let (monotonic_ns, rest) = metadata.split_first_chunk()?;
+    let (original_length, rest) = rest.split_first_chunk()?;
+    let (magic, _) = rest.split_first_chunk()?;
+    Some(Metadata {
+        monotonic_ns: u64::from_ne_bytes(*monotonic_ns),
+        original_length: u32::from_ne_bytes(*original_length),
+        magic: u32::from_ne_bytes(*magic),
+    })
+    .filter(|metadata| metadata.magic == metadata::MAGIC)
+}

@@ -1,0 +1,278 @@
+//! The rings and the UMEM of a socket: the one place in user space where memory is shared with the kernel.
+//!
+//! Every UMEM frame is in exactly one place: in the fill ring or on its way through the kernel, or held here until
+//! it is released. What is held is lent out by index, so that the borrow checker keeps anyone from reading a frame
+//! that has gone back to the kernel.
+#![expect(
+    unsafe_code,
+    reason = "rings and UMEM are shared with the kernel; every block says why it is sound"
+)]
+
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use mirror_common::metadata::{self, Metadata};
+use xsk_rs::config::{BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
+use xsk_rs::umem::frame::FrameDesc;
+use xsk_rs::{CompQueue, FillQueue, RxQueue, Socket, TxQueue, Umem};
+
+use super::error::{bind_remedy, root_cause};
+use super::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskStatistics};
+use crate::source::BATCH;
+use crate::wire::number::QueueId;
+
+/// A bound socket with a UMEM of its own, and the descriptors that user space holds at the moment.
+pub(super) struct Rings {
+    rx: RxQueue,
+    fill: FillQueue,
+    // Held for as long as the socket: dropping them would unmap their rings.
+    _tx: TxQueue,
+    _completion: CompQueue,
+    umem: Umem,
+    /// Address of the UMEM, whose provenance is exposed.
+    base: usize,
+    held: [FrameDesc; BATCH],
+    count: usize,
+}
+
+impl Rings {
+    /// Makes a socket for `queue` of `interface`, and puts every frame into its fill ring.
+    pub(super) fn open(interface: &str, queue: QueueId, config: &XskConfig) -> Result<Self, XskError> {
+        let rx_size = ring_size("rx_ring", config.rx_ring)?;
+        if config.frames < config.rx_ring {
+            return Err(XskError::RingSize {
+                name: "frames",
+                value: config.frames,
+                remedy: "there must be at least as many frames as the receive ring has entries",
+            });
+        }
+        let umem_error = |source| XskError::Umem {
+            mib: u64::from(config.frames) * u64::from(FRAME_SIZE) / (1 << 20),
+            huge_pages: config.huge_pages,
+            source,
+        };
+        let frame_size = FrameSize::new(FRAME_SIZE).map_err(|error| umem_error(io::Error::other(error)))?;
+        // The kernel says only now and then how far it has read the fill ring: an entry may be taken for occupied
+        // although its frame has come back. Twice the frames is always room enough.
+        let fill_size = ring_size("frames", config.frames.saturating_mul(2))?;
+        let umem_config = UmemConfig::builder()
+            .frame_size(frame_size)
+            .fill_queue_size(fill_size)
+            .comp_queue_size(rx_size)
+            .build()
+            .map_err(|error| umem_error(io::Error::other(error)))?;
+        let count = NonZeroU32::new(config.frames).unwrap_or(NonZeroU32::MIN);
+        let (umem, mut frames) = Umem::new(umem_config, count, config.huge_pages)
+            .map_err(|error| umem_error(root_cause(&error).unwrap_or_else(|| io::Error::other(error))))?;
+
+        let socket_config = SocketConfig::builder()
+            .rx_queue_size(rx_size)
+            .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
+            .bind_flags(
+                BindFlags::XDP_USE_NEED_WAKEUP
+                    | BindFlags::XDP_USE_SG
+                    | match config.copy_mode {
+                        CopyMode::ZeroCopy => BindFlags::XDP_ZEROCOPY,
+                        CopyMode::Copy => BindFlags::XDP_COPY,
+                    },
+            )
+            .build();
+        let bind_error = |source: io::Error| XskError::Bind {
+            interface: interface.to_owned(),
+            queue,
+            mode: config.copy_mode,
+            remedy: bind_remedy(&source),
+            source,
+        };
+        let name: Interface = interface
+            .parse()
+            .map_err(|_| bind_error(io::Error::new(io::ErrorKind::InvalidInput, "a NUL byte in the name")))?;
+        // SAFETY: the UMEM is not shared, so no other socket can be bound to this pair from it.
+        let (tx, rx, rings) = unsafe { Socket::new(socket_config, &umem, &name, queue.0) }
+            .map_err(|error| bind_error(root_cause(&error).unwrap_or_else(|| io::Error::other(error))))?;
+        let Some((mut fill, completion)) = rings else {
+            return Err(bind_error(io::Error::other("the UMEM has no fill ring")));
+        };
+
+        let base = umem_base(&umem, &mut frames);
+        // SAFETY: the frames are of this UMEM and have just been made: nobody else holds them.
+        let filled = unsafe { fill.produce(&frames) };
+        if filled != frames.len() {
+            return Err(bind_error(io::Error::other("the fill ring takes fewer frames than it has entries")));
+        }
+        if let Some(time) = config.busy_poll {
+            set_busy_poll(rx.fd().as_raw_fd(), time).map_err(|source| XskError::Option {
+                option: "SO_PREFER_BUSY_POLL",
+                queue,
+                source,
+                remedy: "leave out --busy-poll, or use Linux 5.11 or later with CAP_NET_ADMIN",
+            })?;
+        }
+        let held = [FrameDesc::default(); BATCH];
+        Ok(Self { rx, fill, _tx: tx, _completion: completion, umem, base, held, count: 0 })
+    }
+
+    /// Takes as many descriptors as have arrived and are not more than [`BATCH`] with those that are held already;
+    /// returns how many were added.
+    pub(super) fn receive(&mut self) -> usize {
+        let room = self.held.get_mut(self.count..).unwrap_or_default();
+        // SAFETY: the descriptors are used with this socket's UMEM only.
+        let taken = unsafe { self.rx.consume(room) };
+        self.count += taken;
+        taken
+    }
+
+    /// How many descriptors are held; they are numbered from 0, in the order of arrival.
+    pub(super) fn held(&self) -> usize {
+        self.count
+    }
+
+    fn descriptor(&self, index: usize) -> Option<&FrameDesc> {
+        self.held.get(..self.count)?.get(index)
+    }
+
+    /// Whether the frame goes on in the next descriptor.
+    pub(super) fn goes_on(&self, index: usize) -> bool {
+        self.descriptor(index).is_some_and(FrameDesc::has_more_frames)
+    }
+
+    /// The bytes of a descriptor; none where it is not held.
+    pub(super) fn bytes(&self, index: usize) -> &[u8] {
+        self.descriptor(index).map_or(&[], |descriptor| {
+            // SAFETY: the descriptor came from the receive ring and is still held, so that the kernel does not
+            // write to its frame; the slice cannot outlive `release`, which needs `&mut self`.
+            unsafe { self.umem.data(descriptor) }.contents()
+        })
+    }
+
+    /// The metadata that stands before the first byte of a descriptor, if the XDP program put any there.
+    pub(super) fn metadata(&self, index: usize) -> Option<Metadata> {
+        let offset = self.descriptor(index)?.addr();
+        if offset % (FRAME_SIZE as usize) < metadata::LENGTH {
+            return None;
+        }
+        let address = self.base + offset - metadata::LENGTH;
+        // SAFETY: the address lies in the same UMEM frame as the packet, before its data, because the offset of the
+        // data in its frame is at least `LENGTH`; the frame belongs to user space while it is held, and every bit
+        // pattern is a valid `Metadata`. The provenance of the mapping was exposed by `umem_base`.
+        let metadata = unsafe { std::ptr::with_exposed_provenance::<Metadata>(address).read_unaligned() };
+        (metadata.magic == metadata::MAGIC).then_some(metadata)
+    }
+
+    /// Asks the cache for what is read next of each held descriptor: its metadata and its headers.
+    pub(super) fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for descriptor in self.held.iter().take(self.count) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let data = self.base + descriptor.addr();
+            for address in [data.wrapping_sub(metadata::LENGTH), data, data + 64, data + 128] {
+                // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
+                unsafe { _mm_prefetch(std::ptr::with_exposed_provenance(address), _MM_HINT_T0) };
+            }
+        }
+    }
+
+    /// Gives the first `done` descriptors back to the kernel; the others move up.
+    pub(super) fn release(&mut self, done: usize) {
+        let held = self.held.get_mut(..self.count).unwrap_or_default();
+        let done = held.get(..done).unwrap_or(held);
+        // SAFETY: the frames are of this UMEM; they are forgotten below, so that nobody reads them any more.
+        let returned = unsafe { self.fill.produce(done) };
+        // The fill ring has room for every frame twice, see `open`.
+        assert_eq!(returned, done.len(), "the fill ring refused a frame of its own UMEM");
+        held.copy_within(returned.., 0);
+        self.count -= returned;
+    }
+
+    /// Whether the kernel waits for a system call before it looks at the fill ring again.
+    pub(super) fn needs_wakeup(&self) -> bool {
+        self.fill.needs_wakeup()
+    }
+
+    /// Wakes the kernel and waits for packets, for so long at most.
+    pub(super) fn poll(&mut self, timeout_ms: i32) -> io::Result<()> {
+        self.rx.poll(timeout_ms).map(drop)
+    }
+
+    /// What the kernel counted.
+    pub(super) fn statistics(&self) -> io::Result<XskStatistics> {
+        let statistics = self.rx.fd().xdp_statistics()?;
+        Ok(XskStatistics {
+            rx_dropped: statistics.rx_dropped(),
+            rx_ring_full: statistics.rx_ring_full(),
+            rx_invalid_descs: statistics.rx_invalid_descs(),
+            rx_fill_ring_empty_descs: statistics.rx_fill_ring_empty_descs(),
+        })
+    }
+
+    /// The mode that the kernel bound the socket in (`XDP_OPTIONS`).
+    pub(super) fn copy_mode(&self) -> CopyMode {
+        const XDP_OPTIONS: libc::c_int = 8;
+        const XDP_OPTIONS_ZEROCOPY: u32 = 1;
+        let mut flags: u32 = 0;
+        let mut length = option_length::<u32>();
+        // SAFETY: both pointers are to live locals of the sizes given.
+        let result = unsafe {
+            libc::getsockopt(
+                self.as_raw_fd(),
+                libc::SOL_XDP,
+                XDP_OPTIONS,
+                (&raw mut flags).cast(),
+                &raw mut length,
+            )
+        };
+        if result == 0 && flags & XDP_OPTIONS_ZEROCOPY != 0 { CopyMode::ZeroCopy } else { CopyMode::Copy }
+    }
+}
+
+impl AsRawFd for Rings {
+    fn as_raw_fd(&self) -> RawFd {
+        self.rx.fd().as_raw_fd()
+    }
+}
+
+/// Address of the first byte of the UMEM, with its provenance exposed.
+fn umem_base(umem: &Umem, frames: &mut [FrameDesc]) -> usize {
+    frames.first_mut().map_or(0, |first| {
+        let offset = first.addr();
+        // SAFETY: nobody else holds the frame yet, and nothing is written.
+        let mut data = unsafe { umem.data_mut(first) };
+        data.contents_mut().as_mut_ptr().expose_provenance() - offset
+    })
+}
+
+fn ring_size(name: &'static str, value: u32) -> Result<QueueSize, XskError> {
+    QueueSize::new(value).map_err(|_| XskError::RingSize { name, value, remedy: "it must be a power of two" })
+}
+
+fn set_busy_poll(socket: RawFd, time: Duration) -> io::Result<()> {
+    let microseconds = libc::c_int::try_from(time.as_micros()).unwrap_or(libc::c_int::MAX);
+    let budget = libc::c_int::try_from(BATCH).unwrap_or(libc::c_int::MAX);
+    for (option, value) in [
+        (libc::SO_PREFER_BUSY_POLL, 1),
+        (libc::SO_BUSY_POLL, microseconds),
+        (libc::SO_BUSY_POLL_BUDGET, budget),
+    ] {
+        // SAFETY: the pointer is to a live local of the size given.
+        let result = unsafe {
+            libc::setsockopt(
+                socket,
+                libc::SOL_SOCKET,
+                option,
+                (&raw const value).cast(),
+                option_length::<libc::c_int>(),
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Size of a socket option's value.
+fn option_length<Value>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<Value>()).unwrap_or(libc::socklen_t::MAX)
+}

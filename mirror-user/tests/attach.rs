@@ -1,0 +1,193 @@
+//! Attaching the capture program to real interfaces: modes, fallback, refusals, and what remains afterwards.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mirror_user::attach::interface::{Interface, interfaces};
+use mirror_user::attach::{Capture, Error, Mode, ModeRequest, Options, Verdicts};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
+use support::{Namespace, VethOptions, VethPair, skipped_without_root};
+
+/// Environment variable of the process that is to be killed.
+const VICTIM: &str = "MIRROR_TEST_VICTIM";
+
+fn load() -> Capture {
+    Capture::load(&Options::default()).unwrap()
+}
+
+/// The interface `name` of the calling thread's namespace.
+fn interface(name: &str) -> Interface {
+    interfaces().unwrap().into_iter().find(|interface| interface.name == name).unwrap()
+}
+
+fn program_id(capture: &Capture) -> u32 {
+    capture.program().unwrap().info().unwrap().id()
+}
+
+#[test]
+fn a_veth_takes_the_program_in_its_driver() {
+    if skipped_without_root() {
+        return;
+    }
+    // An MTU beyond one page: only programs for packets of several buffers may be attached.
+    let pair = VethPair::new(VethOptions { mtu: 8_500, ..VethOptions::default() });
+    pair.receiver.enter(|| {
+        let mut capture = load();
+        let attached = capture.attach(VethPair::RECEIVING, ModeRequest::Auto).unwrap();
+        assert_eq!(attached.mode, Mode::Native);
+        assert!(attached.fallback.is_none());
+        assert_eq!(interface(VethPair::RECEIVING).native_program, Some(program_id(&capture)));
+
+        capture.detach().unwrap();
+        assert_eq!(interface(VethPair::RECEIVING).program(), None);
+        assert_eq!(capture.verdicts().unwrap().total(), Verdicts::default().total());
+        capture.detach().unwrap(); // once more is no error
+
+        capture.attach(VethPair::RECEIVING, ModeRequest::Generic).unwrap();
+        assert_eq!(interface(VethPair::RECEIVING).generic_program, Some(program_id(&capture)));
+        drop(capture);
+        assert_eq!(interface(VethPair::RECEIVING).program(), None);
+    });
+}
+
+#[test]
+fn a_driver_without_xdp_leads_to_generic_mode_and_says_why() {
+    if skipped_without_root() {
+        return;
+    }
+    Namespace::new("lo").enter(|| {
+        let mut capture = load();
+        let attached = capture.attach("lo", ModeRequest::Auto).unwrap();
+        assert_eq!(attached.mode, Mode::Generic);
+        assert_eq!(attached.fallback.unwrap().to_string(), "the driver of lo has no native XDP");
+        let refused = capture.attach("lo", ModeRequest::Native).unwrap_err();
+        assert!(matches!(refused, Error::ModeNotSupported { mode: Mode::Native, .. }), "{refused}");
+        assert_eq!(interface("lo").program(), None);
+    });
+}
+
+#[test]
+fn a_veth_with_too_few_queues_leads_to_generic_mode_and_says_why() {
+    if skipped_without_root() {
+        return;
+    }
+    let namespace = Namespace::new("queues");
+    namespace.run("ip", &["link", "add", "few", "type", "veth", "peer", "name", "many", "numtxqueues", "2"]);
+    namespace.run("ethtool", &["--set-channels", "many", "tx", "2"]);
+    namespace.enter(|| {
+        let attached = load().attach("few", ModeRequest::Auto).unwrap();
+        assert_eq!(attached.mode, Mode::Generic);
+        let fallback = attached.fallback.unwrap();
+        assert!(matches!(fallback, Error::TooFewQueues { .. }), "{fallback}");
+    });
+}
+
+#[test]
+fn an_unknown_interface_is_answered_with_those_that_exist() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    pair.receiver.enter(|| {
+        for name in ["eth7", "", "a\0b", "longer-than-any-interface"] {
+            let error = load().attach(name, ModeRequest::Auto).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("there is no interface {name:?} here; there are: lo, {}", VethPair::RECEIVING)
+            );
+        }
+    });
+}
+
+#[test]
+fn an_interface_that_is_taken_is_answered_with_the_program_that_holds_it() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    pair.receiver.enter(|| {
+        for (held, keyword) in [(ModeRequest::Native, "xdpdrv"), (ModeRequest::Generic, "xdpgeneric")] {
+            let mut first = load();
+            let mode = first.attach(VethPair::RECEIVING, held).unwrap().mode;
+            for request in [ModeRequest::Auto, ModeRequest::Native, ModeRequest::Generic] {
+                let error = load().attach(VethPair::RECEIVING, request).unwrap_err();
+                assert!(matches!(error, Error::AlreadyAttached { .. }), "{error}");
+                let message = error.to_string();
+                let holder = format!("mirror_capture (id {}, {mode} mode)", program_id(&first));
+                assert!(message.contains(&holder), "{message}");
+                assert!(message.contains(&format!("dev {} {keyword} off", VethPair::RECEIVING)), "{message}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_capabilities_that_the_error_names_are_those_that_are_needed() {
+    if skipped_without_root() {
+        return;
+    }
+    drop(load()); // aya looks at the kernel's features once per process, and must see them as root does
+    let pair = VethPair::new(VethOptions::default());
+    let attempt = |set: CapabilitySet| {
+        // Capabilities belong to a thread, and `enter` makes a new one.
+        pair.receiver.enter(|| {
+            let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
+            set_capabilities(None, sets).unwrap();
+            let mut capture = Capture::load(&Options::default())?;
+            capture.attach(VethPair::RECEIVING, ModeRequest::Native).map(|attached| attached.mode)
+        })
+    };
+    let needed = CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN;
+    assert_eq!(attempt(needed).unwrap(), Mode::Native);
+    for missing in needed.iter() {
+        let error = attempt(needed - missing).unwrap_err();
+        assert!(matches!(error, Error::NotPermitted { .. }), "without {missing:?}: {error}");
+        assert!(error.to_string().contains("CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"), "{error}");
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_attached() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let program = std::env::current_exe().unwrap();
+    let mut child = pair
+        .receiver
+        .command(program.to_str().unwrap())
+        .env(VICTIM, "1")
+        .args(["--ignored", "--exact", "attach_and_wait", "--nocapture"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let attached = lines.any(|line| line.ends_with("attached"));
+    let held = pair.receiver.enter(|| interface(VethPair::RECEIVING).program());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(attached && held.is_some(), "{held:?}");
+
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while let Some(program) = pair.receiver.enter(|| interface(VethPair::RECEIVING).program()) {
+        assert!(Instant::now() < deadline, "{program:?} is still attached");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+#[ignore = "the process that `a_killed_process_leaves_nothing_attached` kills"]
+fn attach_and_wait() {
+    if std::env::var_os(VICTIM).is_none() {
+        return; // run for itself
+    }
+    let mut capture = load();
+    capture.attach(VethPair::RECEIVING, ModeRequest::Auto).unwrap();
+    println!("attached");
+    thread::sleep(Duration::from_secs(60));
+}

@@ -1,0 +1,444 @@
+//! The daemon on live traffic: a veth pair between two namespaces, real XDP, real AF_XDP, and a ledger that balances
+//! to the packet in every case.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mirror_bench::generator::interface::Interface;
+use mirror_bench::generator::report::Report;
+use mirror_bench::generator::{self, Source};
+use mirror_bench::traffic::Traffic;
+use mirror_bench::traffic::profile::{FrameSize, Profile, Share};
+use serde_json::Value;
+use support::{Namespace, VethOptions, VethPair, skipped_without_root};
+use tempfile::TempDir;
+
+/// How long the daemon may take for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `mirror-capture run`, killed when dropped.
+struct Daemon {
+    child: Child,
+    /// Its standard error, line by line.
+    log: mpsc::Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+    lines: Vec<String>,
+    directory: TempDir,
+}
+
+/// How a daemon ended.
+struct Ended {
+    status: ExitStatus,
+    log: String,
+    ledger: Value,
+    directory: TempDir,
+}
+
+impl Daemon {
+    /// Starts the daemon in `namespace`, without waiting for anything. Records and ledger go to a directory of its own.
+    fn spawn(namespace: &Namespace, interface: &str, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = namespace.command(env!("CARGO_BIN_EXE_mirror-capture"));
+        command.args(["run", "--interface", interface]);
+        command.arg("--output").arg(directory.path().join("records"));
+        command.arg("--ledger").arg(directory.path().join("ledger.json"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, log, reader: Some(reader), lines: Vec::new(), directory }
+    }
+
+    /// Starts the daemon and waits until it captures.
+    fn start(pair: &VethPair, arguments: &[&str]) -> Self {
+        let mut daemon = Self::spawn(&pair.receiver, VethPair::RECEIVING, arguments);
+        daemon.wait_for("capturing on");
+        daemon
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            let found = line.contains(text);
+            self.lines.push(line);
+            if found {
+                return;
+            }
+        }
+        panic!("the daemon did not say {text:?}, but:\n{}", self.lines.join("\n"));
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Asks the daemon to stop, and waits for its end.
+    fn stop(self) -> Ended {
+        self.signal(rustix::process::Signal::TERM);
+        self.join()
+    }
+
+    fn join(mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the daemon does not end:\n{}", self.lines.join("\n"));
+            thread::sleep(Duration::from_millis(10));
+        };
+        self.reader.take().unwrap().join().unwrap();
+        self.lines.extend(self.log.try_iter());
+        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
+        let ledger = fs::read(directory.path().join("ledger.json")).unwrap_or_else(|_| b"null".to_vec());
+        Ended {
+            status,
+            log: self.lines.join("\n"),
+            ledger: serde_json::from_slice(&ledger).unwrap(),
+            directory,
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended already, or the test has failed and needs it no more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    fn records(&self) -> PathBuf {
+        self.directory.path().join("records")
+    }
+
+    fn dropped(&self) -> BTreeMap<String, u64> {
+        serde_json::from_value(self.ledger["dropped"].clone()).unwrap()
+    }
+
+    fn number(&self, key: &str) -> u64 {
+        self.ledger[key].as_u64().unwrap_or_else(|| panic!("no {key} in {}", self.ledger))
+    }
+
+    /// Losses that the machine's load decides about, not the daemon.
+    fn overrun(&self) -> u64 {
+        let dropped = self.dropped();
+        ["fill_ring_empty", "rx_ring_full", "sink_queue_full"].iter().map(|reason| dropped[*reason]).sum()
+    }
+
+    /// The claims that hold for every run: a clean end, and each packet that was sent accounted for.
+    fn assert_accounts_for(&self, report: &Report) {
+        assert!(self.status.success(), "{}\n{}", self.status, self.log);
+        assert_eq!(self.ledger["balanced"], true, "{:#}", self.ledger);
+        assert_eq!(self.number("seen"), report.sent, "{report}\n{:#}", self.ledger);
+        let dropped = self.dropped();
+        assert_eq!(self.number("seen"), self.number("recorded") + dropped.values().sum::<u64>());
+        for &(kind, sent) in report.by_kind.iter().filter(|(kind, _)| *kind != "valid") {
+            if self.overrun() == 0 {
+                assert_eq!(dropped[kind], sent, "{kind}: {:#}", self.ledger);
+            } else {
+                assert!(dropped[kind] <= sent, "{kind}: {:#}", self.ledger);
+            }
+        }
+        let lines = fs::read(self.records()).unwrap().iter().filter(|&&byte| byte == b'\n').count();
+        assert_eq!(lines as u64, self.number("recorded"), "a line in the file for each record");
+    }
+}
+
+/// Traffic of all kinds: VXLAN and not, both families, every malformed kind.
+fn mixed() -> Profile {
+    Profile {
+        flows: 1000,
+        vxlan: Share::new(0.5).unwrap(),
+        ipv6: Share::new(0.25).unwrap(),
+        icmp: Share::new(0.05).unwrap(),
+        malformed: Share::new(0.02).unwrap(),
+        ..Profile::default()
+    }
+}
+
+fn settings(packets: u64, source: Source) -> generator::Settings {
+    generator::Settings { source, packets: Some(packets), duration: None, rate: Some(200_000), cpu: Some(0) }
+}
+
+/// Sends traffic out of the sending end.
+fn send(pair: &VethPair, profile: &Profile, settings: &generator::Settings, stop: &AtomicBool) -> Report {
+    let traffic = Traffic::new(profile).unwrap();
+    let sent = pair.sender.enter(|| {
+        let interface = Interface::new(VethPair::SENDING).map_err(|error| error.to_string())?;
+        generator::send(&traffic, &interface, settings, stop).map_err(|error| error.to_string())
+    });
+    sent.unwrap()
+}
+
+fn send_all(pair: &VethPair, profile: &Profile, settings: &generator::Settings) -> Report {
+    send(pair, profile, settings, &AtomicBool::new(false))
+}
+
+#[test]
+fn native_mode() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--mode", "native"]);
+    let report = send_all(&pair, &mixed(), &settings(300_000, Source::Live));
+    let ended = daemon.stop();
+    ended.assert_accounts_for(&report);
+    assert_eq!(ended.ledger["run"]["xdp_mode"], "native");
+    assert_eq!(ended.ledger["queues"][0]["without_metadata"], 0);
+}
+
+#[test]
+fn generic_mode() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--mode", "generic"]);
+    let report = send_all(&pair, &mixed(), &settings(100_000, Source::Socket));
+    let ended = daemon.stop();
+    ended.assert_accounts_for(&report);
+    assert_eq!(ended.ledger["run"]["xdp_mode"], "generic");
+    assert_eq!(ended.ledger["queues"][0]["without_metadata"], 0);
+}
+
+#[test]
+fn several_queues() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
+    let daemon = Daemon::start(&pair, &[]);
+    // A veth receives on the queue that has the number of the sending processor.
+    let mut sent = 0;
+    for cpu in 0..2 {
+        let settings = generator::Settings { cpu: Some(cpu), ..settings(100_000, Source::Live) };
+        sent += send_all(&pair, &mixed(), &settings).sent;
+    }
+    let ended = daemon.stop();
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), sent);
+    let queues = ended.ledger["queues"].as_array().unwrap();
+    assert_eq!(queues.len(), 2);
+    for queue in queues {
+        assert!(queue["received"].as_u64().unwrap() > 50_000, "{queue:#}");
+        assert_eq!(queue["cpu"].as_u64(), Some(1 - queue["queue"].as_u64().unwrap()), "one worker per processor");
+    }
+}
+
+#[test]
+fn jumbo_frames_in_several_buffers() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
+    // Far more packets than buffers: every one of them goes round many times.
+    let daemon = Daemon::start(&pair, &["--rx-ring", "1024", "--frames", "2048"]);
+    let profile = Profile { frame_size: FrameSize::Bytes(8500), malformed: Share::NONE, ..mixed() };
+    let settings = generator::Settings { rate: Some(20_000), ..settings(30_000, Source::Socket) };
+    let report = send_all(&pair, &profile, &settings);
+    let ended = daemon.stop();
+    ended.assert_accounts_for(&report);
+    let text = fs::read_to_string(ended.records()).unwrap();
+    for record in text.lines().step_by(500).map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let captured = record["mirror"]["captured_bytes"].as_u64().unwrap();
+        assert!(captured > 8300, "{record}");
+        assert_eq!(record["mirror"]["original_bytes"].as_u64(), Some(captured), "{record}");
+    }
+}
+
+#[test]
+fn jumbo_frames_come_whole_into_pcapng() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
+    let daemon = Daemon::start(&pair, &["--format", "pcapng"]);
+    let profile = Profile { frame_size: FrameSize::Bytes(8000), malformed: Share::NONE, ..mixed() };
+    let settings = generator::Settings { rate: Some(5_000), ..settings(2_000, Source::Socket) };
+    let report = send_all(&pair, &profile, &settings);
+    let ended = daemon.stop();
+    assert_eq!(ended.number("recorded") + ended.overrun(), report.sent);
+    let file = fs::File::open(ended.records()).unwrap();
+    let mut reader = pcap_file::pcapng::PcapNgReader::new(file).unwrap();
+    let mut packets = 0;
+    while let Some(block) = reader.next_block() {
+        if let pcap_file::pcapng::Block::EnhancedPacket(packet) = block.unwrap().0 {
+            assert_eq!(packet.data.len(), packet.original_len as usize);
+            let header = etherparse::LaxPacketHeaders::from_ethernet(&packet.data)
+                .ok()
+                .filter(|headers| headers.net.is_some())
+                .or_else(|| etherparse::LaxPacketHeaders::from_ip(&packet.data).ok());
+            assert!(header.is_some_and(|headers| headers.stop_err.is_none()), "an intact packet");
+            packets += 1;
+        }
+    }
+    assert_eq!(packets, ended.number("recorded"));
+}
+
+#[test]
+fn the_kernel_cuts() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
+    let daemon = Daemon::start(&pair, &["--snap-length", "200"]);
+    for (bytes, source) in [(1400, Source::Live), (6000, Source::Socket)] {
+        let profile = Profile {
+            frame_size: FrameSize::Bytes(bytes),
+            malformed: Share::NONE,
+            vxlan: Share::NONE,
+            ..mixed()
+        };
+        let settings = generator::Settings { rate: Some(20_000), ..settings(5_000, source) };
+        send_all(&pair, &profile, &settings);
+    }
+    let ended = daemon.stop();
+    assert_eq!(ended.ledger["balanced"], true);
+    assert_eq!(ended.number("seen"), 10_000);
+    let mut originals = BTreeMap::new();
+    for line in fs::read_to_string(ended.records()).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let mirror = &record["mirror"];
+        assert_eq!(mirror["truncated"], true, "{record}");
+        assert_eq!(mirror["captured_bytes"], 200 - 82, "what stands behind the GENEVE header: {record}");
+        *originals.entry(mirror["original_bytes"].as_u64().unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(originals.keys().copied().collect::<Vec<_>>(), [1400 - 82, 6000 - 82]);
+    assert!(ended.ledger["queues"][0]["received_bytes"].as_u64().unwrap() <= 10_000 * 200);
+}
+
+#[test]
+fn other_sources_are_dropped_and_other_traffic_passes() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    pair.receiver.run("ip", &["address", "add", "198.51.100.1/24", "dev", VethPair::RECEIVING]);
+    pair.sender.run("ip", &["address", "add", "198.51.100.2/24", "dev", VethPair::SENDING]);
+    let daemon = Daemon::start(&pair, &["--allowed-sources", "10.0.0.0/8,2001:db8::/32"]);
+    let listener = pair.receiver.enter(|| std::net::TcpListener::bind("198.51.100.1:8080").unwrap());
+    let answered = pair.sender.enter(|| {
+        let address = "198.51.100.1:8080".parse().unwrap();
+        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
+    });
+    assert!(answered, "a health check reaches the kernel");
+    drop(listener);
+    let report = send_all(&pair, &mixed(), &settings(20_000, Source::Live));
+    let ended = daemon.stop();
+    assert_eq!(ended.ledger["balanced"], true);
+    assert_eq!(ended.dropped()["source_not_allowed"], report.sent);
+    assert_eq!((ended.number("seen"), ended.number("received")), (report.sent, 0));
+    assert!(ended.ledger["passed"]["passed_not_tunnel"].as_u64().unwrap() >= 3, "{:#}", ended.ledger);
+    assert!(ended.ledger["passed"]["passed_not_ip"].as_u64().unwrap() >= 1, "ARP: {:#}", ended.ledger);
+}
+
+#[test]
+fn shutdown_under_load() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--output", "/dev/null"]);
+    let stop = AtomicBool::new(false);
+    let endless =
+        generator::Settings { packets: None, rate: None, ..settings(0, Source::Live) };
+    let ended = thread::scope(|scope| {
+        let sender = scope.spawn(|| send(&pair, &mixed(), &endless, &stop));
+        thread::sleep(Duration::from_secs(2));
+        let ended = daemon.stop();
+        stop.store(true, Ordering::Relaxed);
+        sender.join().unwrap();
+        ended
+    });
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert!(ended.number("received") > 500_000, "{:#}", ended.ledger);
+}
+
+#[test]
+fn restart_after_sigkill() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let killed = Daemon::start(&pair, &[]);
+    send_all(&pair, &mixed(), &settings(10_000, Source::Live));
+    killed.signal(rustix::process::Signal::KILL);
+    assert!(!killed.join().status.success());
+    let link = pair.receiver.run("ip", &["-details", "link", "show", "dev", VethPair::RECEIVING]);
+    assert!(!link.contains("prog/xdp"), "the kernel has detached the program: {link}");
+
+    let daemon = Daemon::start(&pair, &[]);
+    let report = send_all(&pair, &mixed(), &settings(50_000, Source::Live));
+    daemon.stop().assert_accounts_for(&report);
+}
+
+#[test]
+fn two_instances_on_one_interface() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let first = Daemon::start(&pair, &[]);
+    let second = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]).join();
+    assert_eq!(second.status.code(), Some(1), "{}", second.log);
+    let error = second.log.lines().last().unwrap();
+    assert!(error.starts_with("error: ") && error.contains(VethPair::RECEIVING), "{error}");
+    assert!(error.contains("already") || error.contains("another"), "{error}");
+
+    let report = send_all(&pair, &mixed(), &settings(50_000, Source::Live));
+    first.stop().assert_accounts_for(&report);
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let fail = |interface: &str, arguments: &[&str]| {
+        let ended = Daemon::spawn(&pair.receiver, interface, arguments).join();
+        (ended.status.code(), ended.log.lines().last().unwrap_or_default().to_owned())
+    };
+    for (interface, arguments, code, expected) in [
+        ("eth9", &[][..], 1, "there is no interface eth9; there are lo, veth-rx"),
+        (VethPair::RECEIVING, &["--queues", "0-3"], 1, "queue 1 was asked for, but veth-rx has 1 receive queue(s)"),
+        (VethPair::RECEIVING, &["--cpus", "900"], 1, "processor 900"),
+        (VethPair::RECEIVING, &["--rx-ring", "1000"], 2, "--rx-ring: 1000 is not a power of two"),
+        (VethPair::RECEIVING, &["--strict", "--zero-copy", "on"], 1, "zero-copy"),
+        (VethPair::RECEIVING, &["--output", "/no/such/directory/file"], 1, "/no/such/directory/file"),
+        (VethPair::RECEIVING, &["--config", "/no/such.toml"], 2, "/no/such.toml"),
+    ] {
+        let (status, error) = fail(interface, arguments);
+        assert_eq!(status, Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    let unprivileged = pair
+        .receiver
+        .command("setpriv")
+        .args(["--reuid", "65534", "--clear-groups", "--bounding-set", "-all"])
+        .args([env!("CARGO_BIN_EXE_mirror-capture"), "run", "--interface", VethPair::RECEIVING])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&unprivileged.stderr).into_owned();
+    assert!(error.contains("missing CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF"), "{error}");
+}
