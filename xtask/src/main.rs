@@ -48,14 +48,20 @@ enum Task {
     Test(test::Arguments),
 }
 
-fn main() -> Result<ExitCode> {
-    let task = Arguments::parse().task;
+fn main() -> ExitCode {
+    run(&Arguments::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: &Task) -> Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     match task {
-        Task::Setup(arguments) => setup::run(&arguments, &interrupt),
-        Task::BuildEbpf(arguments) => build_ebpf::run(&arguments, &interrupt),
-        Task::Demo(arguments) => demo::run(&arguments, &interrupt),
-        Task::DemoLive(arguments) => demo::run_live(&arguments, &interrupt),
-        Task::Test(arguments) => test::run(&arguments, &interrupt),
+        Task::Setup(arguments) => setup::run(arguments, &interrupt),
+        Task::BuildEbpf(arguments) => build_ebpf::run(arguments, &interrupt),
+        Task::Demo(arguments) => demo::run(arguments, &interrupt),
+        Task::DemoLive(arguments) => demo::run_live(arguments, &interrupt),
+        Task::Test(arguments) => test::run(arguments, &interrupt),
     }
 }
