@@ -31,10 +31,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Capture from an interface until SIGINT or SIGTERM
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, args_override_self = true)]
     Run(RunArgs),
     /// Read capture files (pcap or pcapng, also compressed by gzip or zstd) through the same pipeline
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, args_override_self = true)]
     Replay(ReplayArgs),
 }
 

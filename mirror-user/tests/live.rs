@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 use mirror_bench::generator::interface::Interface;
 use mirror_bench::generator::report::Report;
 use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::Traffic;
-use mirror_bench::traffic::profile::{FrameSize, Profile, Share};
+use mirror_bench::traffic::{FrameSize, Profile, Share, Traffic};
 use serde_json::Value;
 use support::{Namespace, VethOptions, VethPair, skipped_without_root};
 use tempfile::TempDir;
@@ -240,7 +239,11 @@ fn several_queues() {
     assert_eq!(queues.len(), 2);
     for queue in queues {
         assert!(queue["received"].as_u64().unwrap() > 50_000, "{queue:#}");
-        assert_eq!(queue["cpu"].as_u64(), Some(1 - queue["queue"].as_u64().unwrap()), "one worker per processor");
+        assert_eq!(
+            queue["cpu"].as_u64(),
+            Some(1 - queue["queue"].as_u64().unwrap()),
+            "one worker per processor"
+        );
     }
 }
 
@@ -359,8 +362,7 @@ fn shutdown_under_load() {
     let pair = VethPair::new(VethOptions::default());
     let daemon = Daemon::start(&pair, &["--output", "/dev/null"]);
     let stop = AtomicBool::new(false);
-    let endless =
-        generator::Settings { packets: None, rate: None, ..settings(0, Source::Live) };
+    let endless = generator::Settings { packets: None, rate: None, ..settings(0, Source::Live) };
     let ended = thread::scope(|scope| {
         let sender = scope.spawn(|| send(&pair, &mixed(), &endless, &stop));
         thread::sleep(Duration::from_secs(2));
@@ -421,7 +423,12 @@ fn what_cannot_start_says_why() {
     };
     for (interface, arguments, code, expected) in [
         ("eth9", &[][..], 1, "there is no interface eth9; there are lo, veth-rx"),
-        (VethPair::RECEIVING, &["--queues", "0-3"], 1, "queue 1 was asked for, but veth-rx has 1 receive queue(s)"),
+        (
+            VethPair::RECEIVING,
+            &["--queues", "0-3"],
+            1,
+            "queue 1 was asked for, but veth-rx has 1 receive queue(s)",
+        ),
         (VethPair::RECEIVING, &["--cpus", "900"], 1, "processor 900"),
         (VethPair::RECEIVING, &["--rx-ring", "1000"], 2, "--rx-ring: 1000 is not a power of two"),
         (VethPair::RECEIVING, &["--strict", "--zero-copy", "on"], 1, "zero-copy"),
