@@ -177,18 +177,22 @@ fn settings(packets: u64, source: Source) -> generator::Settings {
     generator::Settings { source, packets: Some(packets), duration: None, rate: Some(200_000), cpu: Some(0) }
 }
 
-/// Sends traffic out of the sending end.
-fn send(pair: &VethPair, profile: &Profile, settings: &generator::Settings, stop: &AtomicBool) -> Report {
+/// Sends traffic out of the sending end until `stop`.
+fn send(
+    pair: &VethPair,
+    profile: &Profile,
+    settings: &generator::Settings,
+    stop: &AtomicBool,
+) -> Result<Report, String> {
     let traffic = Traffic::new(profile).unwrap();
-    let sent = pair.sender.enter(|| {
+    pair.sender.enter(|| {
         let interface = Interface::new(VethPair::SENDING).map_err(|error| error.to_string())?;
         generator::send(&traffic, &interface, settings, stop).map_err(|error| error.to_string())
-    });
-    sent.unwrap()
+    })
 }
 
 fn send_all(pair: &VethPair, profile: &Profile, settings: &generator::Settings) -> Report {
-    send(pair, profile, settings, &AtomicBool::new(false))
+    send(pair, profile, settings, &AtomicBool::new(false)).unwrap()
 }
 
 #[test]
@@ -368,7 +372,9 @@ fn shutdown_under_load() {
         thread::sleep(Duration::from_secs(2));
         let ended = daemon.stop();
         stop.store(true, Ordering::Relaxed);
-        sender.join().unwrap();
+        // Whether the sender has an exact count does not matter here: a veth whose end loses its XDP program
+        // loses packets before they reach it.
+        drop(sender.join().unwrap());
         ended
     });
     assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
@@ -447,5 +453,5 @@ fn what_cannot_start_says_why() {
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&unprivileged.stderr).into_owned();
-    assert!(error.contains("missing CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF"), "{error}");
+    assert!(error.contains("missing CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON"), "{error}");
 }
