@@ -3,8 +3,11 @@
 //!
 //! The kernel calls the program over and over in the context of one long system call, and redirects the frames to
 //! the interface's transmit function in bulks of 16. A second program, on the tracepoint behind that function, counts
-//! what the driver accepted, so the count holds for every driver. What the driver of a veth accepts stands in the
-//! ring of the other end, whose XDP program is then given all of it.
+//! what the driver accepted, so the count holds for every driver; on veth it equals `tx_queue_*_xdp_xmit` of
+//! `ethtool -S`. What the driver of a veth accepts stands in the ring of the other end, whose native XDP program is then
+//! given all of it. Without such a program and without GRO there, the other end takes nothing out of its ring, so the
+//! driver accepts nothing, also under a generic-mode program: that is an error here. With GRO, a generic-mode program
+//! or the network stack gets the frames, and may lose them uncounted.
 
 use std::error::Error;
 use std::sync::OnceLock;
