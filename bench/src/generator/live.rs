@@ -151,9 +151,9 @@ pub(super) fn send(
         progress: &progress,
         over: AtomicBool::new(false),
     };
-    signal_hook::flag::register(SIGNAL, &INTERRUPTED).map_err(LiveError::Signal)?;
+    let handler = signal_hook::flag::register(SIGNAL, &INTERRUPTED).map_err(LiveError::Signal)?;
     let thread = OnceLock::new();
-    std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
             if let Some(cpu) = settings.cpu {
                 pin(cpu)?; // a thread of its own, so that the caller's stays where it is
@@ -171,8 +171,9 @@ pub(super) fn send(
             }
         }
         sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-    .and_then(|()| Ok(report(traffic, interface, &progress.read()?)?))
+    });
+    signal_hook::low_level::unregister(handler);
+    result.and_then(|()| Ok(report(traffic, interface, &progress.read()?)?))
 }
 
 /// The sending side of a run.
