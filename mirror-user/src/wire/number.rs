@@ -12,9 +12,20 @@ impl Vni {
         Self(u32::from_be_bytes([0, high, middle, low]))
     }
 
+    /// From a number; [`None`] from 2^24 on.
+    pub const fn new(number: u32) -> Option<Self> {
+        if number >> 24 == 0 { Some(Self(number)) } else { None }
+    }
+
     /// The identifier, below 2^24.
     pub const fn get(self) -> u32 {
         self.0
+    }
+
+    /// The three bytes of the header, in network byte order.
+    pub const fn to_bytes(self) -> [u8; 3] {
+        let [_, high, middle, low] = self.0.to_be_bytes();
+        [high, middle, low]
     }
 }
 
@@ -131,4 +142,25 @@ impl IpProtocol {
     pub const HOST_IDENTITY: Self = Self(139);
     /// Shim6.
     pub const SHIM6: Self = Self(140);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vni_has_24_bits() {
+        assert_eq!(Vni::new(0x00ff_ffff).map(Vni::to_bytes), Some([0xff; 3]));
+        assert_eq!(Vni::new(0x0100_0000), None);
+        assert_eq!(Vni::from_bytes([1, 2, 3]).get(), 0x01_0203);
+        assert_eq!(Vni::from_bytes([1, 2, 3]).to_bytes(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn identifiers_are_written_in_hexadecimal() {
+        assert_eq!(EndpointId(0x00ab_cdef_0123_4567).to_string(), "00abcdef01234567");
+        assert_eq!(AttachmentId(1).to_string(), "0000000000000001");
+        assert_eq!(FlowCookie(0xbeef).to_string(), "0000beef");
+        assert_eq!(MacAddress([0, 0, 0x5e, 0, 0x53, 0x23]).to_string(), "00-00-5E-00-53-23");
+    }
 }
