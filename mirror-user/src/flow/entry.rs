@@ -1,6 +1,6 @@
 //! What the table remembers of a flow.
 
-use super::key::{End, Key};
+use super::key::{End, Key, WideAddresses};
 use super::record::Initiator;
 use super::slab::{Slot, Vacant};
 use super::tcp::Phase;
@@ -310,7 +310,7 @@ impl Direction {
 
 impl Vacant for Flow {
     fn vacant(next: Slot) -> Self {
-        let none = Key { selector: 0, addresses: next.number().into(), wide: [0; 2] };
+        let none = Key { selector: 0, addresses: next.number().into(), wide: WideAddresses::default() };
         Self::new(&none, Marks::default(), 0)
     }
 

@@ -9,8 +9,9 @@ use super::memory;
 use super::recency::Queue;
 use super::record::{Action, EndReason, FlowRecord, FlowTransport, Traffic};
 use super::slab::Slot;
+use super::tcp::Segment;
 use super::{FlowTable, Timeouts};
-use crate::packet::{TcpState, Tunnel};
+use crate::packet::Tunnel;
 use crate::source::Timestamp;
 use crate::wire::number::FlowCookie;
 
@@ -113,10 +114,15 @@ impl FlowTable {
 
     /// Why a flow has ended before the packet that `sender` sent, if it has.
     #[inline(always)]
-    pub(super) fn reason_to_end(&self, slot: Slot, sender: End, tcp: Option<&TcpState>) -> Option<EndReason> {
+    pub(super) fn reason_to_end(
+        &self,
+        slot: Slot,
+        sender: End,
+        segment: Option<&Segment>,
+    ) -> Option<EndReason> {
         self.timeout_of(slot).or_else(|| {
             let flow = &self.flows[slot];
-            tcp.is_some_and(|tcp| flow.is_succeeded_by(tcp, sender)).then(|| over(flow))
+            segment.is_some_and(|segment| flow.is_succeeded_by(segment, sender)).then(|| over(flow))
         })
     }
 
@@ -173,7 +179,9 @@ impl FlowTable {
         let aside = self.asides.get(slot.number() as usize).copied().unwrap_or_default();
         let initiator = flow.marks.initiator();
         let [low, high] = if key::is_wide(flow.selector) {
-            self.wide[key::wide_slot(flow.addresses)].map(|address| IpAddr::V6(Ipv6Addr::from_bits(address)))
+            self.wide[key::wide_slot(flow.addresses)]
+                .0
+                .map(|address| IpAddr::V6(Ipv6Addr::from_bits(address)))
         } else {
             key::narrow(flow.addresses).map(|address| IpAddr::V4(Ipv4Addr::from_bits(address)))
         };

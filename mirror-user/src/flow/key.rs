@@ -108,8 +108,10 @@ const FORM_PORTS: u64 = 1;
 const FORM_ICMP: u64 = 2;
 const FORM_ICMP_IDENTIFIER: u64 = 3;
 
-/// Addresses of IPv6: of the low end, and of the high one.
-pub(super) type WideAddresses = [u128; 2];
+/// Addresses of IPv6: of the low end, and of the high one. Aligned so that both are in one cache line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(32))]
+pub(super) struct WideAddresses(pub(super) [u128; 2]);
 
 /// The key of a flow, packed so that it is compared in two words (four more in IPv6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,14 +140,18 @@ impl Key {
                 End::High => destination | source << 32,
             };
             let selector = common | selector.word(sender);
-            (Self { selector, addresses, wide: [0; 2] }, narrow_hash(addresses, selector, hasher), sender)
+            (
+                Self { selector, addresses, wide: WideAddresses::default() },
+                narrow_hash(addresses, selector, hasher),
+                sender,
+            )
         } else {
             let (source, destination) = (wide(ip.source), wide(ip.destination));
             let sender = End::of_source((source, source_port), (destination, destination_port));
-            let wide = match sender {
+            let wide = WideAddresses(match sender {
                 End::Low => [source, destination],
                 End::High => [destination, source],
-            };
+            });
             let selector = common | WIDE | selector.word(sender);
             let hash = wide_hash(&wide, selector, hasher);
             (Self { selector, addresses: hash & !LOWER_HALF, wide }, hash, sender)
@@ -162,7 +168,7 @@ pub(super) fn narrow_hash(addresses: u64, selector: u64, hasher: &Hasher) -> u64
 /// The hash of an IPv6 key.
 #[inline(always)]
 pub(super) fn wide_hash(addresses: &WideAddresses, selector: u64, hasher: &Hasher) -> u64 {
-    let [[a, b], [c, d]] = addresses.map(halves);
+    let [[a, b], [c, d]] = addresses.0.map(halves);
     hasher.words(&[a, b, c, d, selector])
 }
 
@@ -234,13 +240,13 @@ pub(super) const fn halves(word: u128) -> [u64; 2] {
 
 impl Vacant for WideAddresses {
     fn vacant(next: Slot) -> Self {
-        [next.number().into(), 0]
+        Self([next.number().into(), 0])
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a slot number was put in")]
     fn next(&self) -> Slot {
-        let [next, _] = self;
-        Slot::from_number(*next as u32)
+        let Self([next, _]) = *self;
+        Slot::from_number(next as u32)
     }
 }
 

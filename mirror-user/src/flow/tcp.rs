@@ -122,54 +122,80 @@ impl Phase {
     }
 }
 
-/// Who initiated the connection, if `tcp` shows it, where `sender` sent it.
-#[inline(always)]
-pub(super) const fn initiator(tcp: &TcpState, sender: End) -> Option<End> {
-    match tcp.flags & (SYN | ACK | RST) {
-        SYN => Some(sender),
-        flags if flags == SYN | ACK => Some(sender.other()),
-        _ => None,
+/// What of a TCP header is needed here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// Sequence number.
+    sequence: u32,
+    /// Bytes of payload by the length fields, whether captured or not.
+    payload_length: u32,
+    /// Flags as on the wire.
+    pub(super) flags: u8,
+}
+
+impl Segment {
+    /// The segment with this header.
+    #[inline(always)]
+    pub(super) const fn new(tcp: &TcpState) -> Self {
+        Self { sequence: tcp.sequence, payload_length: tcp.payload_length, flags: tcp.flags }
+    }
+
+    /// Who initiated the connection, if the segment shows it, where `sender` sent it.
+    #[inline(always)]
+    pub(super) const fn initiator(&self, sender: End) -> Option<End> {
+        match self.flags & (SYN | ACK | RST) {
+            SYN => Some(sender),
+            flags if flags == SYN | ACK => Some(sender.other()),
+            _ => None,
+        }
+    }
+
+    /// What it takes up in the sequence numbers (RFC 9293, section 3.4).
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        let marks = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
+        self.payload_length.saturating_add(marks)
     }
 }
 
 impl Flow {
-    /// Whether `tcp` begins a connection anew on the ports of this one, which is over.
+    /// Whether `segment` begins a connection anew on the ports of this one, which is over.
     #[inline(always)]
-    pub(super) fn is_succeeded_by(&self, tcp: &TcpState, sender: End) -> bool {
+    pub(super) fn is_succeeded_by(&self, segment: &Segment, sender: End) -> bool {
         let repeats = self.phase.has_sequence(sender)
-            && tcp.sequence.wrapping_add(1) == self.direction(sender).next_sequence;
-        self.phase.is_over() && tcp.flags & (SYN | ACK | RST) == SYN && !repeats
+            && segment.sequence.wrapping_add(1) == self.direction(sender).next_sequence;
+        self.phase.is_over() && segment.flags & (SYN | ACK | RST) == SYN && !repeats
     }
 
     /// Follows the connection through a packet that was counted already.
     #[inline(always)]
-    pub(super) fn follow(&mut self, aside: &mut Aside, tcp: &TcpState, sender: End, time: u64) {
-        self.follow_stage(aside, tcp, sender, time);
-        if tcp.flags & RST == 0 {
-            self.follow_sequence(aside, tcp, sender, time);
+    pub(super) fn follow(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
+        self.follow_stage(aside, segment, sender, time);
+        if segment.flags & RST == 0 {
+            self.follow_sequence(aside, segment, sender, time);
         }
     }
 
     #[inline(always)]
-    fn follow_stage(&mut self, aside: &mut Aside, tcp: &TcpState, sender: End, time: u64) {
+    fn follow_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
         let stage = self.phase.stage();
         // By far most packets: data or acknowledgments of an open connection.
-        if stage == Stage::Open && tcp.flags & (SYN | FIN | RST) == 0 {
+        if stage == Stage::Open && segment.flags & (SYN | FIN | RST) == 0 {
             return;
         }
         if self.marks.known_from() == Initiator::FirstPacket
-            && let Some(initiator) = initiator(tcp, sender)
+            && let Some(initiator) = segment.initiator(sender)
         {
             self.marks.set_initiator(initiator);
         }
         let by_initiator = sender == self.marks.initiator();
-        let next = if tcp.flags & RST != 0 {
+        let next = if segment.flags & RST != 0 {
             match stage {
                 Stage::Closed | Stage::Reset | Stage::Refused => stage,
                 Stage::Handshake if !by_initiator && !self.phase.has_sequence(sender) => Stage::Refused,
                 _ => Stage::Reset,
             }
-        } else if tcp.flags & FIN != 0 {
+        } else if segment.flags & FIN != 0 {
             match stage {
                 Stage::Closed | Stage::Reset | Stage::Refused => stage,
                 Stage::Closing(end) if end == sender => stage,
@@ -178,9 +204,9 @@ impl Flow {
                 _ if !self.phase.has_sequence(sender.other()) => Stage::Closed,
                 _ => Stage::Closing(sender),
             }
-        } else if tcp.flags & SYN != 0 {
+        } else if segment.flags & SYN != 0 {
             if stage == Stage::None {
-                if tcp.flags & ACK == 0 {
+                if segment.flags & ACK == 0 {
                     self.marks.set(Marks::HANDSHAKE);
                 }
                 Stage::Handshake
@@ -195,7 +221,7 @@ impl Flow {
             match stage {
                 Stage::None => Stage::Open,
                 Stage::Handshake => {
-                    if by_initiator && self.marks.has(Marks::HANDSHAKE) && tcp.flags & ACK != 0 {
+                    if by_initiator && self.marks.has(Marks::HANDSHAKE) && segment.flags & ACK != 0 {
                         let nanoseconds = time.saturating_sub(self.direction(sender).first);
                         aside.handshake = u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX).max(1);
                     }
@@ -210,15 +236,15 @@ impl Flow {
     /// Finds segments out of turn. In doubt there are none: what fills a gap soon was late, not sent again; and
     /// lengths are those of the length fields, so that a packet that was cut looks as long as it was.
     #[inline(always)]
-    fn follow_sequence(&mut self, aside: &mut Aside, tcp: &TcpState, sender: End, time: u64) {
+    fn follow_sequence(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
         /// Beyond half of the largest window (RFC 7323, section 2.3) it is no longer the same stream.
         const FAR: u32 = 1 << 29;
 
-        let length = tcp.payload_length + u32::from(tcp.flags & SYN != 0) + u32::from(tcp.flags & FIN != 0);
-        let end = tcp.sequence.wrapping_add(length);
+        let length = segment.length();
+        let end = segment.sequence.wrapping_add(length);
         let known = self.phase.has_sequence(sender);
         let next = self.direction(sender).next_sequence;
-        let ahead = tcp.sequence.wrapping_sub(next);
+        let ahead = segment.sequence.wrapping_sub(next);
         if known && (ahead == 0 || length == 0) {
             if ahead == 0 {
                 self.direction_mut(sender).next_sequence = end;
@@ -232,7 +258,7 @@ impl Flow {
         if !known || ahead < FAR {
             // What came before may still be on its way, except before a SYN.
             self.phase.0 |= Phase::of(Phase::SEQUENCE, sender);
-            if known || tcp.flags & SYN == 0 {
+            if known || segment.flags & SYN == 0 {
                 self.phase.0 |= Phase::of(Phase::GAP, sender);
                 disorder.gap = ticks(time);
             }
@@ -247,7 +273,7 @@ impl Flow {
         if behind < length {
             self.direction_mut(sender).next_sequence = end;
         }
-        let keeps_alive = behind == 1 && length == 1 && tcp.payload_length == 1;
+        let keeps_alive = behind == 1 && length == 1 && segment.payload_length == 1;
         if keeps_alive {
             return;
         }

@@ -38,9 +38,14 @@ const NOWHERE: Tunnel = Tunnel {
 pub(super) struct Tunnels {
     origins: Interner<8, Origin>,
     scopes: Interner<3, ()>,
-    /// The origin of the packet before, which is often that of the next one as well.
-    recent: u16,
+    /// Origins of recent packets by a hash of the fields that differ most, so that the whole key seldom has to be
+    /// built and hashed.
+    recent: Box<[u16; RECENT]>,
+    hasher: Hasher,
 }
+
+/// Recent origins that are remembered.
+const RECENT: usize = 8192;
 
 impl Tunnels {
     /// Room for `capacity` origins, at most 65,535.
@@ -48,7 +53,8 @@ impl Tunnels {
         Self {
             origins: Interner::with_capacity(capacity, hasher),
             scopes: Interner::with_capacity(capacity, hasher),
-            recent: 0,
+            recent: Box::new([0; RECENT]),
+            hasher,
         }
     }
 
@@ -57,21 +63,39 @@ impl Tunnels {
     #[inline(always)]
     pub(super) fn hold(&mut self, packet: &Packet) -> Option<(u16, u16)> {
         let vlans = packet.link.map_or([None; 2], |link| link.vlans);
-        if let Some(recent) = self.origins.get(self.recent)
-            && is_same(&recent.tunnel, &packet.tunnel)
-            && recent.vlans == vlans
+        let recent = self.recent(&packet.tunnel);
+        let number = self.recent[recent];
+        if let Some(origin) = self.origins.get(number)
+            && is_same(&origin.tunnel, &packet.tunnel)
+            && origin.vlans == vlans
         {
-            let scope = recent.scope;
-            self.origins.hold(self.recent);
-            return Some((self.recent, scope));
+            let scope = origin.scope;
+            self.origins.hold(number);
+            return Some((number, scope));
         }
-        self.hold_other(&packet.tunnel, vlans)
+        let (number, scope) = self.hold_other(&packet.tunnel, vlans)?;
+        self.recent[recent] = number;
+        Some((number, scope))
+    }
+
+    /// Where the origin of a tunnel's packets is remembered.
+    #[inline(always)]
+    fn recent(&self, tunnel: &Tunnel) -> usize {
+        let [geneve, vxlan] =
+            [tunnel.geneve_vni, tunnel.vxlan_vni].map(|vni| vni.map_or(0, |vni| u64::from(vni.get())));
+        let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
+        let source = match tunnel.outer_source {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => halves(address.to_bits())[1],
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below RECENT")]
+        let place = self.hasher.pair(endpoint ^ (geneve << 32 | vxlan), source) as usize % RECENT;
+        place
     }
 
     fn hold_other(&mut self, tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> Option<(u16, u16)> {
         let (origin_words, scope_words) = words(tunnel, vlans);
         if let Some(number) = self.origins.find(&origin_words) {
-            self.recent = number;
             self.origins.hold(number);
             return self.origins.get(number).map(|origin| (number, origin.scope));
         }
@@ -83,12 +107,11 @@ impl Tunnels {
             None => self.scopes.insert(&scope_words, ())?,
         };
         let origin = Origin { tunnel: Tunnel { cookie: None, ..*tunnel }, vlans, scope };
-        let Some(number) = self.origins.insert(&origin_words, origin) else {
+        let number = self.origins.insert(&origin_words, origin);
+        if number.is_none() {
             self.scopes.release(scope);
-            return None;
-        };
-        self.recent = number;
-        Some((number, scope))
+        }
+        number.map(|number| (number, scope))
     }
 
     /// Holds an origin once more that is held.

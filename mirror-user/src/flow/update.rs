@@ -9,8 +9,8 @@ use super::memory;
 use super::recency::Queue;
 use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
-use super::tcp;
-use crate::packet::{Icmp, Ip, Network, Packet, TcpState, Transport};
+use super::tcp::Segment;
+use crate::packet::{Icmp, Ip, Network, Packet, Transport};
 use crate::source::{BATCH, Timestamp};
 
 /// A packet of the batch, worked out before the memory of its flow is touched.
@@ -35,7 +35,7 @@ struct Visit {
     marks: Marks,
     cookie: Option<u32>,
     counted: Counted,
-    tcp: Option<TcpState>,
+    segment: Option<Segment>,
 }
 
 impl FlowTable {
@@ -100,8 +100,8 @@ impl FlowTable {
         let (key, hash, sender) = Key::of(ip, selector, scope, &self.hasher);
         let place = self.index.place(hash);
         self.index.prefetch(place);
-        let tcp = match ip.transport {
-            Transport::Tcp(tcp) => tcp.state,
+        let segment = match &ip.transport {
+            Transport::Tcp(tcp) => tcp.state.as_ref().map(Segment::new),
             _ => None,
         };
         Some(Visit {
@@ -110,15 +110,15 @@ impl FlowTable {
             candidate: Slot::NONE,
             sender,
             origin,
-            marks: initial_marks(ip, tcp.as_ref(), sender),
+            marks: initial_marks(ip, segment.as_ref(), sender),
             cookie: packet.tunnel.cookie.map(|cookie| cookie.0),
             counted: Counted {
                 bytes: packet.original_length,
                 captured_bytes: packet.captured_length,
                 hop_limit: ip.hop_limit,
-                tcp_flags: tcp.map_or(0, |tcp| tcp.flags),
+                tcp_flags: segment.map_or(0, |segment| segment.flags),
             },
-            tcp,
+            segment,
         })
     }
 
@@ -143,7 +143,7 @@ impl FlowTable {
     #[inline(always)]
     fn visit(&mut self, visit: &Visit, time: u64, out: &mut impl FnMut(&FlowRecord)) {
         let slot = match self.find(visit) {
-            Some(slot) => match self.reason_to_end(slot, visit.sender, visit.tcp.as_ref()) {
+            Some(slot) => match self.reason_to_end(slot, visit.sender, visit.segment.as_ref()) {
                 Some(reason) => {
                     self.end(slot, reason, out);
                     self.open(visit, out)
@@ -164,10 +164,10 @@ impl FlowTable {
         if let Some(cookie) = visit.cookie {
             flow.add_cookie(cookie);
         }
-        if let Some(tcp) = &visit.tcp
+        if let Some(segment) = &visit.segment
             && let Some(aside) = self.asides.get_mut(slot.number() as usize)
         {
-            flow.follow(aside, tcp, visit.sender, time);
+            flow.follow(aside, segment, visit.sender, time);
         }
         let (queue, timeout) = if flow.phase.is_over() {
             (Queue::Closing, self.timeouts.closing)
@@ -229,8 +229,8 @@ impl FlowTable {
 
 /// The marks of a flow whose first packet this is.
 #[inline(always)]
-fn initial_marks(ip: &Ip, tcp: Option<&TcpState>, sender: End) -> Marks {
-    if let Some(initiator) = tcp.and_then(|tcp| tcp::initiator(tcp, sender)) {
+fn initial_marks(ip: &Ip, segment: Option<&Segment>, sender: End) -> Marks {
+    if let Some(initiator) = segment.and_then(|segment| segment.initiator(sender)) {
         return Marks::new(initiator, Initiator::Syn);
     }
     if let Transport::Icmp(Icmp { kind, .. }) | Transport::Icmpv6(Icmp { kind, .. }) = ip.transport
