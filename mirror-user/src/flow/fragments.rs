@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::hash::Hasher;
 use super::key::{Selector, halves};
+use super::tunnels::Scope;
 use crate::packet::{Fragment, Ip};
 use crate::source::Timestamp;
 use crate::wire::number::IpProtocol;
@@ -16,7 +17,7 @@ const WAYS: usize = 4;
 
 /// What the fragments of a packet have in common (RFC 791, section 3.2; RFC 8200, section 4.5). In a place that was
 /// never used all words are 0.
-type Identity = [u64; 5];
+type Identity = [u64; 8];
 
 /// A packet whose first fragment was seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,12 +42,13 @@ impl Fragments {
         Self { places, hasher, timeout: u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX) }
     }
 
-    /// The selector of the flow that a fragment belongs to; none where its first fragment was not seen.
+    /// The selector of the flow that a fragment belongs to; none where its first fragment was not seen. The scope is
+    /// told by its value: its number may be another's by the time that the next fragment comes.
     pub(super) fn attribute(
         &mut self,
         ip: &Ip,
         fragment: Fragment,
-        scope: u16,
+        scope: &Scope,
         timestamp: Timestamp,
     ) -> Option<Selector> {
         if !has_selector(ip.protocol) {
@@ -84,7 +86,7 @@ fn has_selector(protocol: IpProtocol) -> bool {
     )
 }
 
-fn identity(ip: &Ip, fragment: Fragment, scope: u16) -> Identity {
+fn identity(ip: &Ip, fragment: Fragment, [e, f, g]: &Scope) -> Identity {
     /// So that no identity is all zeros.
     const USED: u64 = 1 << 63;
 
@@ -92,8 +94,8 @@ fn identity(ip: &Ip, fragment: Fragment, scope: u16) -> Identity {
         IpAddr::V4(address) => halves(address.to_ipv6_mapped().to_bits()),
         IpAddr::V6(address) => halves(address.to_bits()),
     });
-    let rest = u64::from(fragment.identification) | u64::from(scope) << 32 | u64::from(ip.protocol.0) << 48;
-    [a, b, c, d, rest | USED]
+    let rest = u64::from(fragment.identification) | u64::from(ip.protocol.0) << 32;
+    [a, b, c, d, *e, *f, *g, rest | USED]
 }
 
 #[cfg(test)]
@@ -110,8 +112,8 @@ mod tests {
         Ip { fragment: Some(Fragment { identification, offset, more }), transport, ..ip }
     }
 
-    fn attribute(fragments: &mut Fragments, ip: &Ip, scope: u16, seconds: u64) -> Option<Selector> {
-        fragments.attribute(ip, ip.fragment.unwrap(), scope, Timestamp(seconds * SECOND))
+    fn attribute(fragments: &mut Fragments, ip: &Ip, scope: u64, seconds: u64) -> Option<Selector> {
+        fragments.attribute(ip, ip.fragment.unwrap(), &[scope, 0, 0], Timestamp(seconds * SECOND))
     }
 
     fn fragments() -> Fragments {

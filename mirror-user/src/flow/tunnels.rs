@@ -7,6 +7,9 @@ use super::interner::Interner;
 use super::key::halves;
 use crate::packet::{Packet, Tunnel};
 
+/// What of a tunnel belongs to the flow key: GWLB endpoint, VNIs and VLANs, in words.
+pub(super) type Scope = [u64; 3];
+
 /// Where packets come from, as far as records tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -14,7 +17,7 @@ pub(super) struct Origin {
     pub(super) tunnel: Tunnel,
     /// VLAN ids of the mirrored packets.
     pub(super) vlans: [Option<u16>; 2],
-    /// What of it belongs to the flow key.
+    /// Number of its scope.
     scope: u16,
 }
 
@@ -62,7 +65,7 @@ impl Tunnels {
     /// room for another one.
     #[inline(always)]
     pub(super) fn hold(&mut self, packet: &Packet) -> Option<(u16, u16)> {
-        let vlans = packet.link.map_or([None; 2], |link| link.vlans);
+        let vlans = vlans(packet);
         let recent = self.recent(&packet.tunnel);
         let number = self.recent[recent];
         if let Some(origin) = self.origins.get(number)
@@ -114,6 +117,11 @@ impl Tunnels {
         number.map(|number| (number, scope))
     }
 
+    /// The scope of a packet.
+    pub(super) fn scope(packet: &Packet) -> Scope {
+        words(&packet.tunnel, vlans(packet)).1
+    }
+
     /// Holds an origin once more that is held.
     pub(super) fn hold_again(&mut self, origin: u16) {
         self.origins.hold(origin);
@@ -138,6 +146,11 @@ impl Tunnels {
     }
 }
 
+#[inline(always)]
+fn vlans(packet: &Packet) -> [Option<u16>; 2] {
+    packet.link.map_or([None; 2], |link| link.vlans)
+}
+
 /// Whether two tunnels differ in nothing but the cookie.
 #[inline(always)]
 fn is_same(one: &Tunnel, other: &Tunnel) -> bool {
@@ -150,7 +163,7 @@ fn is_same(one: &Tunnel, other: &Tunnel) -> bool {
 }
 
 /// What tells origins apart, and what tells scopes apart.
-fn words(tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> ([u64; 8], [u64; 3]) {
+fn words(tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> ([u64; 8], Scope) {
     /// A field of up to 31 bits with the bit above it set, so that none differs from 0.
     fn field(value: Option<u32>) -> u64 {
         value.map_or(0, |value| 1 << 31 | u64::from(value))

@@ -10,6 +10,7 @@ use super::recency::Queue;
 use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
 use super::tcp::Segment;
+use super::tunnels::Tunnels;
 use crate::packet::{Icmp, Ip, Network, Packet, Transport};
 use crate::source::{BATCH, Timestamp};
 
@@ -88,14 +89,15 @@ impl FlowTable {
         };
         let selector = match ip.fragment {
             None => Selector::of(ip),
-            Some(fragment) => match self.fragments.attribute(ip, fragment, scope, timestamp) {
-                Some(selector) => selector,
-                None => {
+            Some(fragment) => {
+                let scope = Tunnels::scope(packet);
+                let Some(selector) = self.fragments.attribute(ip, fragment, &scope, timestamp) else {
                     self.counters.fragments_unattributed += 1;
                     self.tunnels.release(origin);
                     return None;
-                }
-            },
+                };
+                selector
+            }
         };
         let (key, hash, sender) = Key::of(ip, selector, scope, &self.hasher);
         let place = self.index.place(hash);
