@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::config::{CaptureSettings, Settings, Switch, XdpModeOption};
+use super::config::Settings;
+use super::config::settings::CaptureSettings;
+use super::config::value::{Switch, XdpModeOption};
 use super::ledger::{Ledger, QueueLedger, RunFacts};
 use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, free_huge_page_bytes};
 use super::shutdown::Shutdown;
