@@ -104,8 +104,8 @@ fn give(table: &mut FlowTable, now: &mut u64, step: u64, packets: impl Iterator<
     records
 }
 
-/// New flows, known flows, TCP from SYN to FIN, eviction, timeouts, fragments, tunnels that come and go, community
-/// ids: all without the allocator.
+/// New flows, known flows, TCP from SYN to FIN, eviction, timeouts, fragments, tunnels that come and go,
+/// community ids: all without the allocator.
 #[test]
 fn no_allocation_after_the_start() {
     let config = FlowConfig { max_flows: 5000, idle: Duration::from_secs(20), ..config() };

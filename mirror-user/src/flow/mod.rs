@@ -1,13 +1,13 @@
 //! Flows: who spoke with whom, through which tunnel, how much and for how long.
 //!
 //! A [`FlowTable`] belongs to one worker and shares nothing. It takes batches of packets and hands out
-//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock: time is
-//! that of the packets, so that a replay gives the flows that the live capture gave.
+//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock:
+//! time is that of the packets, so that a replay gives the flows that the live capture gave.
 //!
 //! A batch goes through in passes, each of which fetches the memory that the next one needs, since with many
 //! flows it is memory that takes the time:
 //!
-//! 1. each packet's key, hash and tunnel number; fetch its bucket of the [index](index);
+//! 1. each packet's key, hash and tunnel number; fetch its bucket of the index;
 //! 2. the slot that the bucket names; fetch the flow;
 //! 3. fetch the flow's neighbours in the order of idle time, and its addresses in IPv6;
 //! 4. packet by packet: find or make the flow, count, follow TCP, make the flow the latest.
@@ -16,12 +16,14 @@
 //!
 //! # Memory
 //!
-//! Per flow 96 bytes for what each packet touches, 16 for what is seldom needed, 8 for the order of idle time and
-//! 6.4 for the index: 126.4; with IPv6 addresses 158.4. All of it is set aside at the start.
+//! Per flow 96 bytes for what each packet touches, 16 for what is seldom needed, 8 for the order of idle time
+//! and 6.4 for the index: 126.4; with IPv6 addresses 158.4. All of it is set aside at the start, but what no flow
+//! has needed yet is address space only.
 //!
 //! # Records
 //!
-//! Records tell what came since the record before, so that sums are exact. See [`FlowRecord`] for when there is one.
+//! Records tell what came since the record before, so that sums are exact. See [`FlowRecord`] for when there
+//! is one.
 
 mod clock;
 mod community_id;
@@ -96,8 +98,8 @@ struct Timeouts {
 
 /// What became of the packets that a table was given.
 ///
-/// `packets` is the sum of `attributed`, `not_ip`, `fragments_unattributed` and `tunnels_exhausted`; and `attributed`
-/// is the sum of the packets of all records, once [`FlowTable::drain`] was called.
+/// The first is the sum of the next four; and `attributed` is the sum of the packets of all records, once
+/// [`FlowTable::drain`] was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     /// Packets given.

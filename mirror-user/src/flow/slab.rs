@@ -4,7 +4,8 @@ use std::ops::{Index, IndexMut};
 
 use super::memory;
 
-/// The place of a value in a [`Slab`]. Only a slab makes them, and it never shrinks, so a slot always has a place.
+/// The place of a value in a [`Slab`]. Only a slab makes them, and it never shrinks, so a slot always has a
+/// place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 

@@ -42,9 +42,9 @@ struct Visit {
 impl FlowTable {
     /// Counts packets in their flows, and hands the records that fall due meanwhile to `out`.
     ///
-    /// Time is that of the packets. As long as there is room for all tunnels and fragments, what the records say
-    /// depends neither on how packets are grouped into calls nor on the seed. Memory is fetched ahead for up to
-    /// [`BATCH`] packets at once, so give that many where there are.
+    /// Time is that of the packets. As long as there is room for all tunnels and fragments, what the records
+    /// say depends neither on how packets are grouped into calls nor on the seed. Memory is fetched ahead for
+    /// up to [`BATCH`] packets at once, so give that many where there are.
     pub fn update<'packets>(
         &mut self,
         packets: impl IntoIterator<Item = (Timestamp, &'packets Packet)>,
