@@ -29,7 +29,7 @@ pub struct Settings {
     pub output: OutputSettings,
 }
 
-/// Settled [`CaptureOptions`].
+/// Settled [`CaptureOptions`](super::options::CaptureOptions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSettings {
     /// The interface; `None` where the command needs none.
@@ -62,7 +62,7 @@ pub struct CaptureSettings {
     pub ebpf_log: EbpfLog,
 }
 
-/// Settled [`TunnelOptions`].
+/// Settled [`TunnelOptions`](super::options::TunnelOptions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelSettings {
     /// UDP port of GENEVE.
@@ -73,7 +73,7 @@ pub struct TunnelSettings {
     pub max_depth: u8,
 }
 
-/// Settled [`OutputOptions`].
+/// Settled [`OutputOptions`](super::options::OutputOptions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSettings {
     /// `-`, a file, or a directory.
