@@ -227,6 +227,10 @@ impl FrameSource for XskSource {
         }
     }
 
+    fn now(&self) -> Option<Timestamp> {
+        Some(clock::wall_now())
+    }
+
     fn frame(&self, index: usize) -> Frame<'_> {
         let span = &self.spans[index];
         Frame {

@@ -1,6 +1,8 @@
 //! Settled values: the command line over the file over the defaults.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,9 +14,12 @@ use super::value::{EbpfLog, HumanDuration, RecordKind, Switch, XdpModeOption};
 use crate::attach;
 use crate::control::RunError;
 use crate::control::ledger::Ledger;
+use crate::counters::WorkerCounters;
 use crate::decap::DecapConfig;
-use crate::flow::FlowConfig;
+use crate::flow::{FlowConfig, FlowTable};
 use crate::sink::{self, Destination, Format, Producer, SinkConfig, Sinks};
+use crate::source::FrameSource;
+use crate::worker::{WhenFull, Worker};
 
 /// Settled values: nothing is optional that has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,10 +183,34 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What decapsulation is told.
-    pub fn decap_config(&self) -> DecapConfig {
+    fn decap_config(&self) -> DecapConfig {
         let TunnelSettings { geneve_port, vxlan_port, max_depth } = self.tunnel;
         DecapConfig { geneve_port, vxlan_port, max_depth }
+    }
+
+    /// Makes a worker, with the records that it is to make.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for its flow table.
+    pub fn worker<Source: FrameSource>(
+        &self,
+        source: Source,
+        producer: Producer,
+        when_full: WhenFull,
+        counters: &Arc<WorkerCounters>,
+    ) -> Result<Worker<Source>, RunError> {
+        let queue = counters.queue;
+        let mut worker = Worker::new(source, self.decap_config(), producer, when_full, Arc::clone(counters));
+        if self.output.packets {
+            worker = worker.record_packets();
+        }
+        if self.output.flows {
+            // Senders must not know which flows share a bucket.
+            let seed = RandomState::new().hash_one(queue);
+            worker = worker.record_flows(FlowTable::new(FlowConfig { seed, queue, ..self.flow })?);
+        }
+        Ok(worker)
     }
 
     /// What the XDP program is told, on an interface with so many receive queues.
