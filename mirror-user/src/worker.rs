@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate};
+use crate::record::AccountedBy;
 use crate::sink::Producer;
 use crate::source::{FrameSource, Received};
 
@@ -85,9 +86,15 @@ impl<Source: FrameSource> Worker<Source> {
             };
             match batch {
                 Ok(batch) => {
-                    batch.push(frame.timestamp, counters.queue, packet, |from, bytes| {
-                        source.append(index, from, bytes);
-                    });
+                    batch.push(
+                        frame.timestamp,
+                        counters.queue,
+                        packet,
+                        AccountedBy::Packet,
+                        |from, bytes| {
+                            source.append(index, from, bytes);
+                        },
+                    );
                 }
                 Err(reason) => counters.drop_packet(reason),
             }

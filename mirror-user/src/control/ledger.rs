@@ -295,11 +295,8 @@ mod tests {
         counters
     }
 
-    fn sink(recorded: usize, write_failed: usize) -> sink::WorkerCounters {
-        let counters = sink::WorkerCounters::default();
-        counters.add_recorded(recorded);
-        counters.add_write_failed(write_failed);
-        counters
+    fn sink(recorded: u64, write_failed: u64) -> sink::WorkerCounters {
+        sink::WorkerCounters::with_packets(recorded, write_failed)
     }
 
     fn verdicts(counts: &[(Verdict, u64)]) -> Counts {
