@@ -29,6 +29,7 @@ fn both_directions_are_one_flow() {
     let record = run.finish_one();
     let expected = FlowRecord {
         queue: QueueId(3),
+        sampling_rate: 1,
         action: Action::End(EndReason::Shutdown),
         start: at(5),
         end: at(20),

@@ -78,6 +78,11 @@ impl CommunityId {
         Some(Self(text))
     }
 
+    /// The text as ASCII.
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The text, `1:` and 28 characters.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()

@@ -198,6 +198,7 @@ impl FlowTable {
         let last = flow.last();
         FlowRecord {
             queue: self.config.queue,
+            sampling_rate: 1,
             action,
             start: self.clock.timestamp(flow.start().unwrap_or(last)),
             end: self.clock.timestamp(last),

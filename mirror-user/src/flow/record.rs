@@ -19,6 +19,9 @@ use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
 pub struct FlowRecord {
     /// Queue that the packets came by.
     pub queue: QueueId,
+    /// The flow stands for this many: one in so many was selected when it began. 1 where every flow is recorded. A
+    /// reader multiplies what the flow's records count by it.
+    pub sampling_rate: u32,
     /// Which of the flow's records it is.
     pub action: Action,
     /// First packet that is counted here; if there is none, the last one that was counted before.
