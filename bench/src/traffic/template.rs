@@ -109,7 +109,7 @@ pub(super) fn shorten(frame: &mut Vec<u8>, length: usize) {
     const IP: usize = ethernet::Header::LENGTH;
     const UDP: usize = IP + ipv4::Header::LENGTH;
     frame.truncate(length);
-    let field = |start| ((length - start) as u16).to_be_bytes();
+    let field = |start| u16::try_from(length - start).unwrap_or(u16::MAX).to_be_bytes();
     frame[IP + 2..IP + 4].copy_from_slice(&field(IP));
     frame[UDP + 4..UDP + 6].copy_from_slice(&field(UDP));
     frame[IP + 10..IP + 12].fill(0);
