@@ -3,7 +3,7 @@
 //! - [`setup`]: installs what the others need, and nothing that is there already.
 //! - [`build_ebpf`]: builds the XDP programs and says what is in them.
 //! - [`demo`]: generator and daemon on a veth pair, with the ledger checked against what was sent.
-//! - [`test`]: every check and test of the workspace.
+//! - [`test`](mod@test): every check and test of the workspace.
 //!
 //! They stand on [`process`] (child processes), [`interrupt`] (SIGINT and SIGTERM), [`cargo`] (its messages)
 //! and [`netns`] (network namespaces). Nothing here needs more than a Rust toolchain to compile, because this
@@ -48,14 +48,20 @@ enum Task {
     Test(test::Arguments),
 }
 
-fn main() -> Result<ExitCode> {
-    let task = Arguments::parse().task;
+fn main() -> ExitCode {
+    run(&Arguments::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: &Task) -> Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     match task {
-        Task::Setup(arguments) => setup::run(&arguments, &interrupt),
-        Task::BuildEbpf(arguments) => build_ebpf::run(&arguments, &interrupt),
-        Task::Demo(arguments) => demo::run(&arguments, &interrupt),
-        Task::DemoLive(arguments) => demo::run_live(&arguments, &interrupt),
-        Task::Test(arguments) => test::run(&arguments, &interrupt),
+        Task::Setup(arguments) => setup::run(arguments, &interrupt),
+        Task::BuildEbpf(arguments) => build_ebpf::run(arguments, &interrupt),
+        Task::Demo(arguments) => demo::run(arguments, &interrupt),
+        Task::DemoLive(arguments) => demo::run_live(arguments, &interrupt),
+        Task::Test(arguments) => test::run(arguments, &interrupt),
     }
 }

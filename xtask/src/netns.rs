@@ -90,6 +90,8 @@ impl Link {
         ];
         link.sensor.ip(&words.concat())?;
         for namespace in [&link.sensor, &link.source] {
+            // No address, so that the kernel sends nothing by itself and the counters are those of the traffic.
+            namespace.ip(&["link", "set", "dev", INTERFACE, "addrgenmode", "none"])?;
             namespace.ip(&["link", "set", "dev", INTERFACE, "up"])?;
         }
         Ok(link)

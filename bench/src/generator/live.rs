@@ -3,8 +3,11 @@
 //!
 //! The kernel calls the program over and over in the context of one long system call, and redirects the frames to
 //! the interface's transmit function in bulks of 16. A second program, on the tracepoint behind that function, counts
-//! what the driver accepted, so the count holds for every driver. What the driver of a veth accepts stands in the
-//! ring of the other end, whose XDP program is then given all of it.
+//! what the driver accepted, so the count holds for every driver; on veth it equals `tx_queue_*_xdp_xmit` of
+//! `ethtool -S`. What the driver of a veth accepts stands in the ring of the other end, whose native XDP program is then
+//! given all of it. Without such a program and without GRO there, the other end takes nothing out of its ring, so the
+//! driver accepts nothing, also under a generic-mode program: that is an error here. With GRO, a generic-mode program
+//! or the network stack gets the frames, and may lose them uncounted.
 
 use std::error::Error;
 use std::sync::OnceLock;
@@ -148,9 +151,9 @@ pub(super) fn send(
         progress: &progress,
         over: AtomicBool::new(false),
     };
-    signal_hook::flag::register(SIGNAL, &INTERRUPTED).map_err(LiveError::Signal)?;
+    let handler = signal_hook::flag::register(SIGNAL, &INTERRUPTED).map_err(LiveError::Signal)?;
     let thread = OnceLock::new();
-    std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
             if let Some(cpu) = settings.cpu {
                 pin(cpu)?; // a thread of its own, so that the caller's stays where it is
@@ -168,8 +171,9 @@ pub(super) fn send(
             }
         }
         sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-    .and_then(|()| Ok(report(traffic, interface, &progress.read()?)?))
+    });
+    signal_hook::low_level::unregister(handler);
+    result.and_then(|()| Ok(report(traffic, interface, &progress.read()?)?))
 }
 
 /// The sending side of a run.

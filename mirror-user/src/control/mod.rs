@@ -15,6 +15,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::attach;
+use crate::flow::FlowConfigError;
 use crate::nic::NicError;
 use crate::replay::ReplayError;
 use crate::sink::{SinkCounters, SinkError, Sinks};
@@ -52,6 +53,9 @@ pub enum RunError {
         /// What was not to be had.
         reason: String,
     },
+    /// The flow table cannot be made.
+    #[error(transparent)]
+    Flow(#[from] FlowConfigError),
     /// The output cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -41,9 +41,10 @@ const CLANG: &str =
 const LLVM: &str = "has llc, which libxdp's build asks for";
 const MAKE: &str = "runs libxdp's build";
 const M4: &str = "expands libxdp's sources";
-const PKG_CONFIG: &str = "finds libelf and zlib for libxdp's build";
+const PKG_CONFIG: &str = "finds the libraries for libxdp's build";
 const LIBELF: &str = "reads BPF objects, for libbpf";
 const ZLIB: &str = "reads compressed sections, for libbpf";
+const LIBPCAP: &str = "is what libxdp's build insists on, for a tool that is not built here";
 const IPROUTE: &str = "makes the network namespaces of the demo and the live tests";
 const ETHTOOL: &str = "sets the offloads of their interfaces";
 const TSHARK: &str = "is the independent decoder that the tests compare with";
@@ -58,6 +59,7 @@ const DEBIAN: &[Package] = &[
     package(Scope::Demo, "pkg-config", PKG_CONFIG),
     package(Scope::Demo, "libelf-dev", LIBELF),
     package(Scope::Demo, "zlib1g-dev", ZLIB),
+    package(Scope::Demo, "libpcap-dev", LIBPCAP),
     package(Scope::Demo, "iproute2", IPROUTE),
     package(Scope::Demo, "ethtool", ETHTOOL),
     package(Scope::Tests, "tshark", TSHARK),
@@ -73,6 +75,7 @@ const AMAZON_LINUX_2023: &[Package] = &[
     package(Scope::Demo, "pkgconf-pkg-config", PKG_CONFIG),
     package(Scope::Demo, "elfutils-libelf-devel", LIBELF),
     package(Scope::Demo, "zlib-devel", ZLIB),
+    package(Scope::Demo, "libpcap-devel", LIBPCAP),
     package(Scope::Demo, "iproute", IPROUTE),
     package(Scope::Demo, "ethtool", ETHTOOL),
     package(Scope::Tests, "wireshark-cli", TSHARK),

@@ -60,7 +60,7 @@ pub fn execute(step: &Step, machine: &Machine, interrupt: &Interrupt) -> Result<
         }
         interrupt.check()?;
         if started.elapsed() >= next {
-            let last = stderr.last().or_else(|| stdout.last()).unwrap_or_default();
+            let last = stdout.last().or_else(|| stderr.last()).unwrap_or_default();
             println!("    {} s: {}", next.as_secs(), last.trim());
             next += HEARTBEAT;
         }
