@@ -91,10 +91,21 @@ fn main() -> ExitCode {
             ExitCode::from(if ledger.balanced { 0 } else { 3 })
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told_once(&error));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
+}
+
+/// An error with its causes, but for those that a message before them names.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn execute(command: Command) -> anyhow::Result<Outcome> {

@@ -85,7 +85,10 @@ pub fn run(
     };
     program.flush_log();
     let verdicts = program.verdicts()?;
-    let written = finish_sinks(sinks);
+    let (written, problems) = finish_sinks(sinks);
+    for problem in problems {
+        error!("{problem}");
+    }
     let mut rows: Vec<QueueLedger> = (0..)
         .zip(&verdicts.queues)
         .map(|(queue, counts)| {
