@@ -1,6 +1,6 @@
 //! `mirror-bench`: traffic generator and measuring harness.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -11,7 +11,13 @@ use tracing_subscriber::filter::LevelFilter;
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
     match command_line.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -68,6 +68,12 @@ reasons! {
     InnerIpHeader => "inner_ip_header",
     /// Mirrored packet: more IPv6 extension headers than are followed.
     InnerExtensionHeaders => "inner_extension_headers",
+    /// Flows: neither IPv4 nor IPv6, so that there is no flow for it.
+    FlowNotIp => "flow_not_ip",
+    /// Flows: a fragment whose first fragment was not seen before.
+    FlowFragment => "flow_fragment",
+    /// Flows: of a tunnel beyond those that may have flows at a time.
+    FlowTunnels => "flow_tunnels_exhausted",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).

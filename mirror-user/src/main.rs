@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use mirror_user::control::config::{
-    CaptureOptions, ConfigError, HumanDuration, Options, OutputOptions, Settings, TunnelOptions,
-};
+use mirror_user::control::config::options::{CaptureOptions, FlowOptions, OutputOptions, TunnelOptions};
+use mirror_user::control::config::value::HumanDuration;
+use mirror_user::control::config::{ConfigError, Options, Settings};
 use mirror_user::control::shutdown::Shutdown;
 use mirror_user::control::{Outcome, capture, replay};
 use tracing_subscriber::EnvFilter;
@@ -31,10 +31,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Capture from an interface until SIGINT or SIGTERM
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, args_override_self = true)]
     Run(RunArgs),
     /// Read capture files (pcap or pcapng, also compressed by gzip or zstd) through the same pipeline
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, args_override_self = true)]
     Replay(ReplayArgs),
 }
 
@@ -65,6 +65,8 @@ struct CommonArgs {
     config: Option<PathBuf>,
     #[command(flatten)]
     tunnel: TunnelOptions,
+    #[command(flatten)]
+    flow: FlowOptions,
     #[command(flatten)]
     output: OutputOptions,
     /// Log filter: a level (error, warn, info, debug, trace), or targets with levels
@@ -113,7 +115,8 @@ fn execute(command: Command) -> anyhow::Result<Outcome> {
 
 fn settle(common: CommonArgs, capture: CaptureOptions) -> Result<Settings, ConfigError> {
     let file = common.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    Settings::resolve(Options { capture, tunnel: common.tunnel, output: common.output }, file)
+    let CommonArgs { tunnel, flow, output, .. } = common;
+    Settings::resolve(Options { capture, tunnel, flow, output }, file)
 }
 
 /// Logs go to standard error, so that standard output holds records and nothing else.

@@ -1,12 +1,13 @@
-//! What is said of a packet, and the batches in which it travels from a worker to a sink.
+//! What is said of a packet, and the batches in which records travel from a worker to a sink.
 
 use std::ops::Range;
 
+use crate::flow::FlowRecord;
 use crate::packet::Packet;
 use crate::source::Timestamp;
 use crate::wire::number::QueueId;
 
-/// Most packet records in one [`Batch`].
+/// Most records in one [`Batch`], of packets and of flows together.
 pub const BATCH_RECORDS: usize = 1024;
 
 /// Room for packet bytes in one [`Batch`], where the sink wants them: [`BATCH_RECORDS`] packets of 1,500 bytes, and
@@ -30,25 +31,40 @@ pub struct PacketRecord {
     pub bytes: Range<u32>,
 }
 
+/// Which record a packet is accounted for by. Each packet is accounted for by exactly one, so that the packets of all
+/// records add up to the packets that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountedBy {
+    /// The record of the packet.
+    Packet,
+    /// The record of the flow that the packet was counted in.
+    Flow,
+}
+
 /// Records on their way from one worker to its sink. Its buffers are used again and never grow beyond what they
 /// were made with: a batch that is full is sent.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The packets, in the order of arrival.
-    pub packets: Vec<PacketRecord>,
-    /// The captured bytes of the packets, one after the other, where the sink wants them.
-    pub bytes: Vec<u8>,
+    packets: Vec<PacketRecord>,
+    flows: Vec<FlowRecord>,
+    bytes: Vec<u8>,
+    accounted: u64,
 }
 
 impl Batch {
-    /// An empty batch with room for [`BATCH_RECORDS`] packets and `bytes` bytes of them.
+    /// An empty batch with room for [`BATCH_RECORDS`] records, and `bytes` bytes of packets.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { packets: Vec::with_capacity(BATCH_RECORDS), bytes: Vec::with_capacity(bytes) }
+        Self {
+            packets: Vec::with_capacity(BATCH_RECORDS),
+            flows: Vec::with_capacity(BATCH_RECORDS),
+            bytes: Vec::with_capacity(bytes),
+            accounted: 0,
+        }
     }
 
-    /// Whether another packet fits, however long it is.
+    /// Whether another record fits: that of a flow, or that of a packet, however long it is.
     pub fn has_room(&self) -> bool {
-        self.packets.len() < BATCH_RECORDS
+        self.packets.len() + self.flows.len() < BATCH_RECORDS
             && (!self.wants_bytes() || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
     }
 
@@ -64,6 +80,7 @@ impl Batch {
         timestamp: Timestamp,
         queue: QueueId,
         packet: Packet,
+        accounted_by: AccountedBy,
         append: impl FnOnce(usize, &mut Vec<u8>),
     ) {
         let start = self.bytes.len();
@@ -74,17 +91,47 @@ impl Batch {
         }
         let bytes = range(start, self.bytes.len());
         self.packets.push(PacketRecord { timestamp, queue, packet, bytes });
+        self.accounted += u64::from(accounted_by == AccountedBy::Packet);
+    }
+
+    /// Adds a flow, which accounts for [its packets](FlowRecord::packets).
+    #[inline]
+    pub fn push_flow(&mut self, flow: &FlowRecord) {
+        self.flows.push(*flow);
+        self.accounted += flow.packets();
+    }
+
+    /// The packets, in the order of arrival.
+    pub fn packets(&self) -> &[PacketRecord] {
+        &self.packets
+    }
+
+    /// The flows, in the order in which their records fell due.
+    pub fn flows(&self) -> &[FlowRecord] {
+        &self.flows
+    }
+
+    /// The captured bytes of the packets, one after the other, where the sink wants them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Packets that these records account for.
+    pub const fn accounted(&self) -> u64 {
+        self.accounted
     }
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.packets.is_empty()
+        self.packets.is_empty() && self.flows.is_empty()
     }
 
     /// Forgets the records and keeps the buffers.
     pub fn clear(&mut self) {
         self.packets.clear();
+        self.flows.clear();
         self.bytes.clear();
+        self.accounted = 0;
     }
 }
 

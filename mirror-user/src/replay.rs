@@ -159,6 +159,10 @@ impl FrameSource for ReplaySource {
         }
     }
 
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
     fn frame(&self, index: usize) -> Frame<'_> {
         let slot = &self.slots[index];
         let captured_length = u32::try_from(slot.bytes.len()).unwrap_or(u32::MAX);

@@ -349,8 +349,9 @@ fn sources() {
     let v4 = ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(port::GENEVE, b"payload")));
     let v6 = ethernet(&[VLAN], IPV6, &ipv6(&[(0, 8)], UDP, &udp(port::GENEVE, b"payload")));
     let dns = ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(53, &[])));
-    // The prefixes, and what becomes of a tunnel packet from 10.1.2.3 and from 2001:db8::3.
-    let cases: [(&[(&str, u8)], Verdict, Verdict); 10] = [
+    /// The prefixes, and what becomes of a tunnel packet from [`SOURCE_V4`] and from [`SOURCE_V6`].
+    type Case<'a> = (&'a [(&'a str, u8)], Verdict, Verdict);
+    let cases: [Case<'_>; 10] = [
         (&[], Redirected, Redirected),
         (&[("10.1.2.3", 32)], Redirected, DroppedSource),
         (&[("10.1.2.2", 32)], DroppedSource, DroppedSource),
@@ -417,7 +418,7 @@ fn queues_without_a_socket_pass_the_packet_as_it_came() {
         assert_eq!(verdicts.other_queues[Verdict::PassedNoSocket as usize], 1);
 
         let error = capture.set_socket(QueueId(3), &socket).unwrap_err();
-        assert!(matches!(error, Error::Map { map: "XSKS", .. }), "{error}");
+        assert!(matches!(error, Error::UnknownQueue { queue: QueueId(3), queues: 3 }), "{error}");
         drop(socket); // the kernel takes a closed socket out of the map
         assert_eq!(run(&capture, on(1), &frame).verdict, Verdict::PassedNoSocket);
     });

@@ -39,7 +39,7 @@ pub enum FileError {
 pub struct Schedule {
     /// Time of the first packet since 1970-01-01 00:00:00 UTC.
     pub start: Duration,
-    /// Packets per second.
+    /// Packets per second: 1 to 10^9.
     pub rate: u64,
 }
 
@@ -47,8 +47,7 @@ impl Schedule {
     /// Time of packet `number` after the first.
     fn after(&self, number: u64) -> Duration {
         let (seconds, rest) = (number / self.rate, number % self.rate);
-        let nanoseconds = u128::from(rest) * 1_000_000_000 / u128::from(self.rate);
-        Duration::new(seconds, nanoseconds as u32)
+        Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / self.rate)
     }
 }
 
@@ -76,7 +75,7 @@ pub fn write(
     while position.number < packets && !stop.load(Ordering::Relaxed) {
         let frame = traffic.frame(&position, &mut buffer);
         let time = schedule.start + schedule.after(position.number);
-        let length = frame.bytes.len() as u32;
+        let length = frame.bytes.len().try_into().unwrap_or(u32::MAX);
         let packet = PcapPacket::new(time, length, frame.bytes).map_err(|error| failed(error.into()))?;
         writer.write_packet(&packet).map_err(failed)?;
         by_kind[frame.kind].1 += 1;

@@ -54,7 +54,7 @@ impl Interface {
         let index = netdevice::name_to_index(&socket, name).map_err(failed)?;
         let mtu = sys::mtu(&socket, name).map_err(failed)?;
         let mac = sys::mac_address(&socket, name).map_err(failed)?;
-        if !sys::is_running(&socket, name).map_err(failed)? {
+        if !sys::is_up(&socket, name).map_err(failed)? {
             return Err(InterfaceError::Down(name.to_owned()));
         }
         Ok(Self { name: name.to_owned(), index, mac: MacAddress(mac), mtu })

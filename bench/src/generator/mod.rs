@@ -2,7 +2,7 @@
 //!
 //! - [`live`]: frames that an XDP program makes inside the kernel, the fast source.
 //! - [`socket`]: frames through an `AF_PACKET` socket, for machines and frame sizes that the fast one is not for.
-//! - [`file`]: the same frames in a capture file.
+//! - [`mod@file`]: the same frames in a capture file.
 
 pub mod file;
 pub mod interface;
@@ -15,6 +15,7 @@ mod sys;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::thread::CpuSet;
 use thiserror::Error;
 use tracing::warn;
@@ -79,13 +80,13 @@ pub enum GenerateError {
     },
     /// The CPU cannot be used.
     #[error(
-        "cannot send from CPU {cpu}: {source}; --cpu takes a CPU that this process may run on (`nproc`, `taskset -p`)"
+        "cannot send from CPU {cpu}: {error}; --cpu takes a CPU that this process may run on (`nproc`, `taskset -p`)"
     )]
     Cpu {
         /// Number of the CPU.
         cpu: usize,
         /// What the kernel said.
-        source: rustix::io::Errno,
+        error: Errno,
     },
 }
 
@@ -126,11 +127,11 @@ pub fn send(
 
 /// Keeps the calling thread on `cpu`.
 fn pin(cpu: usize) -> Result<(), GenerateError> {
-    let error = |source| GenerateError::Cpu { cpu, source };
+    let failed = |error| GenerateError::Cpu { cpu, error };
     if cpu >= CpuSet::MAX_CPU {
-        return Err(error(rustix::io::Errno::INVAL));
+        return Err(failed(Errno::INVAL));
     }
     let mut set = CpuSet::new();
     set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set).map_err(error)
+    rustix::thread::sched_setaffinity(None, &set).map_err(failed)
 }

@@ -23,7 +23,10 @@ impl Pacer {
     /// full batch is due in less.
     pub fn take(&mut self, now: Duration, most: u64) -> u64 {
         let Some(rate) = self.rate else { return most };
-        let allowed = |elapsed: Duration| (elapsed.as_nanos() * u128::from(rate) / 1_000_000_000) as u64 + 1;
+        let allowed = |elapsed: Duration| {
+            let passed = elapsed.as_nanos() * u128::from(rate) / 1_000_000_000;
+            u64::try_from(passed).unwrap_or(u64::MAX).saturating_add(1)
+        };
         let lag = most.max(allowed(Duration::from_nanos(LONGEST_LAG_NS)));
         let mut due = allowed(now.saturating_sub(self.base)).saturating_sub(self.taken);
         if due > lag {

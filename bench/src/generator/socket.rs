@@ -92,7 +92,8 @@ fn run(
         if settings.duration.is_some_and(|duration| now >= duration) {
             break;
         }
-        let count = pacer.take(now, (packets - position.number).min(BATCH as u64)) as usize;
+        let due = pacer.take(now, (packets - position.number).min(BATCH as u64));
+        let count = usize::try_from(due).unwrap_or(BATCH);
         if count == 0 {
             wait(settings.rate);
             continue;

@@ -1,5 +1,6 @@
 //! The few system calls for which there is no safe wrapper.
 #![expect(unsafe_code, reason = "system calls that take pointers to C structures")]
+#![expect(clippy::cast_possible_truncation, reason = "constants and sizes in the types of the system calls")]
 
 use std::mem::{self, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -26,13 +27,12 @@ pub(super) fn mac_address(socket: impl AsFd, name: &str) -> Result<[u8; 6]> {
     Ok([a, b, c, d, e, f].map(|byte| byte as u8))
 }
 
-/// Whether the interface `name` is up and has a carrier.
-pub(super) fn is_running(socket: impl AsFd, name: &str) -> Result<bool> {
+/// Whether the interface `name` is up.
+pub(super) fn is_up(socket: impl AsFd, name: &str) -> Result<bool> {
     let request = query(socket.as_fd(), name, libc::SIOCGIFFLAGS)?;
     // SAFETY: SIOCGIFFLAGS has filled in this member of the union.
     let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
-    let both = libc::IFF_UP | libc::IFF_RUNNING;
-    Ok(flags & both == both)
+    Ok(flags & libc::IFF_UP != 0)
 }
 
 /// Asks the kernel about the interface `name`.

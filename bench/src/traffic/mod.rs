@@ -44,18 +44,17 @@ impl Traffic {
         let mut templates = vec![template::EMPTY; TEMPLATES];
         let mut longest = 0;
         for layout in Layout::all().filter(|layout| profile.has(*layout)) {
-            for (size, length) in profile.frame_size.lengths(layout).into_iter().enumerate() {
+            for (size, length) in (0..).zip(profile.frame_size.lengths(layout)) {
                 let Layout { vxlan, ipv6, protocol } = layout;
-                let index = valid_template(vxlan, ipv6, protocol, size as u32) as usize;
+                let index = valid_template(vxlan, ipv6, protocol, size) as usize;
                 templates[index] = template::header(&template::frame(&profile.addresses, layout, length));
                 longest = longest.max(length);
             }
         }
         let base = Layout { vxlan: mix.vxlan != 0, ipv6: false, protocol: Protocol::Tcp };
         let [length, ..] = profile.frame_size.lengths(base);
-        let faulty = template::frame(&profile.addresses, base, length);
         for fault in Self::faults_of(&mix) {
-            let mut frame = faulty.clone();
+            let mut frame = template::frame(&profile.addresses, base, length);
             fault.inject(&mut frame, base.vxlan);
             templates[fault.template()] = template::header(&frame);
         }
@@ -80,13 +79,18 @@ impl Traffic {
 
     /// Names of the kinds of packets: [`VALID`], then the drop reason of each fault.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(VALID).chain(Self::faults_of(&self.mix).iter().map(|fault| fault.reason().name()))
+        std::iter::once(VALID).chain(Self::faults_of(&self.mix).map(|fault| fault.reason().name()))
     }
 
     /// A buffer for [`frame`](Self::frame), with all that headers do not overwrite already in place: each byte is its
     /// offset modulo 256.
     pub fn buffer(&self) -> Vec<u8> {
-        template::payload(0, self.longest.max(HEADER_LENGTH))
+        template::payload(0, self.buffer_length())
+    }
+
+    /// Bytes of a [`buffer`](Self::buffer).
+    pub fn buffer_length(&self) -> usize {
+        self.longest.max(HEADER_LENGTH)
     }
 
     /// Makes the frame at `position` in `buffer`, which must be one of [`buffer`](Self::buffer) of this traffic.
@@ -102,7 +106,7 @@ impl Traffic {
     }
 
     /// The faults of `mix`, in the order of their kinds.
-    fn faults_of(mix: &Mix) -> &'static [Fault] {
-        &Fault::ALL[..mix.faults as usize]
+    fn faults_of(mix: &Mix) -> impl Iterator<Item = Fault> + use<> {
+        Fault::ALL.into_iter().zip(0..mix.faults).map(|(fault, _)| fault)
     }
 }

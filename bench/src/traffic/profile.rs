@@ -212,6 +212,11 @@ impl Profile {
         let vxlan = self.vxlan.of(FLOW_SHARE);
         let udp = self.udp.of(FLOW_SHARE);
         let udp_or_icmp = Share(self.udp.0 + self.icmp.0).of(FLOW_SHARE);
+        let faults = match (self.malformed == Share::NONE, vxlan) {
+            (true, _) => 0,
+            (false, 0) => Fault::WITHOUT_VXLAN,
+            (false, _) => Fault::ALL.len(),
+        };
         Ok(Mix {
             seed: self.seed,
             flows: self.flows,
@@ -221,7 +226,7 @@ impl Profile {
             udp,
             icmp: udp_or_icmp - udp,
             malformed: self.malformed.of(PACKET_SHARE),
-            faults: if vxlan == 0 { Fault::WITHOUT_VXLAN } else { Fault::ALL.len() } as u64,
+            faults: faults as u64,
             internet_mix: u64::from(self.frame_size == FrameSize::InternetMix),
             stride: stride.max().unwrap_or(0),
         })

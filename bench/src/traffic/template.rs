@@ -109,11 +109,11 @@ pub(super) fn shorten(frame: &mut Vec<u8>, length: usize) {
     const IP: usize = ethernet::Header::LENGTH;
     const UDP: usize = IP + ipv4::Header::LENGTH;
     frame.truncate(length);
-    let field = |start| ((length - start) as u16).to_be_bytes();
+    let field = |start| u16::try_from(length - start).unwrap_or(u16::MAX).to_be_bytes();
     frame[IP + 2..IP + 4].copy_from_slice(&field(IP));
     frame[UDP + 4..UDP + 6].copy_from_slice(&field(UDP));
     frame[IP + 10..IP + 12].fill(0);
-    let checksum = Checksum::default().add(&frame[IP..UDP]).finish();
+    let checksum = Checksum::default().cover(&frame[IP..UDP]).finish();
     frame[IP + 10..IP + 12].copy_from_slice(&checksum.to_be_bytes());
 }
 
@@ -196,7 +196,7 @@ fn packet(layout: Layout, frame_length: usize) -> Vec<u8> {
     bytes[checksum_place..checksum_place + 2].fill(0);
     let segment = &bytes[transport..];
     let checksum = match (layout.protocol, layout.ipv6) {
-        (Protocol::Icmp, false) => Checksum::default().add(segment).finish(),
+        (Protocol::Icmp, false) => Checksum::default().cover(segment).finish(),
         _ => checksum::transport(address, address, protocol, segment),
     };
     put_sum(checksum, &mut bytes[checksum_place..]);

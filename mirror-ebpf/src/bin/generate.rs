@@ -11,7 +11,9 @@
 use core::ptr;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail};
+use aya_ebpf::helpers::{
+    bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+};
 use aya_ebpf::macros::{map, raw_tracepoint, xdp};
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
@@ -38,6 +40,9 @@ static MIX: Mix = Mix {
 /// See [`mirror_common::traffic::INTERFACE`].
 #[unsafe(no_mangle)]
 static INTERFACE: u32 = 0;
+/// See [`mirror_common::traffic::FRAME_LENGTH`].
+#[unsafe(no_mangle)]
+static FRAME_LENGTH: u64 = 0;
 /// See [`mirror_common::traffic::PACKETS`].
 #[unsafe(no_mangle)]
 static PACKETS: u64 = 0;
@@ -110,7 +115,7 @@ fn send(ctx: &XdpContext) -> Option<()> {
     let header = unsafe { &mut *(ctx.data() as *mut Header) };
     packet.write(template, header);
     let length = template.frame_length();
-    let surplus = (ctx.data_end() - ctx.data()) as i32 - length as i32;
+    let surplus = global!(FRAME_LENGTH) as i32 - length as i32;
     // SAFETY: the context is the one that the kernel passed in; no pointer into the packet is used after the call.
     if surplus != 0 && unsafe { bpf_xdp_adjust_tail(ctx.ctx, -surplus) } != 0 {
         return None;
@@ -192,7 +197,8 @@ pub fn mirror_discard(ctx: XdpContext) -> u32 {
         // SAFETY: the value lives as long as the program and belongs to this CPU.
         let [packets, bytes] = unsafe { &mut *discarded };
         *packets += 1;
-        *bytes += (ctx.data_end() - ctx.data()) as u64;
+        // SAFETY: the context is the one that the kernel passed in. The length is that of all buffers.
+        *bytes += unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
     }
     xdp_action::XDP_DROP
 }

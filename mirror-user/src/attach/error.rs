@@ -12,6 +12,7 @@ use mirror_common::config::MIN_SNAP_LENGTH;
 
 use super::Mode;
 use super::interface::Interface;
+use crate::wire::number::QueueId;
 
 /// Lines of the verifier's log that a message carries.
 const VERIFIER_TAIL: usize = 12;
@@ -166,6 +167,17 @@ pub enum Error {
     /// The log of the program could not be opened.
     #[error("the log of the capture program cannot be opened")]
     Log(#[source] aya_log::Error),
+    /// A queue that the program was not told of.
+    #[error(
+        "the capture program knows no queue {queue}: it was loaded for {queues} queues, numbered from 0; give the \
+         interface that many (`ethtool -L`), or start again"
+    )]
+    UnknownQueue {
+        /// The queue.
+        queue: QueueId,
+        /// How many the program was told of.
+        queues: u32,
+    },
     /// A map could not be read or written.
     #[error("the map {map} of the capture program cannot be {action}")]
     Map {

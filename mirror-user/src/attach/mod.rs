@@ -267,8 +267,10 @@ impl Capture {
     ///
     /// When `queue` is not below [`Options::queues`], or `socket` is no AF_XDP socket.
     pub fn set_socket(&mut self, queue: QueueId, socket: &impl AsRawFd) -> Result<(), Error> {
-        let written = self.sockets.set(queue.0, socket.as_raw_fd(), 0);
-        written.map_err(|source| Error::Map { map: config::XSK_MAP, action: "written", source })
+        self.sockets.set(queue.0, socket.as_raw_fd(), 0).map_err(|error| match error {
+            MapError::OutOfBounds { max_entries, .. } => Error::UnknownQueue { queue, queues: max_entries },
+            source => Error::Map { map: config::XSK_MAP, action: "written", source },
+        })
     }
 
     /// The counters of the program, summed over the CPUs. Also after [`Self::detach`].

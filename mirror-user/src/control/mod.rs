@@ -16,6 +16,7 @@ use thiserror::Error;
 use tracing::error;
 
 use crate::attach;
+use crate::flow::FlowConfigError;
 use crate::nic::NicError;
 use crate::replay::ReplayError;
 use crate::sink::{SinkCounters, SinkError, Sinks};
@@ -53,6 +54,9 @@ pub enum RunError {
         /// What was not to be had.
         reason: String,
     },
+    /// The flow table cannot be made.
+    #[error(transparent)]
+    Flow(#[from] FlowConfigError),
     /// The output cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -13,7 +13,7 @@ pub enum PreflightError {
     /// The process may not do it.
     #[error(
         "missing {}: run as root, or give the binary the capabilities with \
-         `setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep`, or AmbientCapabilities= in systemd",
+         `setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon,cap_ipc_lock+ep`, or AmbientCapabilities= in systemd",
         missing.join(", ")
     )]
     Capabilities {
@@ -64,11 +64,14 @@ pub fn check_system() -> Result<(), PreflightError> {
 }
 
 fn check_capabilities(effective: CapabilitySet) -> Result<(), PreflightError> {
-    let bpf = effective.intersects(CapabilitySet::BPF | CapabilitySet::SYS_ADMIN);
+    // CAP_SYS_ADMIN includes both that are for BPF (capabilities(7)).
+    let holds = |capability| effective.intersects(capability | CapabilitySet::SYS_ADMIN);
     let missing: Vec<&'static str> = [
         ("CAP_NET_ADMIN", effective.contains(CapabilitySet::NET_ADMIN)),
         ("CAP_NET_RAW", effective.contains(CapabilitySet::NET_RAW)),
-        ("CAP_BPF", bpf),
+        ("CAP_BPF", holds(CapabilitySet::BPF)),
+        // The verifier forbids packet offsets that vary without it.
+        ("CAP_PERFMON", holds(CapabilitySet::PERFMON)),
     ]
     .into_iter()
     .filter_map(|(name, held)| (!held).then_some(name))
@@ -152,10 +155,10 @@ mod tests {
     #[test]
     fn missing_capabilities_are_named() {
         let all = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
-        assert_eq!(check_capabilities(all | CapabilitySet::BPF), Ok(()));
+        assert_eq!(check_capabilities(all | CapabilitySet::BPF | CapabilitySet::PERFMON), Ok(()));
         assert_eq!(check_capabilities(all | CapabilitySet::SYS_ADMIN), Ok(()));
         let error = check_capabilities(CapabilitySet::NET_RAW).unwrap_err().to_string();
-        assert!(error.contains("missing CAP_NET_ADMIN, CAP_BPF: run as root"), "{error}");
+        assert!(error.contains("missing CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON: run as root"), "{error}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{Outcome, RunError, finish_sinks};
 use crate::counters::WorkerCounters;
 use crate::replay::{ReplayError, ReplaySource};
 use crate::wire::number::QueueId;
-use crate::worker::{WhenFull, Worker};
+use crate::worker::WhenFull;
 
 /// How often progress is shown.
 const WATCH: Duration = Duration::from_millis(20);
@@ -33,13 +33,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     let source = ReplaySource::open(files, Arc::clone(&read), shutdown.flag())?;
     let (mut producers, sinks) = settings.start_sinks(1)?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let worker = Worker {
-        source,
-        decap: settings.decap_config(),
-        producer: producers.remove(0),
-        when_full: WhenFull::Wait,
-        counters: Arc::clone(&counters),
-    };
+    let worker = settings.worker(source, producers.remove(0), WhenFull::Wait, &counters)?;
 
     let started = Instant::now();
     let work = thread::spawn(move || worker.run(|| false).1);

@@ -19,15 +19,16 @@ pub(super) struct Level<'a> {
 #[derive(Clone, Copy)]
 enum Layer<'a> {
     Ip {
-        /// Where the header begins in the frame.
-        start: u32,
-        header: ip::Header,
+        /// Where the IP header begins in the frame.
+        offset: usize,
+        header: ip::Header<'a>,
         payload: Payload<'a>,
     },
     Other(EtherType),
 }
 
 /// A whole UDP datagram.
+#[derive(Clone, Copy)]
 pub(super) struct Datagram<'a> {
     /// Destination port.
     pub(super) port: u16,
@@ -37,7 +38,7 @@ pub(super) struct Datagram<'a> {
 
 impl<'a> Level<'a> {
     /// Opens the packet that a tunnel carries as `protocol`: [`EtherType::ETHERNET`] where that is a frame.
-    #[inline]
+    #[inline(always)]
     pub(super) fn open(whole: Payload<'a>, protocol: EtherType) -> Result<Self, DropReason> {
         let mut payload = whole;
         let (link, ethertype) = if protocol == EtherType::ETHERNET {
@@ -49,46 +50,46 @@ impl<'a> Level<'a> {
         let Some(version) = Version::of_ethertype(ethertype) else {
             return Ok(Self { whole, link, network: Layer::Other(ethertype) });
         };
-        let start = payload.start();
+        let offset = payload.offset();
         let header = payload.ip(version).map_err(|error| match error {
             ip::Error::Truncated => DropReason::InnerTruncated,
             ip::Error::Malformed => DropReason::InnerIpHeader,
             ip::Error::ExtensionHeaders => DropReason::InnerExtensionHeaders,
         })?;
-        Ok(Self { whole, link, network: Layer::Ip { start, header, payload } })
+        Ok(Self { whole, link, network: Layer::Ip { offset, header, payload } })
     }
 
     /// The UDP datagram that the packet is; [`None`] where it is something else, a fragment, or cut off before the
     /// destination port.
-    #[inline]
+    #[inline(always)]
     pub(super) fn datagram(&self) -> Option<Datagram<'a>> {
-        let Layer::Ip { header, payload, .. } = self.network else { return None };
+        let Layer::Ip { header, mut payload, .. } = self.network else { return None };
         if header.protocol != IpProtocol::UDP || header.fragment.is_some() {
             return None;
         }
         let port = udp::ports(&mut { payload.reader })?.destination;
-        let mut payload = payload;
         let length = udp::Header::parse(&mut payload.reader).and_then(|header| header.payload_length());
         let payload = length.map(|length| {
-            payload.limit(length);
+            payload.end(length.min(payload.original_length()));
             payload
         });
         Some(Datagram { port, payload })
     }
 
     /// The packet, with its transport header.
-    #[inline]
+    #[inline(always)]
     pub(super) fn packet(&self, tunnel: Tunnel) -> Packet {
-        let offset = self.whole.start();
-        let mut original_end = self.whole.original_end;
+        let offset = self.whole.offset();
+        let mut original_length = self.whole.original_length();
         let network = match self.network {
-            Layer::Ip { start, header, payload } => {
-                original_end = original_end.max(payload.original_end);
+            Layer::Ip { offset: ip_offset, header, payload } => {
+                let end = payload.offset() + payload.original_length();
+                original_length = original_length.max(end - offset);
                 Network::Ip(Ip {
-                    source: header.source,
-                    destination: header.destination,
+                    source: header.addresses.source(),
+                    destination: header.addresses.destination(),
                     protocol: header.protocol,
-                    length: payload.original_end.saturating_sub(start),
+                    length: narrow(end - ip_offset),
                     hop_limit: header.hop_limit,
                     fragment: header.fragment,
                     transport: transport(&header, payload),
@@ -98,18 +99,28 @@ impl<'a> Level<'a> {
         };
         Packet {
             tunnel,
-            offset,
-            captured_length: self.whole.captured_end.saturating_sub(offset),
-            original_length: original_end.saturating_sub(offset),
+            offset: narrow(offset),
+            captured_length: narrow(self.whole.captured_length()),
+            original_length: narrow(original_length),
             link: self.link,
             network,
         }
     }
 }
 
+/// A length or an offset in a frame, as a packet holds it.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the length of a frame has 32 bits, that of an IP packet fewer"
+)]
+#[inline(always)]
+const fn narrow(length: usize) -> u32 {
+    length as u32
+}
+
 /// The transport header in the payload of an IP packet.
-#[inline]
-fn transport(header: &ip::Header, payload: Payload<'_>) -> Transport {
+#[inline(always)]
+fn transport(header: &ip::Header<'_>, payload: Payload<'_>) -> Transport {
     if header.fragment.is_some_and(|fragment| fragment.offset != 0) {
         return Transport::Unread;
     }
@@ -126,19 +137,19 @@ fn transport(header: &ip::Header, payload: Payload<'_>) -> Transport {
 }
 
 /// A TCP header, or its ports where no more was captured.
-#[inline]
+#[inline(always)]
 fn tcp(segment: Payload<'_>) -> Option<Tcp> {
     let Some(header) = tcp::Header::parse(&mut { segment.reader }) else {
         let ports = udp::ports(&mut { segment.reader })?;
         return Some(Tcp { ports, state: None });
     };
-    let header_length = u32::from(header.header_length).max(tcp::Header::LENGTH as u32);
+    let header_length = usize::from(header.header_length).max(tcp::Header::LENGTH);
     let state = TcpState {
         sequence: header.sequence,
         acknowledgment: header.acknowledgment,
         flags: header.flags,
         window: header.window,
-        payload_length: segment.original_length().saturating_sub(header_length),
+        payload_length: narrow(segment.original_length().saturating_sub(header_length)),
     };
     Some(Tcp { ports: header.ports, state: Some(state) })
 }

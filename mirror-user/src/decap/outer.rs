@@ -1,39 +1,37 @@
 //! The headers in front of the outer tunnel.
 
-use std::net::IpAddr;
-
-use super::DecapConfig;
 use super::payload::Payload;
+use super::{DecapConfig, Geneve};
 use crate::DropReason;
+use crate::packet::Tunnel;
 use crate::source::LinkType;
-use crate::wire::ip::{self, Version};
+use crate::wire::ip::{self, Addresses, Version};
 use crate::wire::number::IpProtocol;
-use crate::wire::{ethernet, udp};
+use crate::wire::{ethernet, udp, vxlan};
 
 /// What is kept of the link, IP and UDP header of a frame.
-pub(super) struct Outer {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
+pub(super) struct Outer<'a> {
+    pub(super) addresses: Addresses<'a>,
     /// UDP destination port: one of the tunnel ports.
     pub(super) port: u16,
 }
 
-impl Outer {
+impl<'a> Outer<'a> {
     /// Takes the headers, and leaves the payload of the UDP datagram.
     #[inline]
     pub(super) fn open(
-        payload: &mut Payload<'_>,
+        payload: &mut Payload<'a>,
         link_type: LinkType,
         config: &DecapConfig,
     ) -> Result<Self, DropReason> {
         let version = version(payload, link_type)?;
-        let frame_end = payload.original_end;
+        let available = payload.original_length();
         let ip = payload.ip(version).map_err(|error| match error {
             ip::Error::Truncated => DropReason::OuterTruncated,
             ip::Error::Malformed => DropReason::OuterIpHeader,
             ip::Error::ExtensionHeaders => DropReason::NotTunnel,
         })?;
-        if payload.original_end > frame_end {
+        if ip.length.is_some_and(|length| length > available) {
             return Err(DropReason::OuterIpHeader);
         }
         if ip.protocol != IpProtocol::UDP {
@@ -48,10 +46,24 @@ impl Outer {
             return Err(DropReason::NotTunnel);
         }
         match udp.payload_length() {
-            Some(length) if length <= payload.original_length() => payload.limit(length),
+            Some(length) if length <= payload.original_length() => payload.end(length),
             _ => return Err(DropReason::OuterUdpLength),
         }
-        Ok(Self { source: ip.source, destination: ip.destination, port })
+        Ok(Self { addresses: ip.addresses, port })
+    }
+
+    /// The identity of the tunnel that these headers and the mirror's own tunnel headers make.
+    #[inline]
+    pub(super) fn tunnel(&self, geneve: Option<Geneve>, vxlan: Option<vxlan::Header>) -> Tunnel {
+        Tunnel {
+            outer_source: self.addresses.source(),
+            outer_destination: self.addresses.destination(),
+            geneve_vni: geneve.map(|geneve| geneve.vni),
+            vxlan_vni: vxlan.map(|vxlan| vxlan.vni),
+            endpoint: geneve.and_then(|geneve| geneve.gwlb.endpoint),
+            attachment: geneve.and_then(|geneve| geneve.gwlb.attachment),
+            cookie: geneve.and_then(|geneve| geneve.gwlb.cookie),
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn with(mut bytes: Vec<u8>, index: usize, byte: u8) -> Vec<u8> {
 
 #[test]
 fn finds_a_packet_of_a_mirror_session() {
-    let packet = decap(&mirrored()).unwrap();
+    let packet = decap(&mirrored_web()).unwrap();
     let tunnel = packet.tunnel;
     assert_eq!((tunnel.outer_source, tunnel.outer_destination), (SOURCE.into(), DESTINATION.into()));
     assert_eq!(tunnel.geneve_vni.map(Vni::get), Some(9));
@@ -223,7 +223,7 @@ fn vxlan_by_itself_has_no_endpoint() {
 
 #[test]
 fn each_byte_that_is_cut_off_has_a_stated_effect() {
-    let bytes = mirrored();
+    let bytes = mirrored_web();
     for captured in 0..=bytes.len() {
         let result = decapsulate(&cut(&bytes, captured), &CONFIG);
         let context = format!("{captured} bytes: {result:?}");
@@ -267,7 +267,7 @@ fn each_byte_that_is_cut_off_has_a_stated_effect() {
 
 #[test]
 fn headers_must_lie_in_the_first_buffer() {
-    let bytes = mirrored();
+    let bytes = mirrored_web();
     let whole = frame(&bytes);
     let spanning = |first| Frame { data: &bytes[..first], ..whole };
     let packet = decapsulate(&spanning(172), &CONFIG).unwrap();

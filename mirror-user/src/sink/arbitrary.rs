@@ -1,12 +1,14 @@
-//! Any packet record, for property tests.
+//! Any record, for property tests.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use proptest::option::of;
 use proptest::prelude::*;
 
+use crate::flow::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
 use crate::packet::{Fragment, Icmp, Ip, Link, Network, Packet, Ports, Tcp, Transport, Tunnel};
-use crate::record::{Batch, PacketRecord};
+use crate::record::{AccountedBy, BATCH_BYTES, Batch, PacketRecord};
 use crate::source::Timestamp;
 use crate::wire::number::{
     AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, QueueId, Vni,
@@ -104,19 +106,79 @@ prop_compose! {
     }
 }
 
-/// A batch of a few records and their bytes.
+fn traffic() -> impl Strategy<Value = Traffic> {
+    let packets = (any::<[u64; 5]>(), any::<[u8; 3]>(), any::<[u16; 2]>());
+    of(packets).prop_map(|packets| {
+        let Some((numbers, hop_limits, disorder)) = packets else { return Traffic::default() };
+        let [packets, bytes, captured_bytes, first, last] = numbers;
+        Traffic {
+            packets: packets % (1 << 32),
+            bytes: bytes % (1 << 40),
+            captured_bytes: captured_bytes % (1 << 40),
+            times: Some((Timestamp(first), Timestamp(last))),
+            hop_limits: Some((hop_limits[0], hop_limits[1])),
+            tcp_flags: hop_limits[2],
+            retransmissions: disorder[0],
+            out_of_order: disorder[1],
+        }
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    use EndReason::{Closed, Evicted, Idle, Reset, Shutdown};
+    let ends = [Idle, Closed, Reset, Evicted, Shutdown].map(Action::End);
+    prop::sample::select([&[Action::Open, Action::Update], &ends[..]].concat())
+}
+
+fn connection() -> impl Strategy<Value = Connection> {
+    use Connection::{Attempted, Closed, Closing, Open, Refused, Reset, TimedOut};
+    prop::sample::select(vec![Attempted, Open, Closing, Closed, Reset, Refused, TimedOut])
+}
+
+prop_compose! {
+    /// What can be said of a flow, whether or not it goes together.
+    pub fn flow()(
+        (queue, sampling_rate) in (any::<u32>().prop_map(QueueId), any::<u32>()),
+        (action, connection) in (action(), of(connection())),
+        (start, end) in any::<(u64, u64)>(),
+        tunnel in tunnel(),
+        first_cookie in of(any::<u32>().prop_map(FlowCookie)),
+        vlans in [of(0..4096_u16), of(0..4096_u16)],
+        (source, destination) in (ip_address(), ip_address()),
+        protocol in any::<u8>().prop_map(IpProtocol),
+        transport in prop_oneof![
+            any::<(u16, u16)>().prop_map(|(source, destination)| FlowTransport::Ports { source, destination }),
+            any::<(u8, u8, Option<u16>)>()
+                .prop_map(|(kind, code, identifier)| FlowTransport::Icmp { kind, code, identifier }),
+            Just(FlowTransport::Unread),
+        ],
+        initiator in prop::sample::select(vec![Initiator::Syn, Initiator::Request, Initiator::FirstPacket]),
+        (forward, reverse) in (traffic(), traffic()),
+        handshake in of(any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()))),
+    ) -> FlowRecord {
+        let (start, end) = (Timestamp(start.min(end)), Timestamp(end.max(start)));
+        FlowRecord {
+            queue, sampling_rate, action, start, end, tunnel, first_cookie, vlans, source, destination, protocol,
+            transport, initiator, forward, reverse, connection, handshake,
+        }
+    }
+}
+
+/// Adds a packet with these bytes, if the batch was made with room for bytes.
+pub fn push(batch: &mut Batch, record: PacketRecord, bytes: &[u8]) {
+    let PacketRecord { timestamp, queue, packet, .. } = record;
+    batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, out| out.extend_from_slice(bytes));
+}
+
+/// A batch of a few packets and their bytes.
 pub fn batch() -> impl Strategy<Value = Batch> {
     let record = (record(), prop::collection::vec(any::<u8>(), 0..100));
     prop::collection::vec(record, 0..20).prop_map(|records| {
-        let mut batch = Batch::default();
+        let mut batch = Batch::with_capacity(BATCH_BYTES);
         for (mut record, bytes) in records {
-            let start = batch.bytes.len();
-            batch.bytes.extend(bytes);
-            let captured = batch.bytes.len() - start;
-            record.bytes = u32::try_from(start).unwrap()..u32::try_from(batch.bytes.len()).unwrap();
-            record.packet.captured_length = u32::try_from(captured).unwrap();
+            record.packet.captured_length = u32::try_from(bytes.len()).unwrap();
             record.packet.original_length = record.packet.original_length.max(record.packet.captured_length);
-            batch.packets.push(record);
+            push(&mut batch, record, &bytes);
         }
         batch
     })

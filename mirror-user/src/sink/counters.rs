@@ -3,31 +3,76 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// The records of one worker.
+use crate::record::Batch;
+
+/// How many were written, and how many could not be.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    written: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Outcome {
+    /// Those that the operating system has accepted.
+    pub fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Those that are lost.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
+
+    fn add(&self, count: u64, written: bool) {
+        let counter = if written { &self.written } else { &self.failed };
+        counter.fetch_add(count, Relaxed);
+    }
+}
+
+/// What became of the records of one worker. Packets are counted by the record that
+/// [accounts](crate::record::AccountedBy) for them: once, however many records tell of them.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
-    recorded: AtomicU64,
-    write_failed: AtomicU64,
+    packets: Outcome,
+    packet_records: Outcome,
+    flow_records: Outcome,
 }
 
 impl WorkerCounters {
     /// Packets whose records the operating system has accepted.
     pub fn recorded(&self) -> u64 {
-        self.recorded.load(Relaxed)
+        self.packets.written()
     }
 
     /// Packets lost because their records could not be written:
     /// [`SinkWriteFailed`](crate::DropReason::SinkWriteFailed).
     pub fn write_failed(&self) -> u64 {
-        self.write_failed.load(Relaxed)
+        self.packets.failed()
     }
 
-    pub(crate) fn add_recorded(&self, packets: usize) {
-        self.recorded.fetch_add(packets as u64, Relaxed);
+    /// Records of packets.
+    pub fn packet_records(&self) -> &Outcome {
+        &self.packet_records
     }
 
-    pub(crate) fn add_write_failed(&self, packets: usize) {
-        self.write_failed.fetch_add(packets as u64, Relaxed);
+    /// Records of flows.
+    pub fn flow_records(&self) -> &Outcome {
+        &self.flow_records
+    }
+
+    pub(super) fn add(&self, batch: &Batch, written: bool) {
+        self.packet_records.add(batch.packets().len() as u64, written);
+        self.flow_records.add(batch.flows().len() as u64, written);
+        self.packets.add(batch.accounted(), written);
+    }
+
+    /// As if batches had been settled that account for so many packets.
+    #[cfg(test)]
+    pub(crate) fn with_packets(recorded: u64, write_failed: u64) -> Self {
+        let counters = Self::default();
+        counters.packets.add(recorded, true);
+        counters.packets.add(write_failed, false);
+        counters
     }
 }
 

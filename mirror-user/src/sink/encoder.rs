@@ -22,17 +22,21 @@ impl Encoder {
         }
     }
 
-    /// Appends the records of `batch` to `out`.
+    /// Appends the records of `batch` to `out`. Capture files hold packets only: flows that come to pcapng all the
+    /// same are left out.
     pub fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         match self {
             Self::Ndjson => {
-                for record in &batch.packets {
+                for record in batch.packets() {
                     ndjson::packet(record, out);
+                }
+                for record in batch.flows() {
+                    ndjson::flow(record, out);
                 }
             }
             Self::Pcapng(interfaces) => {
-                for record in &batch.packets {
-                    pcapng::packet(record, &batch.bytes, interfaces, out);
+                for record in batch.packets() {
+                    pcapng::packet(record, batch.bytes(), interfaces, out);
                 }
             }
         }

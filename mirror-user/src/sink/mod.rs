@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use self::counters::{SinkCounters, WorkerCounters};
+pub use self::counters::{Outcome, SinkCounters, WorkerCounters};
 pub use self::error::SinkError;
 pub use self::output::Output;
 pub use self::queue::Producer;

@@ -205,8 +205,8 @@ mod tests {
         let mut out = Vec::new();
         section_header(&mut out);
         let mut interfaces = Interfaces::default();
-        for record in &batch.packets {
-            packet(record, &batch.bytes, &mut interfaces, &mut out);
+        for record in batch.packets() {
+            packet(record, batch.bytes(), &mut interfaces, &mut out);
         }
         out
     }
@@ -231,7 +231,7 @@ mod tests {
         fn pcap_file_reads_what_was_written(batch in arbitrary::batch()) {
             let file = encoded(&batch);
             let mut reader = PcapNgReader::new(file.as_slice()).unwrap();
-            let mut records = batch.packets.iter();
+            let mut records = batch.packets().iter();
             let mut link_types = Vec::new();
             while let Some(block) = reader.next_block() {
                 match block.unwrap().0 {
@@ -249,7 +249,7 @@ mod tests {
                         prop_assert_eq!(block.timestamp, Duration::from_nanos(record.timestamp.0));
                         prop_assert_eq!(block.original_len, record.packet.original_length);
                         let bytes = record.bytes.start as usize..record.bytes.end as usize;
-                        prop_assert_eq!(&block.data[..], &batch.bytes[bytes]);
+                        prop_assert_eq!(&block.data[..], &batch.bytes()[bytes]);
                         let comment = CommonOption::Comment(expected_comment(record).into());
                         prop_assert_eq!(block.options, vec![EnhancedPacketOption::Common(comment)]);
                     }
@@ -263,7 +263,7 @@ mod tests {
 
         #[test]
         fn blocks_are_no_longer_than_they_are_said_to_be(batch in arbitrary::batch()) {
-            let limit = LONGEST_HEADER + batch.packets.len() * LONGEST_OVERHEAD + batch.bytes.len();
+            let limit = LONGEST_HEADER + batch.packets().len() * LONGEST_OVERHEAD + batch.bytes().len();
             prop_assert!(encoded(&batch).len() <= limit);
         }
     }

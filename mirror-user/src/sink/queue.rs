@@ -85,13 +85,14 @@ impl Producer {
         self.wants_bytes
     }
 
-    /// The batch to put the next record into: it has room for one more packet and, where the sink wants bytes, for
+    /// The batch to put the next record into: it has room for one more record and, where the sink wants bytes, for
     /// [`LONGEST_PACKET`](crate::record::LONGEST_PACKET) of them. What was put into it is recorded sooner or later,
     /// or counted as a failed write.
     ///
     /// # Errors
     ///
-    /// [`DropReason::SinkQueueFull`] when the sink has fallen behind and holds every batch. The caller counts it.
+    /// [`DropReason::SinkQueueFull`] when the sink has fallen behind and holds every batch. The caller counts it,
+    /// for each packet that the record would have accounted for.
     #[inline]
     pub fn batch(&mut self) -> Result<&mut Batch, DropReason> {
         if !self.current.as_ref().is_some_and(Batch::has_room) {
@@ -136,7 +137,7 @@ impl Producer {
         if let Err(refused) = self.filled.try_send(Filled { slot: self.slot, batch }) {
             // The queue has room for every batch, so the sink thread must be gone.
             let Filled { mut batch, .. } = refused.into_inner();
-            self.counters.add_write_failed(batch.packets.len());
+            self.counters.add(&batch, false);
             batch.clear();
             self.spare.push(batch);
         }
@@ -165,11 +166,7 @@ impl Consumer {
     pub fn settle(&self, filled: Filled, recorded: bool) {
         let Filled { slot, mut batch } = filled;
         let Some(worker) = self.workers.get(slot) else { return };
-        if recorded {
-            worker.counters.add_recorded(batch.packets.len());
-        } else {
-            worker.counters.add_write_failed(batch.packets.len());
-        }
+        worker.counters.add(&batch, recorded);
         batch.clear();
         // The queue has room for the whole pool; a worker that is gone needs no batch.
         let _ = worker.returns.try_send(batch);
@@ -178,13 +175,16 @@ impl Consumer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::strategy::{Strategy, ValueTree};
     use proptest::test_runner::TestRunner;
 
     use super::*;
-    use crate::record::{BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
+    use crate::flow::FlowRecord;
+    use crate::record::{AccountedBy, BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
     use crate::sink::arbitrary;
-    use crate::sink::counters::SinkCounters;
+    use crate::sink::counters::{Outcome, SinkCounters};
 
     const BATCHES: usize = 4;
 
@@ -198,12 +198,16 @@ mod tests {
         arbitrary::record().new_tree(&mut TestRunner::deterministic()).unwrap().current()
     }
 
+    fn flow() -> FlowRecord {
+        arbitrary::flow().new_tree(&mut TestRunner::deterministic()).unwrap().current()
+    }
+
     /// Pushes until the pool is exhausted; how many records went in.
     fn fill(producer: &mut Producer) -> usize {
         let record = record();
         let mut pushed = 0;
         while let Ok(batch) = producer.batch() {
-            batch.packets.push(record.clone());
+            arbitrary::push(batch, record.clone(), &[]);
             pushed += 1;
         }
         pushed
@@ -213,7 +217,7 @@ mod tests {
     fn settle_all(consumer: &Consumer, recorded: bool) -> usize {
         let mut records = 0;
         while let Ok(filled) = consumer.receive(Some(Duration::ZERO)) {
-            records += filled.batch.packets.len();
+            records += filled.batch.packets().len();
             consumer.settle(filled, recorded);
         }
         records
@@ -240,17 +244,18 @@ mod tests {
     }
 
     #[test]
-    fn batches_come_back_empty_and_as_large_as_they_were() {
+    fn batches_come_back_empty_with_their_buffers() {
         let (mut producer, consumer, _) = one_worker(true);
+        let buffers = |producer: &Producer| -> HashSet<_> {
+            producer.spare.iter().map(|batch| (batch.packets().as_ptr(), batch.bytes().as_ptr())).collect()
+        };
+        let before = buffers(&producer);
         for _ in 0..3 {
             fill(&mut producer);
             settle_all(&consumer, true);
             assert_eq!(pool(&mut producer), BATCHES);
-            for batch in &producer.spare {
-                assert!(batch.is_empty() && batch.bytes.is_empty());
-                assert_eq!(batch.packets.capacity(), BATCH_RECORDS);
-                assert_eq!(batch.bytes.capacity(), BATCH_BYTES);
-            }
+            assert!(producer.spare.iter().all(|batch| batch.is_empty() && batch.bytes().is_empty()));
+            assert_eq!(buffers(&producer), before);
         }
     }
 
@@ -258,14 +263,39 @@ mod tests {
     fn a_batch_is_handed_over_before_its_bytes_could_grow() {
         let (mut producer, consumer, _) = one_worker(true);
         let longest = vec![0; LONGEST_PACKET];
+        let mut record = record();
+        record.packet.captured_length = u32::try_from(LONGEST_PACKET).unwrap();
         for _ in 0..BATCH_BYTES / LONGEST_PACKET + 1 {
-            let batch = producer.batch().unwrap();
-            batch.packets.push(record());
-            batch.bytes.extend(&longest);
-            assert_eq!(batch.bytes.capacity(), BATCH_BYTES);
+            arbitrary::push(producer.batch().unwrap(), record.clone(), &longest);
         }
         let filled = consumer.receive(None).unwrap();
-        assert_eq!(filled.batch.packets.len(), BATCH_BYTES / LONGEST_PACKET);
+        assert_eq!(filled.batch.packets().len(), BATCH_BYTES / LONGEST_PACKET);
+        assert_eq!(filled.batch.bytes().len(), BATCH_BYTES);
+    }
+
+    #[test]
+    fn packets_are_settled_once_by_the_record_that_accounts_for_them() {
+        let (mut producer, consumer, counters) = one_worker(false);
+        for recorded in [true, false] {
+            let batch = producer.batch().unwrap();
+            let PacketRecord { timestamp, queue, packet, .. } = record();
+            batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, _| {});
+            for _ in 0..3 {
+                batch.push(timestamp, queue, packet, AccountedBy::Flow, |_, _| {});
+            }
+            let mut flow = flow();
+            (flow.forward.packets, flow.reverse.packets) = (20, 10);
+            batch.push_flow(&flow);
+            (flow.forward.packets, flow.reverse.packets) = (0, 0);
+            batch.push_flow(&flow);
+            assert_eq!(batch.accounted(), 31);
+            producer.flush();
+            settle_all(&consumer, recorded);
+        }
+        assert_eq!((counters.recorded(), counters.write_failed()), (31, 31));
+        let outcome = |outcome: &Outcome| (outcome.written(), outcome.failed());
+        assert_eq!(outcome(counters.packet_records()), (4, 4));
+        assert_eq!(outcome(counters.flow_records()), (2, 2));
     }
 
     #[test]
@@ -274,7 +304,7 @@ mod tests {
         producer.flush();
         assert!(consumer.receive(Some(Duration::ZERO)).is_err(), "nothing to hand over");
         for _ in 0..BATCHES + 3 {
-            producer.batch().unwrap().packets.push(record());
+            arbitrary::push(producer.batch().unwrap(), record(), &[]);
             producer.flush();
         }
         assert_eq!(
@@ -289,7 +319,7 @@ mod tests {
     #[test]
     fn a_producer_that_ends_hands_over_its_last_batch_and_ends_the_queue() {
         let (mut producer, consumer, counters) = one_worker(false);
-        producer.batch().unwrap().packets.push(record());
+        arbitrary::push(producer.batch().unwrap(), record(), &[]);
         drop(producer);
         assert_eq!(settle_all(&consumer, true), 1);
         assert_eq!(consumer.receive(None).unwrap_err(), RecvTimeoutError::Disconnected);
@@ -301,7 +331,7 @@ mod tests {
         let (mut producer, consumer, counters) = one_worker(false);
         drop(consumer);
         for _ in 0..10 * BATCH_RECORDS {
-            producer.batch().unwrap().packets.push(record());
+            arbitrary::push(producer.batch().unwrap(), record(), &[]);
         }
         assert_eq!(pool(&mut producer), BATCHES);
         drop(producer);

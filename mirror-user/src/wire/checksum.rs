@@ -10,9 +10,9 @@ use super::number::IpProtocol;
 pub struct Checksum(u64);
 
 impl Checksum {
-    /// Adds `bytes`; an odd last byte is padded with zero, so only the last part that is added may be odd.
+    /// Covers `bytes` as well; an odd last byte is padded with zero, so only the last part may have an odd length.
     #[must_use]
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn cover(self, bytes: &[u8]) -> Self {
         let (pairs, last) = bytes.as_chunks::<2>();
         let sum: u64 = pairs.iter().map(|pair| u64::from(u16::from_be_bytes(*pair))).sum();
         Self(self.0 + sum + last.first().map_or(0, |byte| u64::from(*byte) << 8))
@@ -33,13 +33,13 @@ impl Checksum {
 /// (RFC 9293, section 3.1; RFC 8200, section 8.1). A result of 0 is sent as 0xffff in UDP.
 pub fn transport(source: IpAddr, destination: IpAddr, protocol: IpProtocol, segment: &[u8]) -> u16 {
     let address = |sum: Checksum, address| match address {
-        IpAddr::V4(address) => sum.add(&address.octets()),
-        IpAddr::V6(address) => sum.add(&address.octets()),
+        IpAddr::V4(address) => sum.cover(&address.octets()),
+        IpAddr::V6(address) => sum.cover(&address.octets()),
     };
     address(address(Checksum::default(), source), destination)
-        .add(&[0, protocol.0])
-        .add(&(segment.len() as u64).to_be_bytes())
-        .add(segment)
+        .cover(&[0, protocol.0])
+        .cover(&(segment.len() as u64).to_be_bytes())
+        .cover(segment)
         .finish()
 }
 
@@ -50,18 +50,18 @@ mod tests {
     #[test]
     fn sums_the_example_of_rfc_1071() {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(Checksum::default().add(&bytes).finish(), !0xddf2);
-        assert_eq!(Checksum::default().add(&bytes[..4]).add(&bytes[4..]).finish(), !0xddf2);
+        assert_eq!(Checksum::default().cover(&bytes).finish(), !0xddf2);
+        assert_eq!(Checksum::default().cover(&bytes[..4]).cover(&bytes[4..]).finish(), !0xddf2);
     }
 
     #[test]
     fn pads_an_odd_byte() {
-        assert_eq!(Checksum::default().add(&[0x12, 0x34, 0x56]).finish(), !(0x1234 + 0x5600));
+        assert_eq!(Checksum::default().cover(&[0x12, 0x34, 0x56]).finish(), !(0x1234 + 0x5600));
     }
 
     #[test]
     fn carries_more_than_once() {
-        assert_eq!(Checksum::default().add(&[0xff; 64]).finish(), 0);
+        assert_eq!(Checksum::default().cover(&[0xff; 64]).finish(), 0);
         assert_eq!(Checksum::default().finish(), 0xffff);
     }
 }

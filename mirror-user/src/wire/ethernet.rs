@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn reads_addresses_and_tags() {
-        let cases: [(&[u8], [Option<u16>; 2], u16, usize); 6] = [
+        type Case<'a> = (&'a [u8], [Option<u16>; 2], u16, usize);
+        let cases: [Case<'_>; 6] = [
             (&[0x08, 0x00], [None, None], 0x0800, 14),
             (&[0x00, 0x26], [None, None], 0x0026, 14),
             (&[0x81, 0x00, 0xe0, 0x05, 0x86, 0xdd], [Some(5), None], 0x86dd, 18),

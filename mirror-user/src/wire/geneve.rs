@@ -135,10 +135,12 @@ impl<'a> TunnelOption<'a> {
 
     /// Appends the option. A value is cut at [`TunnelOption::MAX_VALUE`] and padded with zeros to a multiple of 4.
     pub fn emit(&self, bytes: &mut Vec<u8>) {
-        let words = self.value.chunks(4).take(Self::MAX_VALUE / 4);
+        const MAX_WORDS: u8 = 31;
+        let words =
+            u8::try_from(self.value.len().div_ceil(4)).map_or(MAX_WORDS, |words| words.min(MAX_WORDS));
         bytes.extend(self.class.to_be_bytes());
-        bytes.extend([self.kind, words.len() as u8]);
-        for word in words {
+        bytes.extend([self.kind, words]);
+        for word in self.value.chunks(4).take(words.into()) {
             bytes.extend(word);
             bytes.extend(std::iter::repeat_n(0, 4 - word.len()));
         }
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn options_have_a_length_of_options() {
-        assert_eq!(Options::new(&[0; 252]).map(|options| options.words()), Some(63));
+        assert_eq!(Options::new(&[0; 252]).map(Options::words), Some(63));
         assert_eq!(Options::new(&[0; 256]), None);
         assert_eq!(Options::new(&[0; 3]), None);
     }

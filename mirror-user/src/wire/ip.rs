@@ -20,7 +20,7 @@ pub enum Version {
 
 impl Version {
     /// The version that an EtherType stands for; [`None`] where it stands for something else.
-    #[inline]
+    #[inline(always)]
     pub const fn of_ethertype(ethertype: EtherType) -> Option<Self> {
         match ethertype {
             EtherType::IPV4 => Some(Self::V4),
@@ -30,7 +30,7 @@ impl Version {
     }
 
     /// The version that a packet has by its first four bits; [`None`] where that is another.
-    #[inline]
+    #[inline(always)]
     pub const fn of_packet(first_byte: u8) -> Option<Self> {
         match first_byte >> 4 {
             4 => Some(Self::V4),
@@ -54,68 +54,105 @@ pub enum Error {
     ExtensionHeaders,
 }
 
+/// Source and destination address where they lie in the packet. They become [`IpAddr`]s only when they are wanted:
+/// those are large, and few of the headers on the way to a mirrored packet are asked for theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses<'a> {
+    /// IPv4: source and destination.
+    V4(&'a [u8; 4], &'a [u8; 4]),
+    /// IPv6: source and destination.
+    V6(&'a [u8; 16], &'a [u8; 16]),
+}
+
+impl Addresses<'_> {
+    /// The source address.
+    #[inline]
+    pub fn source(self) -> IpAddr {
+        match self {
+            Self::V4(source, _) => (*source).into(),
+            Self::V6(source, _) => (*source).into(),
+        }
+    }
+
+    /// The destination address, of the same family as the source.
+    #[inline]
+    pub fn destination(self) -> IpAddr {
+        match self {
+            Self::V4(_, destination) => (*destination).into(),
+            Self::V6(_, destination) => (*destination).into(),
+        }
+    }
+}
+
 /// An IP header with what follows it, extension headers included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Source address; of the same family as `destination`.
-    pub source: IpAddr,
-    /// Destination address.
-    pub destination: IpAddr,
+pub struct Header<'a> {
+    /// Source and destination address.
+    pub addresses: Addresses<'a>,
     /// Protocol of the payload.
     pub protocol: IpProtocol,
     /// Bytes of the whole packet, at least those of its header. [`None`] where the packet does not tell: segments
     /// captured ahead of the NIC that would have split them, and jumbograms (RFC 2675).
-    pub length: Option<u32>,
+    pub length: Option<usize>,
     /// Time to live or hop limit.
     pub hop_limit: u8,
     /// Set where the packet is a fragment.
     pub fragment: Option<Fragment>,
 }
 
-impl Header {
+impl<'a> Header<'a> {
     /// Takes the header, and limits `reader` to the packet's payload: padding behind it is not seen.
     ///
     /// # Errors
     ///
     /// Where there is no such header.
-    #[inline]
-    pub fn parse(reader: &mut Reader<'_>, version: Version) -> Result<Self, Error> {
+    #[inline(always)]
+    pub fn parse(reader: &mut Reader<'a>, version: Version) -> Result<Self, Error> {
         match version {
             Version::V4 => Self::parse_v4(reader),
             Version::V6 => Self::parse_v6(reader),
         }
     }
 
-    #[inline]
-    fn parse_v4(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    #[inline(always)]
+    fn parse_v4(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut ahead = *reader;
         let header = ipv4::Header::parse(reader)?;
+        ahead.skip(ipv4::Header::ADDRESSES).ok_or(Error::Truncated)?;
+        let source = ahead.array_ref().ok_or(Error::Truncated)?;
+        let destination = ahead.array_ref().ok_or(Error::Truncated)?;
         let length = (header.total_length != 0).then_some(header.total_length);
         if let Some(length) = length {
             reader.limit(usize::from(length - u16::from(header.header_length)));
         }
         Ok(Self {
-            source: header.source.into(),
-            destination: header.destination.into(),
+            addresses: Addresses::V4(source, destination),
             protocol: header.protocol,
-            length: length.map(u32::from),
+            length: length.map(usize::from),
             hop_limit: header.hop_limit,
             fragment: header.fragment(),
         })
     }
 
-    fn parse_v6(reader: &mut Reader<'_>) -> Result<Self, Error> {
+    #[inline(always)]
+    fn parse_v6(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut ahead = *reader;
         let header = ipv6::Header::parse(reader)?;
+        ahead.skip(ipv6::Header::ADDRESSES).ok_or(Error::Truncated)?;
+        let source = ahead.array_ref().ok_or(Error::Truncated)?;
+        let destination = ahead.array_ref().ok_or(Error::Truncated)?;
         let told = header.payload_length != 0 || header.next_header == IpProtocol::NO_NEXT_HEADER;
         let length = told.then_some(header.payload_length);
         if let Some(length) = length {
             reader.limit(usize::from(length));
         }
-        let extensions = ipv6::Extensions::parse(reader, header.next_header)?;
+        let mut behind = *reader; // a copy, so that `reader` need not be in memory for this call
+        let extensions = ipv6::Extensions::parse(&mut behind, header.next_header)?;
+        *reader = behind;
         Ok(Self {
-            source: header.source.into(),
-            destination: header.destination.into(),
+            addresses: Addresses::V6(source, destination),
             protocol: extensions.protocol,
-            length: length.map(|length| u32::from(length) + ipv6::Header::LENGTH as u32),
+            length: length.map(|length| ipv6::Header::LENGTH + usize::from(length)),
             hop_limit: header.hop_limit,
             fragment: extensions.fragment,
         })
@@ -149,7 +186,7 @@ mod tests {
     }
 
     /// The length that the header tells, and the bytes of payload that are left to the reader.
-    fn parse(header: &[u8], behind: &[u8], version: Version) -> Result<(Option<u32>, usize), Error> {
+    fn parse(header: &[u8], behind: &[u8], version: Version) -> Result<(Option<usize>, usize), Error> {
         let bytes = [header, behind].concat();
         let mut reader = Reader::new(&bytes);
         let header = Header::parse(&mut reader, version)?;

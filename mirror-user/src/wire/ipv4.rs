@@ -8,6 +8,7 @@ use super::number::IpProtocol;
 use super::reader::Reader;
 use crate::packet::Fragment;
 
+const MIN_HEADER_LENGTH: u8 = 20;
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
@@ -40,7 +41,9 @@ pub struct Header {
 
 impl Header {
     /// Bytes of a header without options.
-    pub const LENGTH: usize = 20;
+    pub const LENGTH: usize = MIN_HEADER_LENGTH as usize;
+    /// Bytes in front of the two addresses.
+    pub const ADDRESSES: usize = 12;
 
     /// A header without options of an unfragmented packet with `payload_length` bytes behind it, or 0 for the total
     /// length where that exceeds 16 bits.
@@ -49,7 +52,7 @@ impl Header {
             source,
             destination,
             protocol,
-            header_length: Self::LENGTH as u8,
+            header_length: MIN_HEADER_LENGTH,
             total_length: u16::try_from(Self::LENGTH + payload_length).unwrap_or(0),
             hop_limit: 64,
             identification: 0,
@@ -60,7 +63,7 @@ impl Header {
     }
 
     /// Which fragment the packet is; [`None`] where it is whole.
-    #[inline]
+    #[inline(always)]
     pub fn fragment(&self) -> Option<Fragment> {
         (self.more_fragments || self.fragment_offset != 0).then_some(Fragment {
             identification: u32::from(self.identification),
@@ -76,7 +79,7 @@ impl Header {
     /// In this order: [`Error::Truncated`] where the bytes end within the first 20; [`Error::Malformed`] where the
     /// version is not 4 or the header length below 20; [`Error::Truncated`] where the bytes end within the options;
     /// [`Error::Malformed`] where the total length is below the header length and not 0.
-    #[inline]
+    #[inline(always)]
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let fixed = reader.array::<{ Self::LENGTH }>().ok_or(Error::Truncated)?;
         let [version_and_length, _, l0, l1, i0, i1, f0, f1, hop_limit, protocol, _, _, addresses @ ..] =
@@ -84,7 +87,7 @@ impl Header {
         let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
         let header_length = (version_and_length & 0x0f) * 4;
         let total_length = u16::from_be_bytes([l0, l1]);
-        if version_and_length >> 4 != 4 || usize::from(header_length) < Self::LENGTH {
+        if version_and_length >> 4 != 4 || header_length < MIN_HEADER_LENGTH {
             return Err(Error::Malformed);
         }
         reader.skip(usize::from(header_length) - Self::LENGTH).ok_or(Error::Truncated)?;
@@ -110,7 +113,7 @@ impl Header {
     pub fn emit(&self, bytes: &mut Vec<u8>) {
         const NO_OPERATION: u8 = 1;
         let start = bytes.len();
-        let fragmentation = self.fragment_offset / 8
+        let fragmentation = (self.fragment_offset / 8)
             | if self.dont_fragment { DONT_FRAGMENT } else { 0 }
             | if self.more_fragments { MORE_FRAGMENTS } else { 0 };
         bytes.extend([0x40 | (self.header_length / 4), 0]);
@@ -122,7 +125,7 @@ impl Header {
         bytes.extend(self.destination.octets());
         let options = usize::from(self.header_length).saturating_sub(Self::LENGTH);
         bytes.extend(std::iter::repeat_n(NO_OPERATION, options));
-        let checksum = Checksum::default().add(&bytes[start..]).finish();
+        let checksum = Checksum::default().cover(&bytes[start..]).finish();
         bytes[start + 10..start + 12].copy_from_slice(&checksum.to_be_bytes());
     }
 }
@@ -163,7 +166,8 @@ mod tests {
             }
             parse(&bytes).map(|(_, length)| length)
         };
-        let cases: [(&[(usize, u8)], Result<usize, Error>); 9] = [
+        type Case<'a> = (&'a [(usize, u8)], Result<usize, Error>);
+        let cases: [Case<'_>; 9] = [
             (&[(0, 0x46)], Ok(24)),
             (&[(0, 0x4f)], Ok(60)),
             (&[(0, 0x44)], Err(Error::Malformed)),
@@ -220,7 +224,7 @@ mod tests {
             let mut bytes = vec![0xaa]; // what was there before stays
             header.emit(&mut bytes);
             prop_assert_eq!(parse(&bytes[1..]), Ok((header, usize::from(words) * 4)));
-            prop_assert_eq!(Checksum::default().add(&bytes[1..]).finish(), 0);
+            prop_assert_eq!(Checksum::default().cover(&bytes[1..]).finish(), 0);
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Header {
 impl Header {
     /// Bytes of the header.
     pub const LENGTH: usize = 40;
+    /// Bytes in front of the two addresses.
+    pub const ADDRESSES: usize = 8;
 
     /// A header with `payload_length` bytes behind it, or 0 in that field where they exceed 16 bits.
     pub fn new(

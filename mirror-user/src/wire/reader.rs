@@ -7,20 +7,21 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    position: usize,
+    /// Position of the end of `rest`, so that taking bytes changes `rest` only.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// A reader at the first of `bytes`.
     #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, position: 0 }
+        Self { rest: bytes, end: bytes.len() }
     }
 
     /// How many bytes were taken.
     #[inline]
     pub const fn position(&self) -> usize {
-        self.position
+        self.end - self.rest.len()
     }
 
     /// How many bytes are left.
@@ -32,10 +33,15 @@ impl<'a> Reader<'a> {
     /// Takes an array, for a header or a field whose size is fixed.
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>()?;
+        self.array_ref().copied()
+    }
+
+    /// Takes an array, and leaves its bytes where they are.
+    #[inline]
+    pub fn array_ref<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
-        self.position += N;
-        Some(*taken)
+        Some(taken)
     }
 
     /// Takes an integer of 8 bits.
@@ -73,7 +79,6 @@ impl<'a> Reader<'a> {
     pub fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        self.position += length;
         Some(taken)
     }
 
@@ -87,6 +92,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn limit(&mut self, length: usize) {
         if let Some(kept) = self.rest.get(..length) {
+            self.end -= self.rest.len() - kept.len();
             self.rest = kept;
         }
     }

@@ -7,6 +7,8 @@ use super::number::IpProtocol;
 use super::reader::Reader;
 use crate::packet::Ports;
 
+const MIN_HEADER_LENGTH: u8 = 20;
+
 /// A TCP header up to its window. The contents of its options are not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -26,15 +28,15 @@ pub struct Header {
 
 impl Header {
     /// Bytes of a header without options.
-    pub const LENGTH: usize = 20;
+    pub const LENGTH: usize = MIN_HEADER_LENGTH as usize;
 
     /// A header without options.
     pub const fn new(ports: Ports, sequence: u32, acknowledgment: u32, flags: u8) -> Self {
-        Self { ports, sequence, acknowledgment, header_length: Self::LENGTH as u8, flags, window: u16::MAX }
+        Self { ports, sequence, acknowledgment, header_length: MIN_HEADER_LENGTH, flags, window: u16::MAX }
     }
 
     /// Takes the header up to its window; [`None`] where the bytes end before that.
-    #[inline]
+    #[inline(always)]
     pub fn parse(reader: &mut Reader<'_>) -> Option<Self> {
         let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, data_offset, flags, w0, w1] = reader.array()?;
         Some(Self {

@@ -27,8 +27,8 @@ impl Header {
 
     /// Bytes of payload; [`None`] where the length field is below the header's own length.
     #[inline]
-    pub fn payload_length(&self) -> Option<u32> {
-        u32::from(self.length).checked_sub(Self::LENGTH as u32)
+    pub fn payload_length(&self) -> Option<usize> {
+        usize::from(self.length).checked_sub(Self::LENGTH)
     }
 
     /// Takes the header; [`None`] where the bytes end within it.

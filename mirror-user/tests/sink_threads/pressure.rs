@@ -12,7 +12,7 @@ use mirror_user::record::BATCH_RECORDS;
 use mirror_user::sink::{self, Output, Producer, SinkConfig, SinkError};
 use mirror_user::source::Timestamp;
 
-use crate::support::{read_records, record};
+use crate::support::{add, read_records, record};
 
 const WORKERS: u32 = 4;
 const BATCHES: usize = 4;
@@ -74,10 +74,9 @@ fn work(worker: u32, mut producer: Producer, pressure: &Barrier) -> Pushed {
     for number in 0..RECORDS {
         match producer.batch() {
             Ok(batch) => {
-                batches.insert(batch.packets.as_ptr() as usize);
-                assert!(batch.packets.len() < BATCH_RECORDS);
-                batch.packets.push(record(worker, number));
-                assert_eq!(batch.packets.capacity(), BATCH_RECORDS);
+                assert!(batch.packets().len() < BATCH_RECORDS);
+                add(batch, &record(worker, number), &[]);
+                batches.insert(batch.packets().as_ptr() as usize);
             }
             Err(reason) => {
                 assert_eq!(reason, DropReason::SinkQueueFull);
@@ -142,7 +141,7 @@ fn a_sink_for_each_worker_records_only_its_own() {
         .collect();
     let (producers, sinks) = sink::start_with(&SinkConfig::default(), WORKERS as usize, outputs).unwrap();
     for (worker, mut producer) in (0..WORKERS).zip(producers) {
-        producer.batch().unwrap().packets.push(record(worker, 1));
+        add(producer.batch().unwrap(), &record(worker, 1), &[]);
     }
     sinks.join().unwrap();
     for (worker, written) in written.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mirror_user::packet::{Ip, Link, Network, Packet, Ports, Transport, Tunnel};
-use mirror_user::record::PacketRecord;
+use mirror_user::record::{AccountedBy, Batch, PacketRecord};
 use mirror_user::sink::Producer;
 use mirror_user::source::Timestamp;
 use mirror_user::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
@@ -47,12 +47,19 @@ pub fn record(worker: u32, number: u64) -> PacketRecord {
     PacketRecord { timestamp: Timestamp(number), queue: QueueId(worker), packet, bytes: 0..0 }
 }
 
+/// Adds the record of a packet with these bytes, if the sink wants bytes.
+pub fn add(batch: &mut Batch, record: &PacketRecord, bytes: &[u8]) {
+    batch.push(record.timestamp, record.queue, record.packet, AccountedBy::Packet, |_, out| {
+        out.extend_from_slice(bytes);
+    });
+}
+
 /// Pushes records with these numbers; how many the pool had no room for.
 pub fn push(producer: &mut Producer, worker: u32, numbers: std::ops::Range<u64>) -> u64 {
     let mut dropped = 0;
     for number in numbers {
         match producer.batch() {
-            Ok(batch) => batch.packets.push(record(worker, number)),
+            Ok(batch) => add(batch, &record(worker, number), &[]),
             Err(_) => dropped += 1,
         }
     }

@@ -8,7 +8,7 @@ use etherparse::PacketBuilder;
 use mirror_user::packet::Network;
 use mirror_user::sink::{self, Destination, Format, SinkConfig};
 
-use crate::support::record;
+use crate::support::{add, record};
 
 /// Fields of each frame of the file, or `None` where there is no tshark.
 fn fields(file: &Path, names: &[&str]) -> Option<Vec<Vec<String>>> {
@@ -57,11 +57,7 @@ fn tshark_shows_packets_lengths_and_tunnel_identity() {
         record.packet.original_length =
             if number == 2 { ip.len() } else { ethernet.len() }.try_into().unwrap();
         assert!(matches!(record.packet.network, Network::Ip(_)));
-        let batch = producers[0].batch().unwrap();
-        let start = u32::try_from(batch.bytes.len()).unwrap();
-        batch.bytes.extend_from_slice(bytes);
-        record.bytes = start..start + record.packet.captured_length;
-        batch.packets.push(record);
+        add(producers[0].batch().unwrap(), &record, bytes);
     }
     drop(producers);
     sinks.join().unwrap();

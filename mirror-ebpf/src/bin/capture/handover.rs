@@ -1,4 +1,5 @@
 //! The cut and the metadata that a packet gets on its way to user space.
+#![expect(clippy::cast_possible_truncation, reason = "lengths of frames and headers, far below 2^31")]
 
 use aya_ebpf::helpers::{
     bpf_ktime_get_ns, bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
@@ -17,7 +18,7 @@ use crate::setting;
 /// [`Verdict::DroppedNoHeadroom`], where the driver leaves room for neither metadata nor preamble.
 #[inline(always)]
 pub fn prepare(ctx: &XdpContext, queue: u32) -> Result<u32, Verdict> {
-    // SAFETY: a helper call with the program's own context. A frame is far shorter than 2^32 bytes.
+    // SAFETY: a helper call with the program's own context.
     let original_length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     // SAFETY: a helper call without arguments.
     let metadata = Metadata { monotonic_ns: unsafe { bpf_ktime_get_ns() }, original_length, magic: MAGIC };

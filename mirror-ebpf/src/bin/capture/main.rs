@@ -47,9 +47,9 @@ use setting;
 #[map]
 static XSKS: XskMap = XskMap::with_max_entries(1, 0);
 
-/// Outer sources that may send tunnel packets.
+/// Outer sources that may send tunnel packets. The loader sets the size.
 #[map]
-static ALLOWED_SOURCES: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(4096, 0);
+static ALLOWED_SOURCES: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1, 0);
 
 /// Packets by receive queue and verdict. The loader sets the size.
 #[map]
@@ -57,6 +57,7 @@ static COUNTERS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
 
 /// Entry point: one packet, one verdict, one count.
 #[xdp(frags)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the macro calls")]
 fn mirror_capture(ctx: XdpContext) -> u32 {
     let queue = ctx.rx_queue_index();
     let verdict = match steer(&ctx, queue) {

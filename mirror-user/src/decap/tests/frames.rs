@@ -100,6 +100,6 @@ pub fn web() -> Vec<u8> {
 }
 
 /// [`web`], mirrored in session 7 and sent through a load balancer.
-pub fn mirrored() -> Vec<u8> {
+pub fn mirrored_web() -> Vec<u8> {
     load_balanced(&session(7, &web()))
 }

@@ -58,7 +58,7 @@ fn ipv4_packets(transport: BoxedStrategy<(u8, Vec<u8>)>) -> Packets {
             let [a, b, c, d, e, f, g, h] = addresses;
             let right =
                 wire::ipv4::Header::new([a, b, c, d].into(), [e, f, g, h].into(), IpProtocol(protocol), 0);
-            let honest = u16::from(words) * 4 + payload.len() as u16;
+            let honest = u16::from(words) * 4 + u16::try_from(payload.len()).unwrap();
             let header = wire::ipv4::Header {
                 header_length: words * 4,
                 total_length: length(honest, noise),
@@ -100,8 +100,11 @@ fn ipv6_packets(transport: BoxedStrategy<(u8, Vec<u8>)>) -> Packets {
                 next = 0;
             }
             let right = wire::ipv6::Header::new(source.into(), destination.into(), IpProtocol(next), 0);
-            let header =
-                wire::ipv6::Header { payload_length: length(behind.len() as u16, noise), hop_limit, ..right };
+            let header = wire::ipv6::Header {
+                payload_length: length(u16::try_from(behind.len()).unwrap(), noise),
+                hop_limit,
+                ..right
+            };
             (EtherType::IPV6, wrap(|bytes| header.emit(bytes), &behind))
         })
         .boxed()
@@ -148,7 +151,7 @@ fn ipv4_by_etherparse(packet: &[u8]) -> Result<Ip, DropReason> {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         protocol: IpProtocol(protocol),
-        length: length as u32,
+        length: u32::try_from(length).unwrap(),
         hop_limit: header.ttl(),
         fragment,
         transport: transport_by_etherparse(protocol, fragment, payload, length - header_length),
@@ -188,7 +191,7 @@ fn ipv6_by_etherparse(packet: &[u8]) -> Result<Ip, DropReason> {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         protocol: IpProtocol(protocol),
-        length: length as u32,
+        length: u32::try_from(length).unwrap(),
         hop_limit: header.hop_limit(),
         fragment,
         transport: transport_by_etherparse(protocol, fragment, payload, payload_length),
@@ -238,7 +241,7 @@ fn transport_by_etherparse(
                 acknowledgment: header.acknowledgment_number(),
                 flags: header.slice()[13],
                 window: header.window_size(),
-                payload_length: length.saturating_sub(header_length.max(20)) as u32,
+                payload_length: u32::try_from(length.saturating_sub(header_length.max(20))).unwrap(),
             });
             Transport::Tcp(Tcp { ports, state })
         }

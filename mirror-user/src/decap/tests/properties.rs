@@ -11,7 +11,7 @@ fn samples() -> Vec<Vec<u8>> {
     let overlay = ipv4(IpProtocol::UDP, &udp(6081, &geneve(EtherType::IPV4, &[], &session(8, &web()))));
     let options = ipv6(IpProtocol::HOP_BY_HOP, &[&[58, 0, 0, 0, 0, 0, 0, 0][..], &[128; 8]].concat());
     vec![
-        mirrored(),
+        mirrored_web(),
         outer(&udp(4789, &vxlan(7, &tagged([Some(1), Some(2)], EtherType::IPV6, &later)))),
         load_balanced(&session(7, &ethernet(EtherType::IPV4, &overlay))),
         tagged(

@@ -1,7 +1,4 @@
-//! One JSON object per line, with the names of the Elastic Common Schema (ECS) as nested objects.
-//!
-//! What ECS has no name for stands under `mirror`, as ECS asks of fields that are a program's own: the tunnel, the
-//! lengths, the queue, and also ICMP's type and code. A member that a packet does not have is absent.
+//! The record of a packet.
 //!
 //! ```json
 //! {"@timestamp":"2026-11-21T09:04:12.123456789Z","ecs":{"version":"8.17.0"},
@@ -14,24 +11,28 @@
 //!            "geneve_vni":0,"vxlan_vni":7,
 //!            "outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},
 //!            "icmp":{"type":8,"code":0},"ethertype":"0806",
-//!            "captured_bytes":74,"original_bytes":74,"truncated":false,"queue":0}}
+//!            "captured_bytes":74,"original_bytes":74,"truncated":false,"sampling_rate":1,"queue":0}}
 //! ```
 //!
 //! That is all there can be, on one line; `icmp` is there only for ICMP, and `ethertype` only where the packet is not
-//! IP.
+//! IP. `sampling_rate` is 1: packets have records only while every packet has one.
 
 use std::net::IpAddr;
 
-use super::text;
-use crate::packet::{Ip, Link, Network, Packet, Ports, Transport, Tunnel};
+use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
+use crate::packet::{Ip, Link, Network, Packet, Ports, Transport};
 use crate::record::PacketRecord;
-use crate::wire::number::{IpProtocol, MacAddress};
+use crate::sink::text;
+use crate::wire::number::MacAddress;
 
 /// No record is longer than this many bytes.
-pub(super) const LONGEST_RECORD: usize = 1024;
+pub(in crate::sink) const LONGEST_RECORD: usize = 1024;
+
+/// The sampling rate at which every one is recorded.
+const UNSAMPLED: u32 = 1;
 
 /// Appends the line for one packet.
-pub(super) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
+pub(in crate::sink) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
     let packet = &record.packet;
     let (ip, ethertype) = match &packet.network {
         Network::Ip(ip) => (Some(ip), None),
@@ -39,11 +40,8 @@ pub(super) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
     };
     let link = packet.link.as_ref();
 
-    out.extend_from_slice(br#"{"@timestamp":""#);
-    text::timestamp(record.timestamp, out);
-    out.extend_from_slice(
-        br#"","ecs":{"version":"8.17.0"},"event":{"dataset":"mirror.packet","kind":"event"},"#,
-    );
+    begin(record.timestamp, out);
+    out.extend_from_slice(br#""event":{"dataset":"mirror.packet","kind":"event"},"#);
     if ip.is_some() || link.is_some() {
         let ports = ip.and_then(|ip| ports(&ip.transport));
         out.extend_from_slice(br#""source":{"#);
@@ -58,13 +56,10 @@ pub(super) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
     }
     network(ip, link, out);
     out.extend_from_slice(br#""mirror":{"#);
-    tunnel(&packet.tunnel, out);
-    if let Some(Transport::Icmp(icmp) | Transport::Icmpv6(icmp)) = ip.map(|ip| ip.transport) {
-        out.extend_from_slice(br#""icmp":{"type":"#);
-        text::decimal(icmp.kind, out);
-        out.extend_from_slice(br#","code":"#);
-        text::decimal(icmp.code, out);
-        out.extend_from_slice(b"},");
+    tunnel(&packet.tunnel, None, out);
+    if let Some(Transport::Icmp(header) | Transport::Icmpv6(header)) = ip.map(|ip| ip.transport) {
+        icmp(header.kind, header.code, out);
+        close(out);
     }
     if let Some(ethertype) = ethertype {
         out.extend_from_slice(br#""ethertype":""#);
@@ -72,9 +67,7 @@ pub(super) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"","#);
     }
     lengths(packet, out);
-    out.extend_from_slice(br#""queue":"#);
-    text::decimal(record.queue.0, out);
-    out.extend_from_slice(b"}}\n");
+    end(UNSAMPLED, record.queue, out);
 }
 
 fn ports(transport: &Transport) -> Option<Ports> {
@@ -85,25 +78,10 @@ fn ports(transport: &Transport) -> Option<Ports> {
     }
 }
 
-/// Ends an object that has members, each with a comma behind it.
-fn close(out: &mut Vec<u8>) {
-    if let Some(comma) = out.last_mut() {
-        *comma = b'}';
-    }
-    out.push(b',');
-}
-
 /// The members of `source` or `destination`, at least one of which is there.
 fn endpoint(ip: Option<IpAddr>, port: Option<u16>, mac: Option<MacAddress>, out: &mut Vec<u8>) {
     if let Some(ip) = ip {
-        out.extend_from_slice(br#""ip":""#);
-        text::ip(ip, out);
-        out.extend_from_slice(br#"","#);
-    }
-    if let Some(port) = port {
-        out.extend_from_slice(br#""port":"#);
-        text::decimal(port, out);
-        out.push(b',');
+        address(ip, port, out);
     }
     if let Some(mac) = mac {
         out.extend_from_slice(br#""mac":""#);
@@ -115,117 +93,19 @@ fn endpoint(ip: Option<IpAddr>, port: Option<u16>, mac: Option<MacAddress>, out:
 
 /// `network`, unless it would be empty.
 fn network(ip: Option<&Ip>, link: Option<&Link>, out: &mut Vec<u8>) {
-    let [outer_vlan, inner_vlan] = link.map_or([None; 2], |link| link.vlans);
-    if ip.is_none() && outer_vlan.is_none() && inner_vlan.is_none() {
+    let vlan_ids = link.map_or([None; 2], |link| link.vlans);
+    if ip.is_none() && vlan_ids == [None; 2] {
         return;
     }
     out.extend_from_slice(br#""network":{"#);
     if let Some(ip) = ip {
-        let kind: &[u8] = match ip.source {
-            IpAddr::V4(_) => br#""type":"ipv4","#,
-            IpAddr::V6(_) => br#""type":"ipv6","#,
-        };
-        out.extend_from_slice(kind);
-        if let Some(name) = protocol_name(ip.protocol) {
-            out.extend_from_slice(br#""transport":""#);
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(br#"","#);
-        }
-        out.extend_from_slice(br#""iana_number":""#);
-        text::decimal(ip.protocol.0, out);
-        out.extend_from_slice(br#"","bytes":"#);
+        protocol(ip.source, ip.protocol, out);
+        out.extend_from_slice(br#""bytes":"#);
         text::decimal(ip.length, out);
         out.push(b',');
     }
-    if let Some(vlan) = outer_vlan {
-        out.extend_from_slice(br#""vlan":{"id":""#);
-        text::decimal(vlan, out);
-        out.extend_from_slice(br#""},"#);
-    }
-    if let Some(vlan) = inner_vlan {
-        out.extend_from_slice(br#""inner":{"vlan":{"id":""#);
-        text::decimal(vlan, out);
-        out.extend_from_slice(br#""}},"#);
-    }
+    vlans(vlan_ids, out);
     close(out);
-}
-
-/// The keyword of the IANA registry of protocol numbers, in lower case.
-const fn protocol_name(protocol: IpProtocol) -> Option<&'static str> {
-    Some(match protocol.0 {
-        0 => "hopopt",
-        1 => "icmp",
-        2 => "igmp",
-        4 => "ipv4",
-        6 => "tcp",
-        8 => "egp",
-        9 => "igp",
-        17 => "udp",
-        27 => "rdp",
-        33 => "dccp",
-        41 => "ipv6",
-        43 => "ipv6-route",
-        44 => "ipv6-frag",
-        46 => "rsvp",
-        47 => "gre",
-        50 => "esp",
-        51 => "ah",
-        58 => "ipv6-icmp",
-        59 => "ipv6-nonxt",
-        60 => "ipv6-opts",
-        88 => "eigrp",
-        89 => "ospfigp",
-        94 => "ipip",
-        97 => "etherip",
-        98 => "encap",
-        103 => "pim",
-        108 => "ipcomp",
-        112 => "vrrp",
-        115 => "l2tp",
-        132 => "sctp",
-        133 => "fc",
-        136 => "udplite",
-        137 => "mpls-in-ip",
-        139 => "hip",
-        140 => "shim6",
-        142 => "rohc",
-        143 => "ethernet",
-        _ => return None,
-    })
-}
-
-/// The members of `mirror` that say by which tunnel the packet came.
-fn tunnel(tunnel: &Tunnel, out: &mut Vec<u8>) {
-    if let Some(endpoint) = tunnel.endpoint {
-        out.extend_from_slice(br#""gwlbe_id":""#);
-        text::hexadecimal(endpoint.0.to_be_bytes(), out);
-        out.extend_from_slice(br#"","#);
-    }
-    if let Some(attachment) = tunnel.attachment {
-        out.extend_from_slice(br#""attachment_id":""#);
-        text::hexadecimal(attachment.0.to_be_bytes(), out);
-        out.extend_from_slice(br#"","#);
-    }
-    if let Some(cookie) = tunnel.cookie {
-        out.extend_from_slice(br#""flow_cookie":""#);
-        text::hexadecimal(cookie.0.to_be_bytes(), out);
-        out.extend_from_slice(br#"","#);
-    }
-    if let Some(vni) = tunnel.geneve_vni {
-        out.extend_from_slice(br#""geneve_vni":"#);
-        text::decimal(vni.get(), out);
-        out.push(b',');
-    }
-    if let Some(vni) = tunnel.vxlan_vni {
-        out.extend_from_slice(br#""vxlan_vni":"#);
-        text::decimal(vni.get(), out);
-        out.push(b',');
-    }
-    out.extend_from_slice(br#""outer":{"source":{"ip":""#);
-    text::ip(tunnel.outer_source, out);
-    out.extend_from_slice(br#""},"destination":{"ip":""#);
-    text::ip(tunnel.outer_destination, out);
-    out.extend_from_slice(br#""}},"#);
 }
 
 /// The members of `mirror` that say how much of the packet there is.
@@ -245,10 +125,11 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
-    use crate::packet::{Icmp, Tcp};
+    use crate::packet::{Icmp, Tcp, Tunnel};
     use crate::sink::arbitrary;
+    use crate::sink::ndjson::common::protocol_name;
     use crate::source::Timestamp;
-    use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, QueueId, Vni};
+    use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, QueueId, Vni};
 
     /// The record as serde sees it; serde_json writes what the encoder must write.
     #[derive(Serialize)]
@@ -345,6 +226,7 @@ mod tests {
         captured_bytes: u32,
         original_bytes: u32,
         truncated: bool,
+        sampling_rate: u32,
         queue: u32,
     }
 
@@ -427,6 +309,7 @@ mod tests {
                     captured_bytes: packet.captured_length,
                     original_bytes: packet.original_length,
                     truncated: packet.captured_length < packet.original_length,
+                    sampling_rate: 1,
                     queue: record.queue.0,
                 },
             }
@@ -535,18 +418,9 @@ mod tests {
             r#""mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","#,
             r#""flow_cookie":"01234567","geneve_vni":0,"vxlan_vni":7,"#,
             r#""outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},"#,
-            r#""captured_bytes":60,"original_bytes":74,"truncated":true,"queue":3}}"#,
+            r#""captured_bytes":60,"original_bytes":74,"truncated":true,"sampling_rate":1,"queue":3}}"#,
             "\n",
         );
         assert_eq!(line(&record), expected);
-    }
-
-    #[test]
-    fn protocol_names_need_no_escapes() {
-        for number in 0..=u8::MAX {
-            if let Some(name) = protocol_name(IpProtocol(number)) {
-                assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{name}");
-            }
-        }
     }
 }

@@ -1,0 +1,175 @@
+//! One packet: from its template to its header.
+#![expect(clippy::cast_possible_truncation, reason = "counts below 2^32, and a sequence number that wraps")]
+
+use super::flow::{Flow, Protocol};
+use super::header::{Header, place, words};
+use super::{SIZES, VALID_TEMPLATES};
+
+/// One packet: its flow, and what it has for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The flow it belongs to.
+    pub flow: Flow,
+    /// How many packets of the flow went before.
+    pub round: u32,
+    /// 0 for a valid packet, otherwise the number of its fault, from 1.
+    pub kind: u32,
+    pub(super) size: u32,
+    pub(super) protocol: Protocol,
+    pub(super) vxlan: bool,
+    pub(super) ipv6: bool,
+    pub(super) stride: u32,
+}
+
+impl Packet {
+    /// Whether it goes from the mirrored interface to the other end.
+    #[inline(always)]
+    pub const fn reply(&self) -> bool {
+        self.round & 1 != 0
+    }
+
+    /// Index of its template.
+    #[inline(always)]
+    pub const fn template(&self) -> u32 {
+        if self.kind == 0 {
+            valid_template(self.vxlan, self.ipv6, self.protocol, self.size)
+        } else {
+            VALID_TEMPLATES as u32 + self.kind - 1
+        }
+    }
+
+    /// Makes the header of the packet from its template. What varies is zero in the template, and a checksum is
+    /// the sum over what does not vary, not yet complemented.
+    #[inline(always)]
+    pub const fn write(&self, template: &Header, header: &mut Header) {
+        *header = *template;
+        header.put(place::OUTER_PORT, self.flow.outer_port);
+        header.put_u64(place::ENDPOINT, self.flow.endpoint);
+        header.put_u64(place::ATTACHMENT, self.flow.attachment);
+        header.put_u32(place::COOKIE, self.flow.cookie);
+        if self.vxlan {
+            self.write_vxlan(header);
+            self.write_ip(header, place::VXLAN_PAYLOAD);
+        } else {
+            self.write_ip(header, place::PAYLOAD);
+        }
+    }
+
+    /// The headers that the mirror puts around a packet: from the mirrored interface to the endpoint.
+    #[inline(always)]
+    const fn write_vxlan(&self, header: &mut Header) {
+        let ip = place::PAYLOAD;
+        header.put_u32(ip + 6, self.flow.local);
+        header.put_checksum(ip + 5, words(self.flow.local));
+        header.put(place::VXLAN_PORT, self.flow.vxlan_port(self.reply()));
+        header.put_u32(place::VXLAN_VNI, self.flow.vni() << 8);
+        let ethernet = place::VXLAN_ETHERNET;
+        let (interface, router) =
+            if self.reply() { (ethernet + 3, ethernet) } else { (ethernet, ethernet + 3) };
+        header.put_u32(interface, INTERFACE_MAC);
+        header.put(interface + 2, self.flow.interface as u16);
+        header.put_u32(router, ROUTER_MAC);
+        header.put(router + 2, 0);
+    }
+
+    #[inline(always)]
+    const fn write_ip(&self, header: &mut Header, ip: usize) {
+        let Flow { local, remote, .. } = self.flow;
+        let (source, destination) = if self.reply() { (local, remote) } else { (remote, local) };
+        let addresses = words(local) + words(remote);
+        if self.ipv6 {
+            header.put_u32(ip + 10, source);
+            header.put_u32(ip + 18, destination);
+            self.write_transport(header, ip + 20, addresses);
+        } else {
+            header.put_u32(ip + 6, source);
+            header.put_u32(ip + 8, destination);
+            header.put_checksum(ip + 5, addresses);
+            self.write_transport(header, ip + 10, addresses);
+        }
+    }
+
+    #[inline(always)]
+    const fn write_transport(&self, header: &mut Header, at: usize, addresses: u64) {
+        let remote_port = self.flow.remote_port;
+        let local_port = self.protocol.local_port();
+        let (source, destination) =
+            if self.reply() { (local_port, remote_port) } else { (remote_port, local_port) };
+        let ports = remote_port as u64 + local_port as u64;
+        match self.protocol {
+            Protocol::Tcp => {
+                let (sequence, acknowledgment) = self.sequence_numbers();
+                let flags = match self.round {
+                    0 => SYN,
+                    1 => SYN | ACK,
+                    _ => PSH | ACK,
+                };
+                header.put(at, source);
+                header.put(at + 1, destination);
+                header.put_u32(at + 2, sequence);
+                header.put_u32(at + 4, acknowledgment);
+                header.put(at + 6, NO_OPTIONS | flags);
+                let varied = addresses + ports + words(sequence) + words(acknowledgment) + flags as u64;
+                header.put_checksum(at + 8, varied);
+            }
+            Protocol::Udp => {
+                header.put(at, source);
+                header.put(at + 1, destination);
+                header.put_checksum(at + 3, addresses + ports);
+                if header.0[at + 3] == 0 {
+                    header.0[at + 3] = 0xffff; // 0 would mean that there is none (RFC 768)
+                }
+            }
+            Protocol::Icmp => {
+                let kind = match (self.ipv6, self.reply()) {
+                    (false, false) => 8 << 8,
+                    (false, true) => 0,
+                    (true, false) => 128 << 8,
+                    (true, true) => 129 << 8,
+                };
+                let sequence = (self.round >> 1) as u16;
+                header.put(at, kind);
+                header.put(at + 2, remote_port);
+                header.put(at + 3, sequence);
+                let varied = kind as u64 + remote_port as u64 + sequence as u64;
+                header.put_checksum(at + 1, if self.ipv6 { varied + addresses } else { varied });
+            }
+        }
+    }
+
+    /// Sequence and acknowledgment number, as if every packet arrived. Both SYNs carry payload.
+    #[inline(always)]
+    const fn sequence_numbers(&self) -> (u32, u32) {
+        let initial = [self.flow.hash as u32, (self.flow.hash >> 32) as u32];
+        let (own, other) = if self.reply() { (initial[1], initial[0]) } else { (initial[0], initial[1]) };
+        let own_sent = self.round >> 1;
+        let other_sent = (self.round + 1) >> 1;
+        let acknowledgment = if other_sent == 0 { 0 } else { self.sequence_number(other, other_sent) };
+        (self.sequence_number(own, own_sent), acknowledgment)
+    }
+
+    /// The sequence number that follows `sent` packets of a direction that began with `initial`.
+    #[inline(always)]
+    const fn sequence_number(&self, initial: u32, sent: u32) -> u32 {
+        let syn = if sent == 0 { 0 } else { 1 };
+        initial.wrapping_add(sent.wrapping_mul(self.stride)).wrapping_add(syn)
+    }
+}
+
+/// Flags of a TCP header.
+const SYN: u16 = 0x02;
+const PSH: u16 = 0x08;
+const ACK: u16 = 0x10;
+/// Data offset of a TCP header without options, in the word that also holds the flags. The template has it.
+const NO_OPTIONS: u16 = 0x5000;
+
+/// First four bytes of the MAC addresses of mirrored interfaces; the number of the interface follows.
+const INTERFACE_MAC: u32 = 0x0a00_0000;
+/// First four bytes of the router's MAC address; zeros follow.
+const ROUTER_MAC: u32 = 0x0aff_0000;
+
+/// Index of the template of valid packets.
+#[inline(always)]
+pub const fn valid_template(vxlan: bool, ipv6: bool, protocol: Protocol, size: u32) -> u32 {
+    ((vxlan as u32 * 2 + ipv6 as u32) * 3 + protocol as u32) * SIZES as u32 + size
+}

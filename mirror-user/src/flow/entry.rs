@@ -1,0 +1,383 @@
+//! What the table remembers of a flow.
+
+use super::key::{End, Key, WideAddresses};
+use super::record::Initiator;
+use super::slab::{Slot, Vacant};
+use super::tcp::Phase;
+
+/// An unsigned number of 40 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct U40([u8; 5]);
+
+impl U40 {
+    /// The highest one.
+    pub(super) const MAX: u64 = (1 << 40) - 1;
+
+    /// The number.
+    #[inline(always)]
+    pub(super) const fn get(self) -> u64 {
+        let Self([a, b, c, d, e]) = self;
+        u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
+    }
+
+    /// The number, or the highest one if that is lower.
+    #[inline(always)]
+    pub(super) const fn saturating(number: u64) -> Self {
+        let [a, b, c, d, e, ..] = (if number > Self::MAX { Self::MAX } else { number }).to_le_bytes();
+        Self([a, b, c, d, e])
+    }
+}
+
+/// What the table remembers of a flow on each packet, in two cache lines. What is needed less often is in
+/// [`Aside`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+pub(super) struct Flow {
+    /// [`Key::selector`]; 0 in a vacant place.
+    pub(super) selector: u64,
+    /// [`Key::addresses`]. In IPv6 the lower half is the slot of the addresses.
+    pub(super) addresses: u64,
+    /// The first cookie, if [`Marks::COOKIE`] is set.
+    pub(super) first_cookie: u32,
+    /// The latest cookie, if [`Marks::COOKIE`] is set.
+    pub(super) latest_cookie: u32,
+    /// Number of the latest origin.
+    pub(super) origin: u16,
+    /// What is known of the initiator and of the record before.
+    pub(super) marks: Marks,
+    /// What is known of the TCP connection.
+    pub(super) phase: Phase,
+    /// What each end sent.
+    pub(super) directions: [Direction; 2],
+}
+
+const _: () = assert!(size_of::<Flow>() == 96);
+
+/// What one end of a flow sent since the record before; and for as long as the flow lives, its latest time
+/// and its place in the TCP stream.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(2))]
+pub(super) struct Direction {
+    /// Earliest packet, in the table's time.
+    pub(super) first: u64,
+    /// Packets.
+    pub(super) packets: u32,
+    /// TCP sequence number after the highest one that was seen, once [`Phase::has_sequence`].
+    pub(super) next_sequence: u32,
+    /// Original bytes.
+    pub(super) bytes: U40,
+    /// Captured bytes.
+    pub(super) captured_bytes: U40,
+    /// Time from the earliest packet to the latest one, in nanoseconds.
+    pub(super) span: U40,
+    /// Lowest TTL.
+    pub(super) lowest_hop_limit: u8,
+    /// Highest TTL.
+    pub(super) highest_hop_limit: u8,
+    /// TCP flags.
+    pub(super) tcp_flags: u8,
+}
+
+/// What the table remembers of a flow and seldom needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Aside {
+    /// Round trip of the TCP handshake in microseconds; 0 where it is not known.
+    pub(super) handshake: u32,
+    /// TCP segments out of turn that each end sent.
+    pub(super) disorder: [Disorder; 2],
+}
+
+const _: () = assert!(size_of::<Aside>() == 16);
+
+/// TCP segments out of turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Disorder {
+    /// Segments that brought again what had been seen, since the record before.
+    pub(super) retransmissions: u16,
+    /// Segments that came later than their successors, since the record before.
+    pub(super) out_of_order: u16,
+    /// When the latest gap in the stream was seen, on a coarse clock that wraps, while [`Phase::has_gap`].
+    pub(super) gap: u16,
+}
+
+/// Facts about a flow, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    /// The initiator is the high end.
+    const HIGH: u8 = 1;
+    /// The initiator is known from SYN.
+    const SYN: u8 = 2;
+    /// The initiator is known from an ICMP query.
+    const REQUEST: u8 = 4;
+    /// A cookie was seen.
+    pub(super) const COOKIE: u8 = 8;
+    /// A record was made already.
+    pub(super) const REPORTED: u8 = 16;
+    /// The earliest packet of the initiator is the one SYN that it sent.
+    pub(super) const HANDSHAKE: u8 = 32;
+
+    /// Marks of a flow with this initiator.
+    #[inline(always)]
+    pub(super) const fn new(initiator: End, known_from: Initiator) -> Self {
+        let end = match initiator {
+            End::Low => 0,
+            End::High => Self::HIGH,
+        };
+        let evidence = match known_from {
+            Initiator::Syn => Self::SYN,
+            Initiator::Request => Self::REQUEST,
+            Initiator::FirstPacket => 0,
+        };
+        Self(end | evidence)
+    }
+
+    /// Whether a mark is there.
+    #[inline(always)]
+    pub(super) const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// Adds a mark.
+    #[inline(always)]
+    pub(super) const fn set(&mut self, mark: u8) {
+        self.0 |= mark;
+    }
+
+    /// Takes a mark off.
+    #[inline(always)]
+    pub(super) const fn clear(&mut self, mark: u8) {
+        self.0 &= !mark;
+    }
+
+    /// Corrects the initiator, by a SYN.
+    pub(super) const fn set_initiator(&mut self, initiator: End) {
+        self.0 = self.0 & !(Self::HIGH | Self::REQUEST) | Self::new(initiator, Initiator::Syn).0;
+    }
+
+    /// The initiator.
+    #[inline(always)]
+    pub(super) const fn initiator(self) -> End {
+        if self.has(Self::HIGH) { End::High } else { End::Low }
+    }
+
+    /// How the initiator is known.
+    pub(super) const fn known_from(self) -> Initiator {
+        if self.has(Self::SYN) {
+            Initiator::Syn
+        } else if self.has(Self::REQUEST) {
+            Initiator::Request
+        } else {
+            Initiator::FirstPacket
+        }
+    }
+}
+
+/// What a packet adds to a flow's counters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    /// Original bytes.
+    pub(super) bytes: u32,
+    /// Captured bytes.
+    pub(super) captured_bytes: u32,
+    /// TTL or hop limit.
+    pub(super) hop_limit: u8,
+    /// TCP flags; 0 where there are none.
+    pub(super) tcp_flags: u8,
+}
+
+impl Flow {
+    /// A flow without packets.
+    pub(super) fn new(key: &Key, marks: Marks, origin: u16) -> Self {
+        Self {
+            selector: key.selector,
+            addresses: key.addresses,
+            first_cookie: 0,
+            latest_cookie: 0,
+            origin,
+            marks,
+            phase: Phase::default(),
+            directions: [Direction::default(); 2],
+        }
+    }
+
+    /// What `end` sent.
+    #[inline(always)]
+    pub(super) const fn direction(&self, end: End) -> &Direction {
+        let [low, high] = &self.directions;
+        match end {
+            End::Low => low,
+            End::High => high,
+        }
+    }
+
+    /// What `end` sent.
+    #[inline(always)]
+    pub(super) const fn direction_mut(&mut self, end: End) -> &mut Direction {
+        let [low, high] = &mut self.directions;
+        match end {
+            End::Low => low,
+            End::High => high,
+        }
+    }
+
+    /// When the earliest packet came that is not in a record yet.
+    #[inline(always)]
+    pub(super) fn start(&self) -> Option<u64> {
+        let [low, high] = self.directions.map(|direction| (direction.packets > 0).then_some(direction.first));
+        match (low, high) {
+            (Some(low), Some(high)) => Some(low.min(high)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// When the latest packet came.
+    #[inline(always)]
+    pub(super) fn last(&self) -> u64 {
+        let [low, high] = self.directions.map(|direction| direction.last());
+        low.max(high)
+    }
+
+    /// Adds the latest cookie.
+    #[inline(always)]
+    pub(super) fn add_cookie(&mut self, cookie: u32) {
+        if !self.marks.has(Marks::COOKIE) {
+            self.marks.set(Marks::COOKIE);
+            self.first_cookie = cookie;
+        }
+        self.latest_cookie = cookie;
+    }
+
+    /// Begins the next interval.
+    pub(super) fn reset(&mut self) {
+        self.marks.set(Marks::REPORTED);
+        self.marks.clear(Marks::HANDSHAKE);
+        for direction in &mut self.directions {
+            direction.reset();
+        }
+    }
+}
+
+impl Aside {
+    /// Forgets what was told in a record.
+    pub(super) fn reset(&mut self) {
+        for disorder in &mut self.disorder {
+            disorder.retransmissions = 0;
+            disorder.out_of_order = 0;
+        }
+    }
+}
+
+impl Direction {
+    /// When the latest packet came; 0 where none ever did.
+    #[inline(always)]
+    pub(super) const fn last(&self) -> u64 {
+        self.first.saturating_add(self.span.get())
+    }
+
+    /// Whether a packet of `bytes` bytes would overflow a counter.
+    #[inline(always)]
+    pub(super) const fn is_full(&self, bytes: u32) -> bool {
+        self.packets == u32::MAX || self.bytes.get() + bytes as u64 > U40::MAX
+    }
+
+    /// Counts a packet; [`Direction::is_full`] is false.
+    #[inline(always)]
+    pub(super) fn count(&mut self, time: u64, packet: Counted) {
+        if self.packets == 0 {
+            self.first = time;
+            self.span = U40::default();
+            self.lowest_hop_limit = packet.hop_limit;
+            self.highest_hop_limit = packet.hop_limit;
+        } else {
+            let last = self.last().max(time);
+            self.first = self.first.min(time);
+            self.span = U40::saturating(last - self.first);
+            self.lowest_hop_limit = self.lowest_hop_limit.min(packet.hop_limit);
+            self.highest_hop_limit = self.highest_hop_limit.max(packet.hop_limit);
+        }
+        self.packets = self.packets.saturating_add(1);
+        self.bytes = U40::saturating(self.bytes.get() + u64::from(packet.bytes));
+        self.captured_bytes = U40::saturating(self.captured_bytes.get() + u64::from(packet.captured_bytes));
+        self.tcp_flags |= packet.tcp_flags;
+    }
+
+    /// Forgets what was told in a record, but neither the latest time nor the place in the TCP stream.
+    fn reset(&mut self) {
+        *self = Self { first: self.last(), next_sequence: self.next_sequence, ..Self::default() };
+    }
+}
+
+impl Vacant for Flow {
+    fn vacant(next: Slot) -> Self {
+        let none = Key { selector: 0, addresses: next.number().into(), wide: WideAddresses::default() };
+        Self::new(&none, Marks::default(), 0)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a slot number was put in")]
+    fn next(&self) -> Slot {
+        Slot::from_number(self.addresses as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_40_bits() {
+        for (number, kept) in
+            [(0, 0), (1, 1), (0x12_3456_789a, 0x12_3456_789a), (U40::MAX, U40::MAX), (u64::MAX, U40::MAX)]
+        {
+            assert_eq!(U40::saturating(number).get(), kept);
+        }
+    }
+
+    #[test]
+    fn marks_are_apart() {
+        for initiator in [End::Low, End::High] {
+            for known_from in [Initiator::Syn, Initiator::Request, Initiator::FirstPacket] {
+                let mut marks = Marks::new(initiator, known_from);
+                for mark in [Marks::COOKIE, Marks::REPORTED, Marks::HANDSHAKE] {
+                    assert!(!marks.has(mark));
+                    marks.set(mark);
+                }
+                assert_eq!((marks.initiator(), marks.known_from()), (initiator, known_from));
+                marks.set_initiator(initiator.other());
+                assert_eq!((marks.initiator(), marks.known_from()), (initiator.other(), Initiator::Syn));
+                marks.clear(Marks::HANDSHAKE);
+                assert!(
+                    marks.has(Marks::COOKIE) && marks.has(Marks::REPORTED) && !marks.has(Marks::HANDSHAKE)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn late_packets_move_the_first_time_not_the_last() {
+        let packet = Counted { bytes: 100, captured_bytes: 60, hop_limit: 64, tcp_flags: 16 };
+        let mut direction = Direction::default();
+        direction.count(1000, packet);
+        direction.count(900, Counted { hop_limit: 63, ..packet });
+        direction.count(1500, Counted { hop_limit: 65, tcp_flags: 1, ..packet });
+        direction.count(1400, packet);
+        let (first, packets, next_sequence) = (direction.first, direction.packets, direction.next_sequence);
+        assert_eq!((first, direction.last(), packets, next_sequence), (900, 1500, 4, 0));
+        assert_eq!((direction.bytes.get(), direction.captured_bytes.get()), (400, 240));
+        assert_eq!((direction.lowest_hop_limit, direction.highest_hop_limit), (63, 65));
+        assert_eq!(direction.tcp_flags, 17);
+        direction.reset();
+        let packets = direction.packets;
+        assert_eq!((direction.last(), packets, direction.bytes.get()), (1500, 0, 0));
+    }
+
+    #[test]
+    fn counters_are_full_before_they_overflow() {
+        let mut direction = Direction { packets: u32::MAX, ..Direction::default() };
+        assert!(direction.is_full(0));
+        direction = Direction { bytes: U40::saturating(U40::MAX - 1500), ..Direction::default() };
+        assert!(!direction.is_full(1500));
+        assert!(direction.is_full(1501));
+    }
+}

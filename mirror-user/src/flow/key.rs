@@ -1,0 +1,361 @@
+//! What makes two packets parts of one flow.
+
+use std::net::IpAddr;
+
+use super::hash::Hasher;
+use super::icmp;
+use super::slab::{Slot, Vacant};
+use crate::packet::{Icmp, Ip, Transport};
+use crate::wire::number::IpProtocol;
+
+/// Which end of a flow a packet left from. The ends are ordered by address and port, so that both directions
+/// have one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum End {
+    /// The end with the lower address and port.
+    Low = 0,
+    /// The other one.
+    High = 1,
+}
+
+impl End {
+    /// The end that a packet left from, by address and port of its source and destination.
+    #[inline(always)]
+    fn of_source<T: Ord + Copy>(source: T, destination: T) -> Self {
+        if source <= destination { Self::Low } else { Self::High }
+    }
+
+    /// The other end.
+    #[inline(always)]
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
+/// What a transport header adds to the key, as its sender sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Selector {
+    /// Nothing: a protocol without ports, or a header that was cut off.
+    #[default]
+    Protocol,
+    /// Source and destination port.
+    Ports(u16, u16),
+    /// Type (of a reply: that of its request) and code of ICMP, and the identifier where the type has one.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+        /// Identifier.
+        identifier: Option<u16>,
+    },
+}
+
+impl Selector {
+    /// The selector of a packet that has its own transport header.
+    #[inline(always)]
+    pub(super) fn of(ip: &Ip) -> Self {
+        match ip.transport {
+            Transport::Tcp(tcp) => Self::Ports(tcp.ports.source, tcp.ports.destination),
+            Transport::Udp(ports) | Transport::Sctp(ports) => Self::Ports(ports.source, ports.destination),
+            Transport::Icmp(Icmp { kind, code, identifier })
+            | Transport::Icmpv6(Icmp { kind, code, identifier }) => {
+                let kind = icmp::query(ip.protocol, kind).map_or(kind, |query| query.request);
+                Self::Icmp { kind, code, identifier }
+            }
+            Transport::Unread => Self::Protocol,
+        }
+    }
+
+    /// Source and destination port; 0 where there are none.
+    #[inline(always)]
+    const fn ports(self) -> (u16, u16) {
+        match self {
+            Self::Ports(source, destination) => (source, destination),
+            Self::Protocol | Self::Icmp { .. } => (0, 0),
+        }
+    }
+
+    /// What it adds to [`Key::selector`], where `sender` sees it.
+    #[inline(always)]
+    fn word(self, sender: End) -> u64 {
+        let (form, low, high) = match (self, sender) {
+            (Self::Protocol, _) => (0, 0, 0),
+            (Self::Ports(source, destination), End::Low) => (FORM_PORTS, source, destination),
+            (Self::Ports(source, destination), End::High) => (FORM_PORTS, destination, source),
+            (Self::Icmp { kind, code, identifier }, _) => {
+                let form = if identifier.is_some() { FORM_ICMP_IDENTIFIER } else { FORM_ICMP };
+                (form, u16::from_be_bytes([kind, code]), identifier.unwrap_or(0))
+            }
+        };
+        form << FORM | u64::from(high) << 16 | u64::from(low)
+    }
+}
+
+/// Set in every key, so that none equals that of a vacant place.
+const OCCUPIED: u64 = 1 << 40;
+/// Set in keys of IPv6.
+const WIDE: u64 = 1 << 41;
+/// The kind of the selector: two bits.
+const FORM: u32 = 42;
+/// The lower half of a word.
+const LOWER_HALF: u64 = 0xffff_ffff;
+const FORM_PORTS: u64 = 1;
+const FORM_ICMP: u64 = 2;
+const FORM_ICMP_IDENTIFIER: u64 = 3;
+
+/// Addresses of IPv6: of the low end, and of the high one. Aligned so that both are in one cache line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(32))]
+pub(super) struct WideAddresses(pub(super) [u128; 2]);
+
+/// The key of a flow, packed so that it is compared in two words (four more in IPv6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// Bits from the lowest: port of the low end (or ICMP code, then type) 16, port of the high end (or ICMP
+    /// identifier) 16, protocol 8, [`OCCUPIED`], [`WIDE`], form of the selector 2, unused 4, tunnel scope 16.
+    pub(super) selector: u64,
+    /// IPv4: address of the low end in the lower half, of the high end in the upper one. IPv6: the lower half
+    /// is 0, the upper one has bits of the hash, since the addresses themselves stand elsewhere.
+    pub(super) addresses: u64,
+    /// Addresses of IPv6; 0 in IPv4.
+    pub(super) wide: WideAddresses,
+}
+
+impl Key {
+    /// The key of a packet in the tunnel scope `scope`, its hash, and the end that sent it.
+    #[inline(always)]
+    pub(super) fn of(ip: &Ip, selector: Selector, scope: u16, hasher: &Hasher) -> (Self, u64, End) {
+        let (source_port, destination_port) = selector.ports();
+        let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << 48;
+        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
+            let (source, destination) = (u64::from(source.to_bits()), u64::from(destination.to_bits()));
+            let sender = End::of_source((source, source_port), (destination, destination_port));
+            let addresses = match sender {
+                End::Low => source | destination << 32,
+                End::High => destination | source << 32,
+            };
+            let selector = common | selector.word(sender);
+            (
+                Self { selector, addresses, wide: WideAddresses::default() },
+                narrow_hash(addresses, selector, hasher),
+                sender,
+            )
+        } else {
+            let (source, destination) = (wide(ip.source), wide(ip.destination));
+            let sender = End::of_source((source, source_port), (destination, destination_port));
+            let wide = WideAddresses(match sender {
+                End::Low => [source, destination],
+                End::High => [destination, source],
+            });
+            let selector = common | WIDE | selector.word(sender);
+            let hash = wide_hash(&wide, selector, hasher);
+            (Self { selector, addresses: hash & !LOWER_HALF, wide }, hash, sender)
+        }
+    }
+}
+
+/// The hash of an IPv4 key.
+#[inline(always)]
+pub(super) fn narrow_hash(addresses: u64, selector: u64, hasher: &Hasher) -> u64 {
+    hasher.pair(addresses, selector)
+}
+
+/// The hash of an IPv6 key.
+#[inline(always)]
+pub(super) fn wide_hash(addresses: &WideAddresses, selector: u64, hasher: &Hasher) -> u64 {
+    let [[a, b], [c, d]] = addresses.0.map(halves);
+    hasher.words(&[a, b, c, d, selector])
+}
+
+/// Whether a selector word is of IPv6.
+#[inline(always)]
+pub(super) const fn is_wide(selector: u64) -> bool {
+    selector & WIDE != 0
+}
+
+/// The addresses word of an IPv6 key, with the place of the addresses themselves in its lower half.
+pub(super) fn with_wide_slot(addresses: u64, slot: Slot) -> u64 {
+    addresses & !LOWER_HALF | u64::from(slot.number())
+}
+
+/// The place of the addresses in a word of [`with_wide_slot`].
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half of the word")]
+pub(super) const fn wide_slot(addresses: u64) -> Slot {
+    Slot::from_number(addresses as u32)
+}
+
+/// Whether two address words of IPv6 have the same bits of the hash.
+#[inline(always)]
+pub(super) const fn same_hash(one: u64, other: u64) -> bool {
+    (one ^ other) & !LOWER_HALF == 0
+}
+
+/// The addresses of an IPv4 key: of the low end, and of the high one.
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
+pub(super) const fn narrow(addresses: u64) -> [u32; 2] {
+    [addresses as u32, (addresses >> 32) as u32]
+}
+
+/// The protocol of a selector word.
+#[expect(clippy::cast_possible_truncation, reason = "the field is a byte")]
+pub(super) const fn protocol(selector: u64) -> IpProtocol {
+    IpProtocol((selector >> 32) as u8)
+}
+
+/// The selector of a selector word, as `sender` sees it.
+pub(super) fn selector(word: u64, sender: End) -> Selector {
+    #[expect(clippy::cast_possible_truncation, reason = "the fields are 16 bits each")]
+    let (low, high) = (word as u16, (word >> 16) as u16);
+    let [kind, code] = low.to_be_bytes();
+    match (word >> FORM & 3, sender) {
+        (FORM_PORTS, End::Low) => Selector::Ports(low, high),
+        (FORM_PORTS, End::High) => Selector::Ports(high, low),
+        (FORM_ICMP, _) => Selector::Icmp { kind, code, identifier: None },
+        (FORM_ICMP_IDENTIFIER, _) => Selector::Icmp { kind, code, identifier: Some(high) },
+        _ => Selector::Protocol,
+    }
+}
+
+/// An address as 128 bits; IPv4, which never meets IPv6 in one packet, mapped.
+#[inline(always)]
+fn wide(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// Upper and lower half.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+pub(super) const fn halves(word: u128) -> [u64; 2] {
+    [(word >> 64) as u64, word as u64]
+}
+
+impl Vacant for WideAddresses {
+    fn vacant(next: Slot) -> Self {
+        Self([next.number().into(), 0])
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a slot number was put in")]
+    fn next(&self) -> Slot {
+        let Self([next, _]) = *self;
+        Slot::from_number(next as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::testing;
+    use crate::packet::{Network, Packet, Ports};
+
+    fn ip(packet: Packet) -> Ip {
+        let Network::Ip(ip) = packet.network else { panic!() };
+        ip
+    }
+
+    fn swapped(ip: Ip) -> Ip {
+        let transport = match ip.transport {
+            Transport::Udp(Ports { source, destination }) => {
+                Transport::Udp(Ports { source: destination, destination: source })
+            }
+            Transport::Icmp(Icmp { kind: 8, code, identifier }) => {
+                Transport::Icmp(Icmp { kind: 0, code, identifier })
+            }
+            other => other,
+        };
+        Ip { source: ip.destination, destination: ip.source, transport, ..ip }
+    }
+
+    fn key(ip: &Ip) -> (Key, u64, End) {
+        Key::of(ip, Selector::of(ip), 3, &Hasher::new(5))
+    }
+
+    fn packets() -> Vec<Ip> {
+        let udp = ip(testing::udp(1000, 2000));
+        let icmp = |kind, identifier| Ip {
+            protocol: IpProtocol::ICMP,
+            transport: Transport::Icmp(Icmp { kind, code: 0, identifier }),
+            ..udp
+        };
+        let wide = |low: &str, high: &str| Ip {
+            source: low.parse().unwrap(),
+            destination: high.parse().unwrap(),
+            ..udp
+        };
+        vec![
+            udp,
+            Ip { protocol: IpProtocol::TCP, ..udp },
+            Ip { transport: Transport::Udp(Ports { source: 2000, destination: 1000 }), ..udp },
+            Ip { transport: Transport::Udp(Ports { source: 0, destination: 0 }), ..udp },
+            Ip { transport: Transport::Unread, ..udp },
+            Ip { source: "10.0.0.9".parse().unwrap(), ..udp },
+            Ip { source: udp.destination, ..udp },
+            icmp(8, Some(0)),
+            icmp(8, Some(1)),
+            icmp(8, None),
+            icmp(3, None),
+            wide("2001:db8::1", "2001:db8::2"),
+            wide("2001:db8::1", "2001:db8:0:1::2"),
+            wide("2001:db8:0:1::1", "2001:db8::2"),
+            wide("::10.0.0.1", "::10.0.0.2"),
+        ]
+    }
+
+    #[test]
+    fn both_directions_have_one_key() {
+        for ip in packets() {
+            let (there, back) = (key(&ip), key(&swapped(ip)));
+            assert_eq!((there.0, there.1), (back.0, back.1), "{ip:?}");
+            assert_ne!(there.2, back.2, "{ip:?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_has_different_keys() {
+        let keys: Vec<_> = packets().iter().map(|ip| key(ip).0).collect();
+        for (position, one) in keys.iter().enumerate() {
+            for other in &keys[..position] {
+                assert_ne!(one, other);
+            }
+        }
+        let (one, other) =
+            (Key::of(&packets()[0], Selector::Protocol, 3, &Hasher::new(5)), key(&packets()[0]));
+        assert_ne!(one.0, other.0);
+    }
+
+    #[test]
+    fn a_connection_with_itself_has_one_end() {
+        let udp = ip(testing::udp(1000, 1000));
+        let alone = Ip { destination: udp.source, ..udp };
+        assert_eq!(key(&alone), key(&swapped(alone)));
+    }
+
+    #[test]
+    fn keys_tell_what_went_in() {
+        for ip in packets() {
+            let (key, hash, sender) = key(&ip);
+            assert_eq!(protocol(key.selector), ip.protocol);
+            assert_eq!(selector(key.selector, sender), Selector::of(&ip));
+            assert_eq!(is_wide(key.selector), ip.source.is_ipv6());
+            let hasher = Hasher::new(5);
+            if is_wide(key.selector) {
+                assert_eq!(wide_hash(&key.wide, key.selector, &hasher), hash);
+                let word = with_wide_slot(key.addresses, Slot::from_number(77));
+                assert_eq!(wide_slot(word), Slot::from_number(77));
+                assert!(same_hash(word, hash));
+            } else {
+                assert_eq!(narrow_hash(key.addresses, key.selector, &hasher), hash);
+                let addresses = narrow(key.addresses).map(|address| IpAddr::from(address.to_be_bytes()));
+                assert!(addresses.contains(&ip.source) && addresses.contains(&ip.destination));
+            }
+        }
+    }
+}

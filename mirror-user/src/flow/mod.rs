@@ -1,0 +1,174 @@
+//! Flows: who spoke with whom, through which tunnel, how much and for how long.
+//!
+//! A [`FlowTable`] belongs to one worker and shares nothing. It takes batches of packets and hands out
+//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock:
+//! time is that of the packets, so that a replay gives the flows that the live capture gave.
+//!
+//! A batch goes through in passes, each of which fetches the memory that the next one needs, since with many
+//! flows it is memory that takes the time:
+//!
+//! 1. each packet's key, hash and tunnel number; fetch its bucket of the index;
+//! 2. the slot that the bucket names; fetch the flow;
+//! 3. fetch the flow's neighbours in the order of idle time, and its addresses in IPv6;
+//! 4. packet by packet: find or make the flow, count, follow TCP, make the flow the latest.
+//!
+//! The first three only look ahead; what is true is decided in the last one, in the order of the packets.
+//!
+//! # Memory
+//!
+//! Per flow 96 bytes for what each packet touches, 16 for what is seldom needed, 8 for the order of idle time
+//! and 6.4 for the index: 126.4; with IPv6 addresses 158.4. All of it is set aside at the start, but what no flow
+//! has needed yet is address space only.
+//!
+//! # Records
+//!
+//! Records tell what came since the record before, so that sums are exact. See [`FlowRecord`] for when there
+//! is one.
+
+mod clock;
+mod community_id;
+mod config;
+mod direction;
+mod entry;
+mod expiry;
+mod fragments;
+mod hash;
+mod icmp;
+mod index;
+mod interner;
+mod key;
+mod memory;
+mod recency;
+mod record;
+mod slab;
+mod tcp;
+#[cfg(test)]
+mod testing;
+mod tunnels;
+mod update;
+
+use std::time::Duration;
+
+pub use self::community_id::CommunityId;
+pub use self::config::{FlowConfig, FlowConfigError};
+pub use self::direction::NetworkDirection;
+pub use self::record::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
+
+use self::clock::Clock;
+use self::entry::{Aside, Flow};
+use self::fragments::Fragments;
+use self::hash::Hasher;
+use self::index::Index;
+use self::key::WideAddresses;
+use self::recency::Recency;
+use self::slab::Slab;
+use self::tunnels::Tunnels;
+use self::update::Step;
+use crate::source::BATCH;
+
+/// The flows of one worker.
+#[derive(Debug)]
+pub struct FlowTable {
+    config: FlowConfig,
+    timeouts: Timeouts,
+    clock: Clock,
+    hasher: Hasher,
+    tunnels: Tunnels,
+    fragments: Fragments,
+    index: Index,
+    flows: Slab<Flow>,
+    /// By the number of the flow's slot.
+    asides: Vec<Aside>,
+    wide: Slab<WideAddresses>,
+    recency: Recency,
+    /// Before this time nothing falls due.
+    next_due: u64,
+    counters: FlowCounters,
+    /// The batch that is worked on; empty in between.
+    batch: Vec<Step>,
+}
+
+/// The timeouts of [`FlowConfig`] in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    idle: u64,
+    active: u64,
+    closing: u64,
+}
+
+/// What became of the packets that a table was given.
+///
+/// The first is the sum of the next four; and `attributed` is the sum of the packets of all records, once
+/// [`FlowTable::drain`] was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCounters {
+    /// Packets given.
+    pub packets: u64,
+    /// Packets that were counted in a flow.
+    pub attributed: u64,
+    /// Packets that are neither IPv4 nor IPv6.
+    pub not_ip: u64,
+    /// Fragments without ports whose first fragment was not seen before.
+    pub fragments_unattributed: u64,
+    /// Packets of a tunnel that there was no room for.
+    pub tunnels_exhausted: u64,
+    /// Flows that began.
+    pub created: u64,
+    /// Flows that ended early, to make room.
+    pub evicted: u64,
+    /// Records made.
+    pub records: u64,
+    /// How often packets came with a clock that had been set back by more than a second.
+    pub clock_steps: u64,
+}
+
+impl FlowTable {
+    /// An empty table. All memory is set aside here; the system gives pages as flows first need them.
+    ///
+    /// # Errors
+    ///
+    /// When a value of `config` is out of range.
+    pub fn new(config: FlowConfig) -> Result<Self, FlowConfigError> {
+        let config = config.checked()?;
+        let hasher = Hasher::new(config.seed);
+        let capacity = config.max_flows as usize;
+        let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let mut asides = memory::huge_vec(capacity + 1);
+        asides.push(Aside::default());
+        Ok(Self {
+            config,
+            timeouts: Timeouts {
+                idle: nanoseconds(config.idle),
+                active: nanoseconds(config.active),
+                closing: nanoseconds(config.closing),
+            },
+            clock: Clock::default(),
+            hasher,
+            tunnels: Tunnels::with_capacity(config.max_tunnels, hasher),
+            fragments: Fragments::new(config.fragment, hasher),
+            index: Index::with_capacity(config.max_flows),
+            flows: Slab::with_capacity(capacity),
+            asides,
+            wide: Slab::with_capacity(capacity),
+            recency: Recency::with_capacity(capacity),
+            next_due: u64::MAX,
+            counters: FlowCounters::default(),
+            batch: Vec::with_capacity(BATCH),
+        })
+    }
+
+    /// What became of the packets so far.
+    pub fn counters(&self) -> FlowCounters {
+        FlowCounters { clock_steps: self.clock.steps(), ..self.counters }
+    }
+
+    /// Flows in the table.
+    pub const fn active_flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Tunnels that have flows in the table.
+    pub const fn active_tunnels(&self) -> usize {
+        self.tunnels.len()
+    }
+}

@@ -1,0 +1,240 @@
+//! What is said of a flow.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::community_id::CommunityId;
+use super::icmp;
+use crate::packet::Tunnel;
+use crate::source::Timestamp;
+use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
+
+/// What is said of a flow, or of one interval of it.
+///
+/// Counters, TCP flags, times and TTLs are those of the packets since the record before, so that sums over
+/// records are exact: each packet of a flow is in exactly one record. A short flow has one record,
+/// [`Action::End`]. A longer one has [`Action::Open`] when its first interval is over, [`Action::Update`] for
+/// each further one, and at last [`Action::End`], whose counters are 0 if no packet came since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// Queue that the packets came by.
+    pub queue: QueueId,
+    /// The flow stands for this many: one in so many was selected when it began. 1 where every flow is recorded. A
+    /// reader multiplies what the flow's records count by it.
+    pub sampling_rate: u32,
+    /// Which of the flow's records it is.
+    pub action: Action,
+    /// First packet that is counted here; if there is none, the last one that was counted before.
+    pub start: Timestamp,
+    /// Last packet that is counted here; if there is none, the last one that was counted before.
+    pub end: Timestamp,
+    /// Tunnel of the latest packet, with the latest cookie.
+    pub tunnel: Tunnel,
+    /// The first cookie of the flow.
+    pub first_cookie: Option<FlowCookie>,
+    /// VLAN ids (12 bits), outermost first.
+    pub vlans: [Option<u16>; 2],
+    /// Address of the initiator.
+    pub source: IpAddr,
+    /// Address of the other end; of the same family.
+    pub destination: IpAddr,
+    /// Protocol.
+    pub protocol: IpProtocol,
+    /// Ports, or what stands for them.
+    pub transport: FlowTransport,
+    /// How the initiator is known.
+    pub initiator: Initiator,
+    /// Packets of the initiator.
+    pub forward: Traffic,
+    /// Packets of the other end.
+    pub reverse: Traffic,
+    /// What became of the TCP connection; none where the flow is not TCP, or no packet had its TCP header.
+    pub connection: Option<Connection>,
+    /// From SYN to the initiator's first acknowledgment: the round trip between both ends. None where the
+    /// handshake was not seen, or SYN was repeated, so that it is not known which one was answered.
+    /// Microseconds.
+    pub handshake: Option<Duration>,
+}
+
+impl FlowRecord {
+    /// Time between first and last packet.
+    pub const fn duration(&self) -> Duration {
+        Duration::from_nanos(self.end.0.saturating_sub(self.start.0))
+    }
+
+    /// Packets of both directions.
+    pub const fn packets(&self) -> u64 {
+        self.forward.packets + self.reverse.packets
+    }
+
+    /// Original bytes of both directions.
+    pub const fn bytes(&self) -> u64 {
+        self.forward.bytes + self.reverse.bytes
+    }
+
+    /// The Community ID, by which records of this flow from other workers, appliances and tools are joined.
+    /// None for protocols whose ports it needs, where they were cut off.
+    pub fn community_id(&self) -> Option<CommunityId> {
+        CommunityId::of(self.source, self.destination, self.protocol, self.transport)
+    }
+}
+
+/// Ports of a flow, or what stands for them, seen from the initiator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowTransport {
+    /// Ports of TCP, UDP or SCTP.
+    Ports {
+        /// Of the initiator.
+        source: u16,
+        /// Of the other end.
+        destination: u16,
+    },
+    /// ICMP of either family.
+    Icmp {
+        /// Type: of a request and its replies, that of the request.
+        kind: u8,
+        /// Code.
+        code: u8,
+        /// Identifier, of the types that have one (echo and the like).
+        identifier: Option<u16>,
+    },
+    /// A protocol that is known by its number only, or a transport header that was cut off.
+    Unread,
+}
+
+impl FlowTransport {
+    /// Type of the replies, where this is an ICMP query.
+    pub fn reply_kind(&self, protocol: IpProtocol) -> Option<u8> {
+        match self {
+            Self::Icmp { kind, .. } => icmp::query(protocol, *kind).map(|query| query.reply),
+            Self::Ports { .. } | Self::Unread => None,
+        }
+    }
+}
+
+/// Which of a flow's records it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The first of several.
+    Open,
+    /// A further one.
+    Update,
+    /// The last one, or the only one.
+    End(EndReason),
+}
+
+impl Action {
+    /// The value of `event.action`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Update => "update",
+            Self::End(_) => "end",
+        }
+    }
+}
+
+/// Why a flow has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// No packet for the idle timeout.
+    Idle,
+    /// The TCP connection was closed by both ends.
+    Closed,
+    /// The TCP connection was reset, or refused.
+    Reset,
+    /// The table was full, and this flow had been idle longest.
+    Evicted,
+    /// The capture ended.
+    Shutdown,
+}
+
+impl EndReason {
+    /// Name in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Evicted => "evicted",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// How the initiator of a flow is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initiator {
+    /// It sent SYN, or was sent SYN and ACK.
+    Syn,
+    /// It sent an ICMP request, or was sent a reply.
+    Request,
+    /// It sent the first packet that was seen.
+    FirstPacket,
+}
+
+impl Initiator {
+    /// Name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::Request => "request",
+            Self::FirstPacket => "first_packet",
+        }
+    }
+}
+
+/// What became of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// SYN was seen, and nothing that completes the handshake.
+    Attempted,
+    /// Data may flow.
+    Open,
+    /// One end has sent FIN.
+    Closing,
+    /// Both ends have sent FIN, or the only one that is seen.
+    Closed,
+    /// RST ended it.
+    Reset,
+    /// RST was the answer to SYN.
+    Refused,
+    /// It was none of closed, reset and refused when the flow's idle timeout passed.
+    TimedOut,
+}
+
+impl Connection {
+    /// Name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attempted => "attempted",
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// The packets of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of the mirrored packets, from Ethernet header on where there is one, as they originally were.
+    pub bytes: u64,
+    /// Bytes of them that were captured.
+    pub captured_bytes: u64,
+    /// When the first and the last packet came; none if there was no packet.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// Lowest and highest TTL or hop limit; none if there was no packet.
+    pub hop_limits: Option<(u8, u8)>,
+    /// TCP flags seen, as on the wire: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
+    pub tcp_flags: u8,
+    /// TCP segments that brought again what had been seen, up to 65,535 per record.
+    pub retransmissions: u16,
+    /// TCP segments that came later than their successors, up to 65,535 per record.
+    pub out_of_order: u16,
+}

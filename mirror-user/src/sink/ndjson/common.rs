@@ -1,0 +1,181 @@
+//! What the records of packets and of flows have in common.
+
+use std::net::IpAddr;
+
+use crate::packet::Tunnel;
+use crate::sink::text;
+use crate::source::Timestamp;
+use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
+
+/// The first members of a record.
+pub(super) fn begin(timestamp: Timestamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"@timestamp":""#);
+    text::timestamp(timestamp, out);
+    out.extend_from_slice(br#"","ecs":{"version":"8.17.0"},"#);
+}
+
+/// The last members of `mirror`, and the end of the record.
+pub(super) fn end(sampling_rate: u32, queue: QueueId, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""sampling_rate":"#);
+    text::decimal(sampling_rate, out);
+    out.extend_from_slice(br#","queue":"#);
+    text::decimal(queue.0, out);
+    out.extend_from_slice(b"}}\n");
+}
+
+/// Ends an object that has members, each with a comma behind it.
+pub(super) fn close(out: &mut Vec<u8>) {
+    if let Some(comma) = out.last_mut() {
+        *comma = b'}';
+    }
+    out.push(b',');
+}
+
+/// `ip` and `port` of `source` or `destination`.
+pub(super) fn address(ip: IpAddr, port: Option<u16>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""ip":""#);
+    text::ip(ip, out);
+    out.extend_from_slice(br#"","#);
+    if let Some(port) = port {
+        out.extend_from_slice(br#""port":"#);
+        text::decimal(port, out);
+        out.push(b',');
+    }
+}
+
+/// The members of `network` that say what protocols are spoken.
+pub(super) fn protocol(source: IpAddr, protocol: IpProtocol, out: &mut Vec<u8>) {
+    let kind: &[u8] = match source {
+        IpAddr::V4(_) => br#""type":"ipv4","#,
+        IpAddr::V6(_) => br#""type":"ipv6","#,
+    };
+    out.extend_from_slice(kind);
+    if let Some(name) = protocol_name(protocol) {
+        out.extend_from_slice(br#""transport":""#);
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(br#"","#);
+    }
+    out.extend_from_slice(br#""iana_number":""#);
+    text::decimal(protocol.0, out);
+    out.extend_from_slice(br#"","#);
+}
+
+/// The members of `network` that say in which VLANs.
+pub(super) fn vlans([outer, inner]: [Option<u16>; 2], out: &mut Vec<u8>) {
+    if let Some(vlan) = outer {
+        out.extend_from_slice(br#""vlan":{"id":""#);
+        text::decimal(vlan, out);
+        out.extend_from_slice(br#""},"#);
+    }
+    if let Some(vlan) = inner {
+        out.extend_from_slice(br#""inner":{"vlan":{"id":""#);
+        text::decimal(vlan, out);
+        out.extend_from_slice(br#""}},"#);
+    }
+}
+
+/// The keyword of the IANA registry of protocol numbers, in lower case.
+pub(super) const fn protocol_name(protocol: IpProtocol) -> Option<&'static str> {
+    Some(match protocol.0 {
+        0 => "hopopt",
+        1 => "icmp",
+        2 => "igmp",
+        4 => "ipv4",
+        6 => "tcp",
+        8 => "egp",
+        9 => "igp",
+        17 => "udp",
+        27 => "rdp",
+        33 => "dccp",
+        41 => "ipv6",
+        43 => "ipv6-route",
+        44 => "ipv6-frag",
+        46 => "rsvp",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "ipv6-icmp",
+        59 => "ipv6-nonxt",
+        60 => "ipv6-opts",
+        88 => "eigrp",
+        89 => "ospfigp",
+        94 => "ipip",
+        97 => "etherip",
+        98 => "encap",
+        103 => "pim",
+        108 => "ipcomp",
+        112 => "vrrp",
+        115 => "l2tp",
+        132 => "sctp",
+        133 => "fc",
+        136 => "udplite",
+        137 => "mpls-in-ip",
+        139 => "hip",
+        140 => "shim6",
+        142 => "rohc",
+        143 => "ethernet",
+        _ => return None,
+    })
+}
+
+/// The members of `mirror` that say by which tunnel the packet came.
+pub(super) fn tunnel(tunnel: &Tunnel, first_cookie: Option<FlowCookie>, out: &mut Vec<u8>) {
+    if let Some(endpoint) = tunnel.endpoint {
+        out.extend_from_slice(br#""gwlbe_id":""#);
+        text::hexadecimal(endpoint.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(attachment) = tunnel.attachment {
+        out.extend_from_slice(br#""attachment_id":""#);
+        text::hexadecimal(attachment.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(cookie) = tunnel.cookie {
+        out.extend_from_slice(br#""flow_cookie":""#);
+        text::hexadecimal(cookie.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(cookie) = first_cookie {
+        out.extend_from_slice(br#""first_flow_cookie":""#);
+        text::hexadecimal(cookie.0.to_be_bytes(), out);
+        out.extend_from_slice(br#"","#);
+    }
+    if let Some(vni) = tunnel.geneve_vni {
+        out.extend_from_slice(br#""geneve_vni":"#);
+        text::decimal(vni.get(), out);
+        out.push(b',');
+    }
+    if let Some(vni) = tunnel.vxlan_vni {
+        out.extend_from_slice(br#""vxlan_vni":"#);
+        text::decimal(vni.get(), out);
+        out.push(b',');
+    }
+    out.extend_from_slice(br#""outer":{"source":{"ip":""#);
+    text::ip(tunnel.outer_source, out);
+    out.extend_from_slice(br#""},"destination":{"ip":""#);
+    text::ip(tunnel.outer_destination, out);
+    out.extend_from_slice(br#""}},"#);
+}
+
+/// Type and code, without the end of the object.
+pub(super) fn icmp(kind: u8, code: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""icmp":{"type":"#);
+    text::decimal(kind, out);
+    out.extend_from_slice(br#","code":"#);
+    text::decimal(code, out);
+    out.push(b',');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocol_names_need_no_escapes() {
+        for number in 0..=u8::MAX {
+            if let Some(name) = protocol_name(IpProtocol(number)) {
+                assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{name}");
+            }
+        }
+    }
+}

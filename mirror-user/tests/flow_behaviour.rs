@@ -1,0 +1,416 @@
+//! What becomes a flow, when it ends, and what its records say.
+
+mod flow_support;
+
+use std::time::Duration;
+
+use flow_support::*;
+use mirror_user::flow::{
+    Action, Connection, EndReason, FlowConfig, FlowRecord, FlowTransport, Initiator, NetworkDirection,
+    Traffic,
+};
+use mirror_user::packet::{Network, Packet, Transport};
+use mirror_user::source::Timestamp;
+use mirror_user::wire::number::{EndpointId, EtherType, FlowCookie, IpProtocol, QueueId, Vni};
+
+fn ping(sequence: u8) -> (Packet, Packet) {
+    let request = udp(("10.0.0.1", 1000 + u16::from(sequence)), ("10.0.0.2", 53));
+    let reply = udp(("10.0.0.2", 53), ("10.0.0.1", 1000 + u16::from(sequence)));
+    (request, reply)
+}
+
+#[test]
+fn both_directions_are_one_flow() {
+    let mut run = Run::new(config());
+    let (request, reply) = ping(0);
+    run.packet(5, &with_ip(request, |ip| ip.hop_limit = 60));
+    run.packet(9, &with_ip(request, |ip| ip.hop_limit = 61));
+    run.packet(20, &reply);
+    let record = run.finish_one();
+    let expected = FlowRecord {
+        queue: QueueId(3),
+        sampling_rate: 1,
+        action: Action::End(EndReason::Shutdown),
+        start: at(5),
+        end: at(20),
+        tunnel: tunnel(),
+        first_cookie: Some(FlowCookie(0x0bad_cafe)),
+        vlans: [None; 2],
+        source: address("10.0.0.1"),
+        destination: address("10.0.0.2"),
+        protocol: IpProtocol::UDP,
+        transport: FlowTransport::Ports { source: 1000, destination: 53 },
+        initiator: Initiator::FirstPacket,
+        forward: Traffic {
+            packets: 2,
+            bytes: 200,
+            captured_bytes: 160,
+            times: Some((at(5), at(9))),
+            hop_limits: Some((60, 61)),
+            ..Traffic::default()
+        },
+        reverse: Traffic {
+            packets: 1,
+            bytes: 100,
+            captured_bytes: 80,
+            times: Some((at(20), at(20))),
+            hop_limits: Some((64, 64)),
+            ..Traffic::default()
+        },
+        connection: None,
+        handshake: None,
+    };
+    assert_eq!(record, expected);
+    assert_eq!((record.packets(), record.bytes(), record.duration()), (3, 300, Duration::from_nanos(15)));
+    assert_eq!(NetworkDirection::of(record.source, record.destination), NetworkDirection::Internal);
+}
+
+#[test]
+fn the_high_end_may_be_the_initiator() {
+    let mut run = Run::new(config());
+    let (request, reply) = ping(0);
+    run.packet(0, &reply);
+    run.packet(1, &request);
+    let record = run.finish_one();
+    assert_eq!((record.source, record.destination), (address("10.0.0.2"), address("10.0.0.1")));
+    assert_eq!(record.transport, FlowTransport::Ports { source: 53, destination: 1000 });
+    assert_eq!((record.forward.packets, record.reverse.packets), (1, 1));
+}
+
+#[test]
+fn ipv6_flows_keep_their_addresses() {
+    let mut run = Run::new(config());
+    for number in 0..100 {
+        let (low, high) = (format!("2001:db8::{number:x}"), format!("2001:db8:1::{number:x}"));
+        run.packet(number, &udp((&high, 53), (&low, 1000)));
+        run.packet(number, &udp((&low, 1000), (&high, 53)));
+    }
+    let (records, _) = run.finish();
+    assert_eq!(records.len(), 100);
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(record.source, address(&format!("2001:db8:1::{number:x}")));
+        assert_eq!(record.destination, address(&format!("2001:db8::{number:x}")));
+        assert_eq!((record.forward.packets, record.reverse.packets), (1, 1));
+    }
+}
+
+/// Each of these differs from the first in one thing only.
+#[test]
+fn tunnels_vlans_and_protocols_are_apart() {
+    let base = udp(("10.0.0.1", 1000), ("10.0.0.2", 2000));
+    let vlan = |vlans| {
+        let mut packet = base;
+        packet.link.as_mut().unwrap().vlans = vlans;
+        packet
+    };
+    let packets = [
+        base,
+        with_tunnel(base, |tunnel| tunnel.endpoint = Some(EndpointId(1))),
+        with_tunnel(base, |tunnel| tunnel.endpoint = None),
+        with_tunnel(base, |tunnel| tunnel.geneve_vni = Some(Vni::from_bytes([0, 0, 1]))),
+        with_tunnel(base, |tunnel| tunnel.vxlan_vni = Some(Vni::from_bytes([0, 0, 1]))),
+        with_tunnel(base, |tunnel| tunnel.vxlan_vni = None),
+        vlan([Some(5), None]),
+        vlan([Some(5), Some(5)]),
+        with_ip(base, |ip| ip.protocol = IpProtocol::SCTP),
+        packet("10.0.0.1", "10.0.0.2", IpProtocol(47), Transport::Unread),
+        packet("10.0.0.1", "10.0.0.2", IpProtocol(50), Transport::Unread),
+        packet("10.0.0.1", "10.0.0.2", IpProtocol::UDP, Transport::Unread),
+        icmp("10.0.0.1", "10.0.0.2", 8, 0, Some(7)),
+        icmp("10.0.0.1", "10.0.0.2", 8, 0, Some(8)),
+        icmp("10.0.0.1", "10.0.0.2", 3, 1, None),
+        icmp("10.0.0.1", "10.0.0.2", 3, 3, None),
+        icmp("10.0.0.1", "10.0.0.2", 11, 0, None),
+    ];
+    let mut run = Run::new(config());
+    for round in 0..3 {
+        for packet in &packets {
+            run.packet(round, packet);
+        }
+    }
+    let (records, table) = run.finish();
+    assert_eq!(records.len(), packets.len());
+    for (record, packet) in records.iter().zip(&packets) {
+        assert_eq!((record.packets(), record.tunnel), (3, packet.tunnel));
+        assert_eq!(record.vlans, packet.link.unwrap().vlans);
+    }
+    assert_eq!(table.active_tunnels(), 0);
+}
+
+#[test]
+fn outer_addresses_may_change_within_a_flow() {
+    let base = udp(("10.0.0.1", 1000), ("10.0.0.2", 2000));
+    let other = with_tunnel(base, |tunnel| {
+        tunnel.outer_source = address("10.200.9.9");
+        tunnel.attachment = None;
+        tunnel.cookie = Some(FlowCookie(2));
+    });
+    let without = with_tunnel(other, |tunnel| tunnel.cookie = None);
+    let mut run = Run::new(config());
+    for packet in [without, base, other, without] {
+        run.packet(0, &packet);
+    }
+    let record = run.finish_one();
+    assert_eq!(record.packets(), 4);
+    assert_eq!(record.tunnel, other.tunnel);
+    assert_eq!(record.first_cookie, Some(FlowCookie(0x0bad_cafe)));
+}
+
+#[test]
+fn icmp_replies_belong_to_their_requests() {
+    for (first, second) in [(8, 0), (0, 8)] {
+        let mut run = Run::new(config());
+        for kind in [first, second] {
+            let packet = if kind == 8 {
+                icmp("10.0.0.9", "10.0.0.2", 8, 0, Some(77))
+            } else {
+                icmp("10.0.0.2", "10.0.0.9", 0, 0, Some(77))
+            };
+            run.packet(0, &packet);
+        }
+        let record = run.finish_one();
+        assert_eq!((record.source, record.initiator), (address("10.0.0.9"), Initiator::Request));
+        assert_eq!(record.transport, FlowTransport::Icmp { kind: 8, code: 0, identifier: Some(77) });
+        assert_eq!(record.transport.reply_kind(record.protocol), Some(0));
+        assert_eq!((record.forward.packets, record.reverse.packets), (1, 1));
+    }
+}
+
+#[test]
+fn what_is_not_ip_is_counted() {
+    let mut run = Run::new(config());
+    let mut arp = udp(("10.0.0.1", 1), ("10.0.0.2", 2));
+    arp.network = Network::Other(EtherType::ARP);
+    run.packet(0, &arp);
+    let (records, table) = run.finish();
+    assert!(records.is_empty());
+    assert_eq!((table.counters().packets, table.counters().not_ip), (1, 1));
+}
+
+#[test]
+fn fragments_follow_the_first_one() {
+    let whole = udp(("10.0.0.1", 1000), ("10.0.0.2", 2000));
+    let mut run = Run::new(config());
+    run.packet(0, &with_fragment(whole, 1, 1480, true));
+    run.packet(1, &with_fragment(whole, 1, 0, true));
+    run.packet(2, &with_fragment(whole, 1, 1480, true));
+    run.packet(3, &with_fragment(whole, 1, 2960, false));
+    run.packet(4, &with_fragment(whole, 2, 2960, false));
+    run.packet(5, &with_tunnel(with_fragment(whole, 1, 2960, false), |tunnel| tunnel.endpoint = None));
+    let counters = run.table.counters();
+    assert_eq!((counters.packets, counters.attributed, counters.fragments_unattributed), (6, 3, 3));
+    assert_eq!(run.table.active_tunnels(), 1);
+    let record = run.finish_one();
+    assert_eq!(record.transport, FlowTransport::Ports { source: 1000, destination: 2000 });
+    assert_eq!(record.forward.packets, 3);
+}
+
+#[test]
+fn a_quiet_flow_ends_at_its_idle_timeout() {
+    let (request, reply) = ping(0);
+    let mut run = Run::new(FlowConfig { idle: seconds(30), ..config() });
+    run.packet(0, &request);
+    run.expire(30 * SECOND - 1);
+    assert_eq!(run.take(), []);
+    run.expire(30 * SECOND);
+    let record = run.take_one();
+    assert_eq!((record.action, record.packets()), (Action::End(EndReason::Idle), 1));
+    run.packet(40 * SECOND, &request);
+    run.packet(69 * SECOND, &reply);
+    run.packet(99 * SECOND, &reply);
+    let record = run.take_one();
+    assert_eq!((record.action, record.packets()), (Action::End(EndReason::Idle), 2));
+    let record = run.finish_one();
+    assert_eq!((record.source, record.packets()), (address("10.0.0.2"), 1));
+}
+
+#[test]
+fn a_long_flow_has_a_record_per_interval() {
+    let (request, reply) = ping(0);
+    let mut run = Run::new(config());
+    for second in 0..150 {
+        run.packet(second * SECOND, if second % 3 == 0 { &request } else { &reply });
+    }
+    let (records, table) = run.finish();
+    let summary: Vec<_> =
+        records.iter().map(|record| (record.action, record.start, record.end, record.packets())).collect();
+    assert_eq!(
+        summary,
+        [
+            (Action::Open, at(0), at(59 * SECOND), 60),
+            (Action::Update, at(60 * SECOND), at(119 * SECOND), 60),
+            (Action::End(EndReason::Shutdown), at(120 * SECOND), at(149 * SECOND), 30),
+        ]
+    );
+    for record in &records {
+        assert_eq!(
+            (record.source, record.forward.packets * 2),
+            (address("10.0.0.1"), record.reverse.packets)
+        );
+    }
+    assert_eq!(table.counters().records, 3);
+}
+
+#[test]
+fn a_flow_that_falls_quiet_is_told_of_before_it_ends() {
+    let (request, _) = ping(0);
+    let mut run = Run::new(config());
+    run.packet(0, &request);
+    run.packet(10 * SECOND, &request);
+    run.expire(70 * SECOND - 1);
+    assert_eq!(run.take(), []);
+    run.expire(70 * SECOND);
+    let record = run.take_one();
+    assert_eq!((record.action, record.packets(), record.end), (Action::Open, 2, at(10 * SECOND)));
+    run.expire(130 * SECOND - 1);
+    assert_eq!(run.take(), []);
+    run.expire(130 * SECOND);
+    let record = run.take_one();
+    assert_eq!((record.action, record.packets()), (Action::End(EndReason::Idle), 0));
+    assert_eq!((record.start, record.end), (at(10 * SECOND), at(10 * SECOND)));
+    assert_eq!((record.forward, record.reverse), (Traffic::default(), Traffic::default()));
+    assert_eq!(run.table.active_flows(), 0);
+}
+
+/// Once told of, a flow that speaks again is told of again.
+#[test]
+fn a_flow_may_fall_quiet_more_than_once() {
+    let (request, _) = ping(0);
+    let mut run = Run::new(config());
+    run.packet(0, &request);
+    run.expire(60 * SECOND);
+    assert_eq!(run.take_one().action, Action::Open);
+    run.packet(100 * SECOND, &request);
+    run.expire(160 * SECOND);
+    let record = run.take_one();
+    assert_eq!((record.action, record.packets(), record.start), (Action::Update, 1, at(100 * SECOND)));
+}
+
+#[test]
+fn the_longest_idle_flow_makes_room() {
+    let mut run = Run::new(FlowConfig { max_flows: 3, ..config() });
+    for (second, number) in [(0, 0), (1, 1), (2, 2), (3, 0), (4, 3)] {
+        run.packet(second * SECOND, &ping(number).0);
+    }
+    let record = run.take_one();
+    assert_eq!(record.action, Action::End(EndReason::Evicted));
+    assert_eq!(record.transport, FlowTransport::Ports { source: 1001, destination: 53 });
+    run.packet(5 * SECOND, &ping(1).0);
+    let record = run.take_one();
+    assert_eq!(record.transport, FlowTransport::Ports { source: 1002, destination: 53 });
+    assert_eq!((run.table.active_flows(), run.table.counters().evicted), (3, 2));
+    // A flow that is over by its timeout is not evicted.
+    run.packet(123 * SECOND + SECOND / 2, &ping(4).0);
+    let record = run.take();
+    assert!(record.iter().any(|record| record.action == Action::End(EndReason::Idle)));
+    assert_eq!(run.table.counters().evicted, 2);
+}
+
+#[test]
+fn connections_that_are_over_are_evicted_by_idle_time_as_well() {
+    let mut run = Run::new(FlowConfig { max_flows: 2, ..config() });
+    run.packet(0, &client(SYN, 0, 0).packet());
+    run.packet(1, &server(RST | ACK, 0, 0).packet());
+    run.packet(2, &ping(0).0);
+    run.packet(3, &ping(1).0);
+    let record = run.take_one();
+    assert_eq!(
+        (record.action, record.connection),
+        (Action::End(EndReason::Evicted), Some(Connection::Refused))
+    );
+}
+
+#[test]
+fn tunnels_without_room_are_counted() {
+    let mut run = Run::new(FlowConfig { max_tunnels: 2, ..config() });
+    let packet = |number| with_tunnel(ping(0).0, |tunnel| tunnel.endpoint = Some(EndpointId(number)));
+    for number in [0, 1, 2, 0, 1, 2] {
+        run.packet(0, &packet(number));
+    }
+    assert_eq!((run.table.active_tunnels(), run.table.counters().tunnels_exhausted), (2, 2));
+    // When the flows have ended there is room again.
+    run.expire(120 * SECOND);
+    assert_eq!(run.table.active_tunnels(), 0);
+    run.packet(121 * SECOND, &packet(2));
+    assert_eq!((run.table.active_tunnels(), run.table.counters().tunnels_exhausted), (1, 2));
+}
+
+#[test]
+fn a_clock_that_is_set_back_ends_nothing() {
+    const HOUR: u64 = 3600 * SECOND;
+    let (request, reply) = ping(0);
+    let mut run = Run::new(config());
+    run.packet(HOUR, &request);
+    run.packet(HOUR + 5, &ping(1).0);
+    run.packet(0, &reply);
+    run.packet(20, &reply);
+    assert_eq!(run.take(), []);
+    assert_eq!(run.table.counters().clock_steps, 1);
+    // Timeouts go on in the new time.
+    for second in (0..119).step_by(30) {
+        run.packet(second * SECOND, &request);
+    }
+    run.packet(121 * SECOND, &request);
+    let ended: Vec<_> =
+        run.take().into_iter().filter(|record| matches!(record.action, Action::End(_))).collect();
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].transport, FlowTransport::Ports { source: 1001, destination: 53 });
+    assert_eq!(ended[0].duration(), Duration::ZERO);
+}
+
+#[test]
+fn packets_that_are_a_little_late_are_counted_where_they_belong() {
+    let (request, reply) = ping(0);
+    let mut run = Run::new(config());
+    run.packet(500 * MILLISECOND, &request);
+    run.packet(100 * MILLISECOND, &reply);
+    run.packet(200 * MILLISECOND, &request);
+    assert_eq!(run.table.counters().clock_steps, 0);
+    let record = run.finish_one();
+    assert_eq!((record.start, record.end), (at(100 * MILLISECOND), at(500 * MILLISECOND)));
+    assert_eq!(record.forward.times, Some((at(200 * MILLISECOND), at(500 * MILLISECOND))));
+}
+
+/// A step ahead ends all flows, but not all at once, so that no packet waits for it.
+#[test]
+fn a_clock_that_is_set_ahead_ends_a_few_flows_per_packet() {
+    let mut run = Run::new(config());
+    for number in 0..100 {
+        run.packet(0, &ping(number).0);
+    }
+    for number in 0..10 {
+        run.packet(1_000_000 * SECOND, &ping(200).1);
+        assert_eq!(run.take().len(), 4, "packet {number}");
+    }
+    // A flow that waits for its turn does not go on.
+    run.packet(1_000_000 * SECOND, &ping(99).0);
+    let records = run.take();
+    assert_eq!(records.len(), 5);
+    assert!(
+        records.iter().all(|record| record.action == Action::End(EndReason::Idle) && record.end == at(0))
+    );
+    let (records, _) = run.finish();
+    assert!(
+        records
+            .iter()
+            .filter(|record| record.end == at(0))
+            .all(|record| { record.action == Action::End(EndReason::Idle) && record.packets() == 1 })
+    );
+}
+
+#[test]
+fn ends_of_time_are_survived() {
+    let mut run = Run::new(config());
+    let (request, reply) = ping(0);
+    let mut packets = 0;
+    for timestamp in [0, 1, u64::MAX, 0, u64::MAX / 2, START, u64::MAX - 1, START, 5] {
+        let records = &mut run.records;
+        for packet in [&request, &reply] {
+            run.table.update([(Timestamp(timestamp), packet)], &mut |record| records.push(*record));
+            packets += 1;
+        }
+    }
+    let (records, _) = run.finish();
+    assert_eq!(records.iter().map(FlowRecord::packets).sum::<u64>(), packets);
+    assert!(records.iter().all(|record| record.start <= record.end));
+}

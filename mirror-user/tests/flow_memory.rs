@@ -1,0 +1,189 @@
+//! What a flow table takes of memory, and that it takes none per packet.
+#![expect(unsafe_code, reason = "an allocator that counts")]
+
+mod flow_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flow_support::*;
+use mirror_user::flow::{FlowConfig, FlowTable};
+use mirror_user::packet::{Packet, Ports, Transport};
+use mirror_user::source::{BATCH, Timestamp};
+use mirror_user::wire::number::{EndpointId, IpProtocol};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    // Not there any more while a thread ends.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Resident memory is that of the process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+/// The packet of flow `number`, one way or the other.
+fn packet_of(number: u32, wide: bool, back: bool, template: Packet) -> Packet {
+    let ends: [IpAddr; 2] = if wide {
+        [1_u128, 2].map(|side| Ipv6Addr::from_bits(side << 120 | u128::from(number)).into())
+    } else {
+        [1_u32, 2].map(|side| Ipv4Addr::from_bits(side << 24 | number).into())
+    };
+    let ports = [40000, 443];
+    let (from, to) = if back { (1, 0) } else { (0, 1) };
+    with_ip(template, |ip| {
+        (ip.source, ip.destination) = (ends[from], ends[to]);
+        match &mut ip.transport {
+            Transport::Tcp(tcp) => tcp.ports = Ports { source: ports[from], destination: ports[to] },
+            Transport::Udp(udp) => *udp = Ports { source: ports[from], destination: ports[to] },
+            _ => {}
+        }
+    })
+}
+
+/// Gives `packets`, made one batch at a time, `step` nanoseconds apart, and returns the records made.
+fn give(table: &mut FlowTable, now: &mut u64, step: u64, packets: impl Iterator<Item = Packet>) -> u64 {
+    let mut records = 0;
+    let mut packets = packets.peekable();
+    let mut batch = [(Timestamp(0), udp(("10.0.0.1", 0), ("10.0.0.2", 0))); BATCH];
+    while packets.peek().is_some() {
+        let mut length = 0;
+        for (place, packet) in batch.iter_mut().zip(packets.by_ref()) {
+            *now += step;
+            *place = (Timestamp(*now), packet);
+            length += 1;
+        }
+        table.update(batch[..length].iter().map(|(time, packet)| (*time, packet)), &mut |record| {
+            records += u64::from(record.packets() > 0);
+            if record.protocol == IpProtocol::TCP {
+                assert!(record.community_id().is_some());
+            }
+        });
+    }
+    records
+}
+
+/// New flows, known flows, TCP from SYN to FIN, eviction, timeouts, fragments, tunnels that come and go,
+/// community ids: all without the allocator.
+#[test]
+fn no_allocation_after_the_start() {
+    let _alone = alone();
+    let config = FlowConfig { max_flows: 5000, idle: Duration::from_secs(20), ..config() };
+    let mut table = FlowTable::new(config).unwrap();
+    let mut now = START;
+    let templates: Vec<Packet> = [
+        client(SYN, 0, 0).packet(),
+        client(ACK, 1, 100).packet(),
+        client(ACK, 1, 100).packet(),
+        client(FIN | ACK, 101, 0).packet(),
+        udp(("10.0.0.1", 0), ("10.0.0.2", 0)),
+        with_fragment(udp(("10.0.0.1", 0), ("10.0.0.2", 0)), 5, 0, true),
+        with_fragment(udp(("10.0.0.1", 0), ("10.0.0.2", 0)), 5, 1480, false),
+        icmp("10.0.0.1", "10.0.0.2", 8, 0, Some(3)),
+    ]
+    .into_iter()
+    .flat_map(|template| {
+        (0..150)
+            .map(move |endpoint| with_tunnel(template, |tunnel| tunnel.endpoint = Some(EndpointId(endpoint))))
+    })
+    .collect();
+    let before = allocations();
+    let mut records = 0;
+    for round in 0..60 {
+        let packets = (0..10_000_u32).map(|number| {
+            let template = templates[(number as usize * 7 + round * 31) % templates.len()];
+            packet_of(number % 7000, number % 3 == 0, number % 2 == 0, template)
+        });
+        records += give(&mut table, &mut now, 1_000_000, packets);
+        table.expire(Timestamp(now), &mut |_| records += 1);
+    }
+    table.drain(&mut |_| records += 1);
+    assert_eq!(allocations() - before, 0);
+    let counters = table.counters();
+    assert!(records > 10_000 && counters.evicted > 1000 && counters.tunnels_exhausted > 1000, "{counters:?}");
+    assert!(
+        counters.created > counters.evicted + 5000 && counters.fragments_unattributed > 0,
+        "{counters:?}"
+    );
+}
+
+/// Bytes of memory that the process has in use.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// Fills a table with a million flows, and compares what it takes with the bound, in megabytes.
+fn measure(wide: bool, bound: usize) {
+    const FLOWS: u32 = 1_000_000;
+    let _alone = alone();
+    let before = resident();
+    let mut table =
+        FlowTable::new(FlowConfig { max_flows: FLOWS, max_tunnels: 1000, ..FlowConfig::default() }).unwrap();
+    let mut now = START;
+    let template = client(ACK, 1, 100).packet();
+    give(&mut table, &mut now, 1, (0..FLOWS).map(|number| packet_of(number, wide, false, template)));
+    assert_eq!(table.active_flows(), FLOWS as usize);
+    let taken = resident() - before;
+    println!("a million flows, IPv6 {wide}: {taken} bytes resident, {bound} MB allowed");
+    assert!(taken <= bound * 1_000_000, "{taken} bytes");
+    give(&mut table, &mut now, 1, (0..FLOWS).map(|number| packet_of(number, wide, true, template)));
+    assert_eq!(table.counters().created, u64::from(FLOWS));
+    assert!(resident() - before <= bound * 1_000_000);
+}
+
+#[test]
+fn a_million_ipv4_flows() {
+    measure(false, 128);
+}
+
+#[test]
+fn a_million_ipv6_flows() {
+    measure(true, 192);
+}

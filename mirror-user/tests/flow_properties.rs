@@ -1,0 +1,305 @@
+//! What holds of flow tables for any packets.
+
+mod flow_support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flow_support::*;
+use mirror_user::flow::{Action, FlowConfig, FlowRecord, FlowTable, FlowTransport};
+use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel};
+use mirror_user::source::Timestamp;
+use mirror_user::wire::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
+use proptest::prelude::*;
+
+/// Few of each, so that packets meet in flows.
+fn transport() -> impl Strategy<Value = (u8, Transport)> {
+    let ports = (0..3_u16, 0..3_u16).prop_map(|(source, destination)| Ports { source, destination });
+    let state = (any::<u8>(), prop_oneof![0..5_u32, any::<u32>()], 0..4_u32).prop_map(
+        |(flags, sequence, payload_length)| TcpState {
+            sequence,
+            acknowledgment: 0,
+            flags,
+            window: 0,
+            payload_length,
+        },
+    );
+    let icmp = (prop_oneof![Just(0_u8), Just(8), Just(3)], 0..2_u8, prop::option::of(0..2_u16))
+        .prop_map(|(kind, code, identifier)| Icmp { kind, code, identifier });
+    prop_oneof![
+        4 => (ports.clone(), prop::option::weighted(0.9, state))
+            .prop_map(|(ports, state)| (6, Transport::Tcp(Tcp { ports, state }))),
+        2 => ports.clone().prop_map(|ports| (17, Transport::Udp(ports))),
+        1 => ports.prop_map(|ports| (132, Transport::Sctp(ports))),
+        2 => icmp.prop_map(|icmp| (1, Transport::Icmp(icmp))),
+        1 => prop_oneof![Just(6_u8), Just(17), Just(47)].prop_map(|protocol| (protocol, Transport::Unread)),
+    ]
+}
+
+fn network(fragments: bool) -> impl Strategy<Value = Network> {
+    let addresses = (any::<bool>(), 0..4_u8, 0..4_u8).prop_map(|(wide, source, destination)| {
+        [source, destination].map(|number| {
+            if wide { address(&format!("2001:db8::{number}")) } else { address(&format!("10.0.0.{number}")) }
+        })
+    });
+    let fragment = (0..3_u32, prop_oneof![Just(0_u16), Just(8)], any::<bool>())
+        .prop_map(|(identification, offset, more)| Fragment { identification, offset, more });
+    let fragment = if fragments { prop::option::weighted(0.3, fragment).boxed() } else { Just(None).boxed() };
+    let ip = (addresses, transport(), any::<u8>(), fragment).prop_map(
+        |([source, destination], (protocol, transport), hop_limit, fragment)| {
+            let later = fragment.is_some_and(|fragment| fragment.offset > 0);
+            Network::Ip(Ip {
+                source,
+                destination,
+                protocol: IpProtocol(protocol),
+                length: 40,
+                hop_limit,
+                fragment,
+                transport: if later { Transport::Unread } else { transport },
+            })
+        },
+    );
+    prop_oneof![20 => ip, 1 => Just(Network::Other(EtherType::ARP))]
+}
+
+fn any_packet(fragments: bool) -> impl Strategy<Value = Packet> {
+    let tunnel = (0..3_u64, 0..2_u8, 0..2_u8, prop::option::of(0..3_u32)).prop_map(
+        |(endpoint, vxlan, outer, cookie)| Tunnel {
+            endpoint: (endpoint > 0).then_some(EndpointId(endpoint)),
+            vxlan_vni: Some(Vni::from_bytes([0, 0, vxlan])),
+            outer_source: address(&format!("10.200.0.{outer}")),
+            cookie: cookie.map(FlowCookie),
+            ..tunnel()
+        },
+    );
+    (tunnel, network(fragments), 0..2000_u32, 0..2000_u32).prop_map(|(tunnel, network, one, other)| Packet {
+        tunnel,
+        network,
+        captured_length: one.min(other),
+        original_length: one.max(other),
+        ..udp(("10.0.0.1", 0), ("10.0.0.2", 0))
+    })
+}
+
+/// Packets with the time since the one before, in nanoseconds; now and then the clock is set.
+fn packets(fragments: bool) -> impl Strategy<Value = Vec<(Timestamp, Packet)>> {
+    let second = i64::try_from(SECOND).unwrap();
+    let pause = prop_oneof![
+        20 => 0..second / 10,
+        5 => -second / 10..0,
+        5 => 0..20 * second,
+        1 => -10_000 * second..10_000 * second,
+    ];
+    prop::collection::vec((pause, any_packet(fragments)), 0..400).prop_map(|packets| {
+        let mut now = START;
+        packets
+            .into_iter()
+            .map(|(pause, packet)| {
+                now = now.saturating_add_signed(pause);
+                (Timestamp(now), packet)
+            })
+            .collect()
+    })
+}
+
+fn configs() -> impl Strategy<Value = FlowConfig> {
+    let timeout = || prop_oneof![1..1000_u64, 1000..200_000_u64].prop_map(Duration::from_millis);
+    (1..60_u32, prop_oneof![1..5_u32, Just(1000)], timeout(), timeout(), timeout(), timeout(), any::<u64>())
+        .prop_map(|(max_flows, max_tunnels, idle, active, closing, fragment, seed)| FlowConfig {
+            max_flows,
+            max_tunnels,
+            idle,
+            active,
+            closing,
+            fragment,
+            seed,
+            ..config()
+        })
+}
+
+/// The records of packets that are given in groups of `group`.
+fn run(config: FlowConfig, packets: &[(Timestamp, Packet)], group: usize) -> (Vec<FlowRecord>, FlowTable) {
+    let mut run = Run::new(config);
+    for packets in packets.chunks(group) {
+        run.packets(packets);
+        assert!(run.table.active_flows() <= config.max_flows as usize);
+    }
+    run.finish()
+}
+
+/// What packets of one flow have in common, the plain way: in both directions the same.
+fn name(tunnel: &Tunnel, mut ends: [String; 2], rest: &str) -> String {
+    ends.sort();
+    format!("{:?} {:?} {:?} {ends:?} {rest}", tunnel.endpoint, tunnel.geneve_vni, tunnel.vxlan_vni)
+}
+
+fn name_of_packet(packet: &Packet) -> Option<String> {
+    let Network::Ip(ip) = packet.network else { return None };
+    let (ports, rest) = match ip.transport {
+        Transport::Tcp(Tcp { ports, .. }) | Transport::Udp(ports) | Transport::Sctp(ports) => {
+            (Some([ports.source, ports.destination]), String::new())
+        }
+        Transport::Icmp(icmp) | Transport::Icmpv6(icmp) => {
+            let kind = if ip.protocol == IpProtocol::ICMP && icmp.kind == 0 { 8 } else { icmp.kind };
+            (None, format!("{kind} {} {:?}", icmp.code, icmp.identifier))
+        }
+        Transport::Unread => (None, "unread".into()),
+    };
+    let ends = [(ip.source, ports.map(|ports| ports[0])), (ip.destination, ports.map(|ports| ports[1]))];
+    Some(name(&packet.tunnel, ends.map(|end| format!("{end:?}")), &format!("{} {rest}", ip.protocol.0)))
+}
+
+fn name_of_record(record: &FlowRecord) -> String {
+    let (ports, rest) = match record.transport {
+        FlowTransport::Ports { source, destination } => (Some([source, destination]), String::new()),
+        FlowTransport::Icmp { kind, code, identifier } => (None, format!("{kind} {code} {identifier:?}")),
+        FlowTransport::Unread => (None, "unread".into()),
+    };
+    let ends =
+        [(record.source, ports.map(|ports| ports[0])), (record.destination, ports.map(|ports| ports[1]))];
+    name(&record.tunnel, ends.map(|end| format!("{end:?}")), &format!("{} {rest}", record.protocol.0))
+}
+
+/// Packets, bytes and captured bytes.
+type Sums = [u64; 3];
+
+fn add(sums: &mut Sums, more: Sums) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
+fn sums_of_record(record: &FlowRecord) -> Sums {
+    let captured = record.forward.captured_bytes + record.reverse.captured_bytes;
+    [record.packets(), record.bytes(), captured]
+}
+
+fn sums_of_packet(packet: &Packet) -> Sums {
+    [1, packet.original_length.into(), packet.captured_length.into()]
+}
+
+/// The flows that records tell of, by name: of each one the sums, however many records it has.
+fn flows(records: &[FlowRecord]) -> BTreeMap<String, Vec<Sums>> {
+    let mut flows: BTreeMap<String, Vec<Sums>> = BTreeMap::new();
+    let mut open: BTreeMap<String, Sums> = BTreeMap::new();
+    for record in records {
+        let mut sums = open.remove(&name_of_record(record)).unwrap_or_default();
+        add(&mut sums, sums_of_record(record));
+        if matches!(record.action, Action::End(_)) {
+            flows.entry(name_of_record(record)).or_default().push(sums);
+        } else {
+            open.insert(name_of_record(record), sums);
+        }
+    }
+    flows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Every packet is in one record or under one named counter, whatever comes in between.
+    #[test]
+    fn nothing_is_lost(config in configs(), packets in packets(true), group in 1..100_usize) {
+        let (records, table) = run(config, &packets, group);
+        let counters = table.counters();
+        prop_assert_eq!(counters.packets, packets.len() as u64);
+        prop_assert_eq!(
+            counters.packets,
+            counters.attributed
+                + counters.not_ip
+                + counters.fragments_unattributed
+                + counters.tunnels_exhausted
+        );
+        prop_assert_eq!(records.iter().map(FlowRecord::packets).sum::<u64>(), counters.attributed);
+        prop_assert_eq!(records.len() as u64, counters.records);
+        let ends = records.iter().filter(|record| matches!(record.action, Action::End(_))).count() as u64;
+        prop_assert_eq!(ends, counters.created);
+        prop_assert_eq!((table.active_flows(), table.active_tunnels()), (0, 0));
+    }
+
+    /// The sums of each flow are those of its packets, counted the plain way, whatever their order, eviction
+    /// and timeouts.
+    #[test]
+    fn sums_of_flows_are_those_of_their_packets(
+        (packets, shuffled) in packets(false).prop_flat_map(|packets| (Just(packets.clone()), Just(packets).prop_shuffle())),
+        config in configs(),
+        in_order in any::<bool>(),
+    ) {
+        let config = FlowConfig { max_tunnels: 1000, ..config };
+        let mut expected: BTreeMap<String, Sums> = BTreeMap::new();
+        for (_, packet) in &packets {
+            if let Some(name) = name_of_packet(packet) {
+                add(expected.entry(name).or_default(), sums_of_packet(packet));
+            }
+        }
+        let (records, _) = run(config, if in_order { &packets } else { &shuffled }, 64);
+        let mut found: BTreeMap<String, Sums> = BTreeMap::new();
+        for record in &records {
+            add(found.entry(name_of_record(record)).or_default(), sums_of_record(record));
+        }
+        prop_assert_eq!(found, expected);
+    }
+
+    /// Records do not depend on the grouping of packets, nor on the seed: a replay gives the flows of the
+    /// capture.
+    #[test]
+    fn a_replay_is_identical(
+        config in configs(),
+        packets in packets(true),
+        groups in (1..100_usize, 1..100_usize),
+        seed in any::<u64>(),
+    ) {
+        let config = FlowConfig { max_tunnels: 1000, ..config };
+        let (records, _) = run(config, &packets, groups.0);
+        let (again, _) = run(FlowConfig { seed, ..config }, &packets, groups.1);
+        prop_assert_eq!(records, again);
+    }
+
+    /// Calls of `expire` between packets, as a worker makes them when it waits, change when records come, but
+    /// not the flows.
+    #[test]
+    fn waiting_changes_nothing(config in configs(), packets in packets(true)) {
+        let config = FlowConfig { max_tunnels: 1000, ..config };
+        let (records, _) = run(config, &packets, 64);
+        let mut waiting = Run::new(config);
+        let found = &mut waiting.records;
+        for (time, packet) in &packets {
+            waiting.table.update([(*time, packet)], &mut |record| found.push(*record));
+            waiting.table.expire(*time, &mut |record| found.push(*record));
+        }
+        let (again, _) = waiting.finish();
+        prop_assert_eq!(flows(&records), flows(&again));
+    }
+
+    /// Each record tells of an interval of time within its bounds, and a flow's records follow each other.
+    #[test]
+    fn records_make_sense(config in configs(), packets in packets(true)) {
+        let (records, _) = run(config, &packets, 64);
+        let mut open: BTreeMap<String, FlowRecord> = BTreeMap::new();
+        for record in &records {
+            prop_assert!(record.start <= record.end);
+            // Packets may be late by a second at both ends.
+            prop_assert!(record.duration() <= config.active + Duration::from_secs(2), "{:?}", record);
+            let before = open.remove(&name_of_record(record));
+            prop_assert_eq!(before.is_some(), record.action == Action::Update
+                || matches!(record.action, Action::End(_)) && before.is_some());
+            match record.action {
+                Action::Open => prop_assert!(before.is_none() && record.packets() > 0),
+                Action::Update => prop_assert!(before.is_some() && record.packets() > 0),
+                Action::End(_) => prop_assert!(before.is_some() || record.packets() > 0),
+            }
+            if !matches!(record.action, Action::End(_)) {
+                open.insert(name_of_record(record), *record);
+            }
+            for traffic in [record.forward, record.reverse] {
+                prop_assert!(traffic.captured_bytes <= traffic.bytes);
+                prop_assert_eq!(traffic.times.is_some(), traffic.packets > 0);
+                if let (Some((first, last)), Some((lowest, highest))) = (traffic.times, traffic.hop_limits) {
+                    prop_assert!(record.start <= first && first <= last && last <= record.end);
+                    prop_assert!(lowest <= highest);
+                }
+            }
+        }
+        prop_assert!(open.is_empty(), "without an end: {:?}", open);
+    }
+}
