@@ -39,6 +39,9 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<ExitCode> {
     }
     interrupt.check()?;
 
+    for ignored in &outcome.ignored {
+        println!("not run: {ignored}");
+    }
     for skipped in &outcome.skipped {
         println!("skipped: {skipped}");
     }
