@@ -10,6 +10,7 @@ pub mod generator;
 pub mod interrupt;
 pub mod machine;
 pub mod measure;
+pub mod micro;
 pub mod receiver;
 pub mod statistics;
 pub mod testbed;

@@ -109,7 +109,7 @@ impl OutputArguments {
 }
 
 /// A bar on standard error; nothing where that is no terminal.
-fn progress_bar(steps: usize) -> ProgressBar {
+pub fn progress_bar(steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
     ProgressBar::new(steps as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

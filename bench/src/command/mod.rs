@@ -2,6 +2,7 @@
 
 pub mod common;
 pub mod generate;
+pub mod micro;
 pub mod rate;
 pub mod retention;
 
@@ -31,6 +32,8 @@ pub enum Command {
     Pipeline(rate::PipelineRate),
     /// The pipeline against rxdrop, taking turns under the same offered rate.
     Retention(retention::RetentionArguments),
+    /// The parts of the pipeline in memory: nanoseconds, allocations, instructions, and two workers side by side.
+    Micro(micro::MicroArguments),
 }
 
 impl Command {
@@ -46,6 +49,7 @@ impl Command {
             Self::Rxdrop(rate) => rate.run("rxdrop", &Kind::RxDrop),
             Self::Pipeline(pipeline) => pipeline.run(),
             Self::Retention(retention) => retention.run(),
+            Self::Micro(micro) => micro.run(),
         }
     }
 }

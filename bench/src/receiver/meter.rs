@@ -52,6 +52,14 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// Adds to the numbers. To be called by one thread only.
+    #[inline]
+    pub(crate) fn add(&self, busy: Busy) {
+        self.packets.add(busy.packets);
+        self.batches.add(busy.batches);
+        self.ticks.add(busy.ticks);
+    }
+
     /// The numbers so far.
     pub fn read(&self) -> Busy {
         Busy { packets: self.packets.get(), batches: self.batches.get(), ticks: self.ticks.get() }
@@ -82,9 +90,8 @@ impl<Source: FrameSource> FrameSource for Metered<Source> {
     fn receive(&mut self) -> io::Result<Received> {
         let now = ticks();
         if let Some((packets, start)) = self.batch.take() {
-            self.meter.packets.add(packets as u64);
-            self.meter.batches.add(1);
-            self.meter.ticks.add(now.wrapping_sub(start));
+            let ticks = now.wrapping_sub(start);
+            self.meter.add(Busy { packets: packets as u64, batches: 1, ticks });
         }
         let received = self.source.receive();
         if let Ok(Received::Frames(count)) = received {
