@@ -68,6 +68,16 @@ reasons! {
     InnerIpHeader => "inner_ip_header",
     /// Mirrored packet: more IPv6 extension headers than are followed.
     InnerExtensionHeaders => "inner_extension_headers",
+    /// Flows are recorded, and the packet is neither IPv4 nor IPv6.
+    FlowNotIp => "flow_not_ip",
+    /// Flows are recorded, and the packet is a fragment without ports whose first fragment was not seen.
+    FlowFragment => "flow_fragment",
+    /// Flows are recorded, and there was no room for another tunnel.
+    FlowTunnels => "flow_tunnels_exhausted",
+    /// Sampled flows are recorded, and the packet's flow was not selected.
+    NotSampled => "not_sampled",
+    /// Nothing is recorded: packets are counted only, until the worker keeps up again.
+    CountersOnly => "counters_only",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).

@@ -38,6 +38,7 @@ mod key;
 mod memory;
 mod recency;
 mod record;
+mod sampling;
 mod slab;
 mod tcp;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use self::community_id::CommunityId;
 pub use self::config::{FlowConfig, FlowConfigError};
 pub use self::direction::NetworkDirection;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
+pub use self::sampling::SamplingRate;
 
 use self::clock::Clock;
 use self::entry::{Aside, Flow};
@@ -59,9 +61,11 @@ use self::hash::Hasher;
 use self::index::Index;
 use self::key::WideAddresses;
 use self::recency::Recency;
+use self::sampling::Sampler;
 use self::slab::Slab;
 use self::tunnels::Tunnels;
 use self::update::Step;
+use crate::DropReason;
 use crate::source::BATCH;
 
 /// The flows of one worker.
@@ -71,6 +75,7 @@ pub struct FlowTable {
     timeouts: Timeouts,
     clock: Clock,
     hasher: Hasher,
+    sampler: Sampler,
     tunnels: Tunnels,
     fragments: Fragments,
     index: Index,
@@ -84,6 +89,7 @@ pub struct FlowTable {
     counters: FlowCounters,
     /// The batch that is worked on; empty in between.
     batch: Vec<Step>,
+    unattributed: Vec<(usize, DropReason)>,
 }
 
 /// The timeouts of [`FlowConfig`] in nanoseconds.
@@ -96,8 +102,8 @@ struct Timeouts {
 
 /// What became of the packets that a table was given.
 ///
-/// `packets` is the sum of `attributed`, `not_ip`, `fragments_unattributed` and `tunnels_exhausted`; and `attributed`
-/// is the sum of the packets of all records, once [`FlowTable::drain`] was called.
+/// `packets` is the sum of `attributed`, `not_ip`, `fragments_unattributed`, `tunnels_exhausted` and `not_sampled`;
+/// and `attributed` is the sum of the packets of all records, once [`FlowTable::drain`] was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     /// Packets given.
@@ -110,6 +116,8 @@ pub struct FlowCounters {
     pub fragments_unattributed: u64,
     /// Packets of a tunnel that there was no room for.
     pub tunnels_exhausted: u64,
+    /// Packets of flows that were not selected by [`FlowTable::set_sampling`].
+    pub not_sampled: u64,
     /// Flows that began.
     pub created: u64,
     /// Flows that ended early, to make room.
@@ -142,6 +150,7 @@ impl FlowTable {
             },
             clock: Clock::default(),
             hasher,
+            sampler: Sampler::new(config.sampling_seed),
             tunnels: Tunnels::with_capacity(config.max_tunnels, hasher),
             fragments: Fragments::new(config.fragment, hasher),
             index: Index::with_capacity(config.max_flows),
@@ -152,12 +161,25 @@ impl FlowTable {
             next_due: u64::MAX,
             counters: FlowCounters::default(),
             batch: Vec::with_capacity(BATCH),
+            unattributed: Vec::with_capacity(BATCH),
         })
+    }
+
+    /// From the next packet on, of the flows that are not in the table only one in so many begins. Flows that are in
+    /// it go on, and records tell the rate at which a reader scales them.
+    pub const fn set_sampling(&mut self, rate: SamplingRate) {
+        self.sampler.set_rate(rate);
     }
 
     /// What became of the packets so far.
     pub fn counters(&self) -> FlowCounters {
         FlowCounters { clock_steps: self.clock.steps(), ..self.counters }
+    }
+
+    /// The packets of the latest [`FlowTable::update`] that were counted in no flow: the position of each among
+    /// those that were given, in ascending order, and why.
+    pub fn unattributed(&self) -> &[(usize, DropReason)] {
+        &self.unattributed
     }
 
     /// Flows in the table.

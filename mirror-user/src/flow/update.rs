@@ -11,6 +11,7 @@ use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
 use super::tcp::Segment;
 use super::tunnels::Tunnels;
+use crate::DropReason;
 use crate::packet::{Icmp, Ip, Network, Packet, Transport};
 use crate::source::{BATCH, Timestamp};
 
@@ -18,11 +19,11 @@ use crate::source::{BATCH, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     timestamp: Timestamp,
-    /// None where the packet belongs to no flow, and only tells the time.
-    visit: Option<Visit>,
+    /// Or why the packet belongs to no flow, and only tells the time.
+    visit: Result<Visit, DropReason>,
 }
 
-/// A packet that belongs to a flow.
+/// A packet that belongs to a flow, or may begin one.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
     key: Key,
@@ -44,7 +45,8 @@ impl FlowTable {
     ///
     /// Time is that of the packets. As long as there is room for all tunnels and fragments, what the records say
     /// depends neither on how packets are grouped into calls nor on the seed. Memory is fetched ahead for up to
-    /// [`BATCH`] packets at once, so give that many where there are.
+    /// [`BATCH`] packets at once, so give that many where there are. Afterwards [`FlowTable::unattributed`] tells
+    /// which packets were counted in no flow.
     pub fn update<'packets>(
         &mut self,
         packets: impl IntoIterator<Item = (Timestamp, &'packets Packet)>,
@@ -52,6 +54,8 @@ impl FlowTable {
     ) {
         let mut packets = packets.into_iter();
         let mut batch = std::mem::take(&mut self.batch);
+        let mut position = 0;
+        self.unattributed.clear();
         loop {
             for (timestamp, packet) in packets.by_ref().take(BATCH) {
                 let visit = self.prepare(timestamp, packet);
@@ -66,9 +70,14 @@ impl FlowTable {
                 if self.clock.now() >= self.next_due {
                     self.end_due_on_packet(out);
                 }
-                if let Some(visit) = visit {
-                    self.visit(visit, time, out);
+                let attributed = match visit {
+                    Ok(visit) => self.visit(visit, time, out),
+                    Err(reason) => Err(*reason),
+                };
+                if let Err(reason) = attributed {
+                    self.unattributed.push((position, reason));
                 }
+                position += 1;
             }
             batch.clear();
         }
@@ -77,15 +86,15 @@ impl FlowTable {
 
     /// First pass: what can be told of a packet by itself.
     #[inline(always)]
-    fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) -> Option<Visit> {
+    fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) -> Result<Visit, DropReason> {
         self.counters.packets += 1;
         let Network::Ip(ip) = &packet.network else {
             self.counters.not_ip += 1;
-            return None;
+            return Err(DropReason::FlowNotIp);
         };
         let Some((origin, scope)) = self.tunnels.hold(packet) else {
             self.counters.tunnels_exhausted += 1;
-            return None;
+            return Err(DropReason::FlowTunnels);
         };
         let selector = match ip.fragment {
             None => Selector::of(ip),
@@ -94,7 +103,7 @@ impl FlowTable {
                 let Some(selector) = self.fragments.attribute(ip, fragment, &scope, timestamp) else {
                     self.counters.fragments_unattributed += 1;
                     self.tunnels.release(origin);
-                    return None;
+                    return Err(DropReason::FlowFragment);
                 };
                 selector
             }
@@ -106,7 +115,7 @@ impl FlowTable {
             Transport::Tcp(tcp) => tcp.state.as_ref().map(Segment::new),
             _ => None,
         };
-        Some(Visit {
+        Ok(Visit {
             key,
             place,
             candidate: Slot::NONE,
@@ -127,15 +136,15 @@ impl FlowTable {
     /// Second and third pass: where flows probably are, and the memory that will be needed there.
     #[inline(always)]
     fn fetch(&self, batch: &mut [Step]) {
-        for visit in batch.iter_mut().filter_map(|step| step.visit.as_mut()) {
+        for visit in batch.iter_mut().filter_map(|step| step.visit.as_mut().ok()) {
             visit.candidate = self.index.candidate(visit.place);
             memory::prefetch(&self.flows[visit.candidate]);
             self.recency.prefetch(visit.candidate);
         }
-        for visit in batch.iter().filter_map(|step| step.visit.as_ref()) {
+        for visit in batch.iter().filter_map(|step| step.visit.as_ref().ok()) {
             self.recency.prefetch_neighbours(visit.candidate);
             let flow = &self.flows[visit.candidate];
-            if key::is_wide(flow.selector) {
+            if key::is_wide(flow.selector()) {
                 memory::prefetch(&self.wide[key::wide_slot(flow.addresses)]);
             }
         }
@@ -143,17 +152,31 @@ impl FlowTable {
 
     /// Last pass: counts a packet in its flow.
     #[inline(always)]
-    fn visit(&mut self, visit: &Visit, time: u64, out: &mut impl FnMut(&FlowRecord)) {
-        let slot = match self.find(visit) {
-            Some(slot) => match self.reason_to_end(slot, visit.sender, visit.segment.as_ref()) {
-                Some(reason) => {
-                    self.end(slot, reason, out);
-                    self.open(visit, out)
-                }
-                None => slot,
-            },
-            None => self.open(visit, out),
+    fn visit(
+        &mut self,
+        visit: &Visit,
+        time: u64,
+        out: &mut impl FnMut(&FlowRecord),
+    ) -> Result<(), DropReason> {
+        let mut known = self.find(visit);
+        if let Some(slot) = known
+            && let Some(reason) = self.reason_to_end(slot, visit.sender, visit.segment.as_ref())
+        {
+            self.end(slot, reason, out);
+            known = None;
+        }
+        let slot = match known {
+            Some(slot) => slot,
+            None if self.sampler.selects(&visit.key) => self.open(visit, out),
+            None => {
+                self.tunnels.release(visit.origin);
+                self.counters.not_sampled += 1;
+                return Err(DropReason::NotSampled);
+            }
         };
+        if self.flows[slot].sampling_rate() > self.sampler.rate() {
+            self.lower_sampling_rate(slot, out);
+        }
         let flow = &self.flows[slot];
         let is_active_over =
             flow.start().is_some_and(|start| self.clock.now().saturating_sub(start) >= self.timeouts.active);
@@ -182,6 +205,7 @@ impl FlowTable {
         self.recency.touch(slot, queue);
         self.next_due = self.next_due.min(time.saturating_add(timeout));
         self.counters.attributed += 1;
+        Ok(())
     }
 
     #[inline(always)]
@@ -196,7 +220,7 @@ impl FlowTable {
     #[inline(always)]
     fn is_at(&self, key: &Key, slot: Slot) -> bool {
         let flow = &self.flows[slot];
-        if flow.selector != key.selector {
+        if flow.selector() != key.selector {
             return false;
         }
         if key::is_wide(key.selector) {
@@ -212,7 +236,7 @@ impl FlowTable {
         if self.flows.is_full() {
             self.make_room(out);
         }
-        let mut flow = Flow::new(&visit.key, visit.marks, visit.origin);
+        let mut flow = Flow::new(&visit.key, self.sampler.rate(), visit.marks, visit.origin);
         self.tunnels.hold_again(visit.origin);
         if key::is_wide(visit.key.selector) {
             flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(visit.key.wide));
