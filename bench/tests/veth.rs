@@ -73,6 +73,9 @@ fn the_receiver_counts_what_the_socket_sent() {
     assert_received(&receiver, [0, 0], &report);
 }
 
+/// Most packets that either source sends at a time.
+const BATCH: f64 = 256.0;
+
 #[test]
 fn a_rate_and_a_duration_are_kept() {
     let Some(cable) = Cable::lay(1500) else { return };
@@ -83,7 +86,8 @@ fn a_rate_and_a_duration_are_kept() {
         let settings = Settings { source, duration, rate: Some(20_000), ..SETTINGS };
         let report = send(&cable, &Profile::default(), &settings).unwrap();
         // Stalls of a busy machine are not made up for, so there may be fewer; never more.
-        assert!((4_000..=10_100).contains(&report.offered), "{report}");
+        let most = 20_000.0 * report.seconds + BATCH;
+        assert!((4_000.0..=most).contains(&(report.offered as f64)), "{report}");
         assert!((0.4..0.7).contains(&report.seconds), "{report}");
         assert_received(&receiver, before, &report);
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::DropReason;
+use crate::flow::FlowTable;
 use crate::wire::number::QueueId;
 
 /// A number that one thread adds to and any thread reads. Adding takes no locked instruction.
@@ -27,8 +28,7 @@ impl Counter {
     }
 }
 
-/// What one worker counts. `received` equals `decapsulated` plus all of `dropped` except what the queue to the sink
-/// refused, which was decapsulated before.
+/// What one worker counts. `received` equals `decapsulated` plus what decapsulation dropped.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// The queue that the worker serves.
@@ -41,6 +41,16 @@ pub struct WorkerCounters {
     pub decapsulated: Counter,
     /// Frames that came without the kernel's metadata.
     pub without_metadata: Counter,
+    /// Records of packets that the queue to the sink had no room for.
+    pub packet_records_refused: Counter,
+    /// Records of flows that the queue to the sink had no room for.
+    pub flow_records_refused: Counter,
+    /// Flows in the table now.
+    pub flows_active: Counter,
+    /// Flows that began.
+    pub flows_created: Counter,
+    /// Flows that ended early, to make room.
+    pub flows_evicted: Counter,
     /// Packets that ended here, by reason.
     dropped: [Counter; DropReason::COUNT],
 }
@@ -51,16 +61,33 @@ impl WorkerCounters {
         Self { queue, ..Self::default() }
     }
 
-    /// Counts one packet that ended for `reason`.
+    /// Counts packets that ended for `reason`.
     #[inline]
-    pub fn drop_packet(&self, reason: DropReason) {
+    pub fn drop_packets(&self, reason: DropReason, packets: u64) {
         if let Some(counter) = self.dropped.get(reason as usize) {
-            counter.add(1);
+            counter.add(packets);
         }
     }
 
     /// How many packets ended here for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped.get(reason as usize).map_or(0, Counter::get)
+    }
+
+    /// Shows what a flow table has counted so far.
+    pub fn publish_flows(&self, table: &FlowTable) {
+        let counters = table.counters();
+        self.flows_active.set(table.active_flows() as u64);
+        self.flows_created.set(counters.created);
+        self.flows_evicted.set(counters.evicted);
+        for (reason, packets) in [
+            (DropReason::FlowNotIp, counters.not_ip),
+            (DropReason::FlowFragment, counters.fragments_unattributed),
+            (DropReason::FlowTunnels, counters.tunnels_exhausted),
+        ] {
+            if let Some(counter) = self.dropped.get(reason as usize) {
+                counter.set(packets);
+            }
+        }
     }
 }

@@ -68,15 +68,15 @@ reasons! {
     InnerIpHeader => "inner_ip_header",
     /// Mirrored packet: more IPv6 extension headers than are followed.
     InnerExtensionHeaders => "inner_extension_headers",
-    /// Flows are recorded, and the packet is neither IPv4 nor IPv6.
+    /// Flows: neither IPv4 nor IPv6, so that there is no flow for it.
     FlowNotIp => "flow_not_ip",
-    /// Flows are recorded, and the packet is a fragment without ports whose first fragment was not seen.
+    /// Flows: a fragment whose first fragment was not seen before.
     FlowFragment => "flow_fragment",
-    /// Flows are recorded, and there was no room for another tunnel.
+    /// Flows: of a tunnel beyond those that may have flows at a time.
     FlowTunnels => "flow_tunnels_exhausted",
-    /// Sampled flows are recorded, and the packet's flow was not selected.
+    /// Sampling of flows: of a flow that was not selected.
     NotSampled => "not_sampled",
-    /// Nothing is recorded: packets are counted only, until the worker keeps up again.
+    /// Counters only: nothing is recorded until the worker keeps up again.
     CountersOnly => "counters_only",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",

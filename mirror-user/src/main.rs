@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use mirror_user::control::config::{
-    CaptureOptions, ConfigError, HumanDuration, Options, OutputOptions, Settings, TunnelOptions,
-};
+use mirror_user::control::config::options::{CaptureOptions, FlowOptions, OutputOptions, TunnelOptions};
+use mirror_user::control::config::value::HumanDuration;
+use mirror_user::control::config::{ConfigError, Options, Settings};
 use mirror_user::control::shutdown::Shutdown;
 use mirror_user::control::{Outcome, capture, replay};
 use tracing_subscriber::EnvFilter;
@@ -66,6 +66,8 @@ struct CommonArgs {
     #[command(flatten)]
     tunnel: TunnelOptions,
     #[command(flatten)]
+    flow: FlowOptions,
+    #[command(flatten)]
     output: OutputOptions,
     /// Log filter: a level (error, warn, info, debug, trace), or targets with levels
     #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRROR_LOG")]
@@ -89,10 +91,21 @@ fn main() -> ExitCode {
             ExitCode::from(if ledger.balanced { 0 } else { 3 })
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told_once(&error));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
+}
+
+/// An error with its causes, but for those that a message before them names.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn execute(command: Command) -> anyhow::Result<Outcome> {
@@ -113,7 +126,8 @@ fn execute(command: Command) -> anyhow::Result<Outcome> {
 
 fn settle(common: CommonArgs, capture: CaptureOptions) -> Result<Settings, ConfigError> {
     let file = common.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    Settings::resolve(Options { capture, tunnel: common.tunnel, output: common.output }, file)
+    let CommonArgs { tunnel, flow, output, .. } = common;
+    Settings::resolve(Options { capture, tunnel, flow, output }, file)
 }
 
 /// Logs go to standard error, so that standard output holds records and nothing else.

@@ -159,6 +159,10 @@ impl FrameSource for ReplaySource {
         }
     }
 
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
     fn frame(&self, index: usize) -> Frame<'_> {
         let slot = &self.slots[index];
         let captured_length = u32::try_from(slot.bytes.len()).unwrap_or(u32::MAX);
@@ -217,13 +221,21 @@ impl Capture {
                 _ => Box::new(raw),
             },
         );
-        let format = |detail: String| ReplayError::Format { path: path.clone(), detail };
-        let magic = peek(&mut plain).map_err(|error| format(error.to_string()))?;
+        // What is compressed may be damaged from the start.
+        let magic = peek(&mut plain).map_err(|error| ReplayError::Damaged {
+            path: path.clone(),
+            packets: 0,
+            detail: error.to_string(),
+        })?;
+        let format = |error: &dyn std::error::Error| ReplayError::Format {
+            path: path.clone(),
+            detail: with_causes(error),
+        };
         let plain: Box<dyn Read + Send> = Box::new(plain);
         let reader = if magic == [0x0a, 0x0d, 0x0d, 0x0a] {
-            Reader::PcapNg(PcapNgReader::new(plain).map_err(|error| format(error.to_string()))?)
+            Reader::PcapNg(PcapNgReader::new(plain).map_err(|error| format(&error))?)
         } else {
-            let reader = PcapReader::new(plain).map_err(|error| format(error.to_string()))?;
+            let reader = PcapReader::new(plain).map_err(|error| format(&error))?;
             supported(reader.header().datalink, &path)?;
             Reader::Pcap(reader)
         };
@@ -256,7 +268,13 @@ enum ReadFailure {
 }
 
 fn damaged(error: impl std::error::Error) -> ReadFailure {
-    ReadFailure::Damaged(error.to_string())
+    ReadFailure::Damaged(with_causes(&error))
+}
+
+/// What an error says, and its causes: an error of the reader's own does not say why reading failed.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn read_pcap(reader: &mut PcapReader<Box<dyn Read + Send>>, slot: &mut Slot) -> Result<bool, ReadFailure> {
@@ -468,7 +486,10 @@ mod tests {
         let mut short = pcap(1, &[b"first", b"second"]);
         short.truncate(short.len() - 2);
         let short = replay(&short).unwrap_err();
-        assert!(short.contains("behind packet 1"), "{short}");
+        assert!(short.contains("behind packet 1: ") && short.contains("unexpected end of file"), "{short}");
+        let compressed = zstd::encode_all(&pcap(1, &[b"first"])[..], 1).unwrap();
+        let cut = replay(&compressed[..compressed.len() / 2]).unwrap_err();
+        assert!(cut.contains("behind packet 0: ") && cut.contains("incomplete frame"), "{cut}");
         let missing =
             ReplaySource::open(vec![PathBuf::from("/no/such.pcap")], Arc::default(), Arc::default());
         assert!(missing.err().unwrap().to_string().starts_with("cannot open /no/such.pcap"));

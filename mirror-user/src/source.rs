@@ -1,6 +1,7 @@
 //! Where frames come from: the one seam between a NIC and a capture file.
 
 use std::io;
+use std::time::Duration;
 
 /// Most frames that a source hands out at once.
 pub const BATCH: usize = 64;
@@ -8,6 +9,14 @@ pub const BATCH: usize = 64;
 /// Nanoseconds since 1970-01-01 00:00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The time so much earlier; not before 1970.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
 
 /// What the first byte of a frame belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +65,9 @@ pub trait FrameSource {
     ///
     /// When the source cannot go on: the interface is gone, or the file is damaged from here on.
     fn receive(&mut self) -> io::Result<Received>;
+
+    /// The time now, on the clock of the frames' timestamps; `None` where that clock does not go on by itself.
+    fn now(&self) -> Option<Timestamp>;
 
     /// Frame `index` of the batch.
     ///

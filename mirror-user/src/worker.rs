@@ -2,42 +2,89 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::DropReason;
 use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate};
-use crate::record::AccountedBy;
+use crate::flow::{FlowRecord, FlowTable};
+use crate::packet::Packet;
+use crate::record::{AccountedBy, Batch};
 use crate::sink::Producer;
-use crate::source::{FrameSource, Received};
+use crate::source::{BATCH, FrameSource, Received, Timestamp};
 
-/// How often in a row a source must be found empty before a partly filled batch is handed over: a pause between
-/// two bursts is no reason to send small batches.
-const IDLE_BEFORE_FLUSH: u32 = 32;
+/// How often in a row a source must be found empty before a partly filled batch is handed over and flows are looked
+/// at: a pause between two bursts is no reason for either.
+const IDLE: u32 = 32;
+
+/// How long a packet may wait on its way to the worker, at most. Flows end by the packets' clock; when no packets
+/// come, by the wall clock less this time.
+const LONGEST_WAY: Duration = Duration::from_secs(1);
 
 /// What a worker does when its sink has fallen behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// Drops the packet and counts it: the receive ring must not wait.
+    /// Drops the record and counts its packets: the receive ring must not wait.
     Drop,
     /// Waits: a capture file has time.
     Wait,
 }
 
-/// Takes frames from a source, finds the mirrored packets in them and hands records to a sink. It shares nothing
-/// but its counters, and the batches that move between it and its sink.
+/// Takes frames from a source, finds the mirrored packets in them, gathers them into flows and hands records to a
+/// sink. It shares nothing but its counters, and the batches that move between it and its sink.
 pub struct Worker<Source> {
-    /// Where frames come from.
-    pub source: Source,
-    /// How mirrored packets are found.
-    pub decap: DecapConfig,
-    /// The way to the sink.
-    pub producer: Producer,
-    /// What happens when that way is full.
-    pub when_full: WhenFull,
-    /// What is counted here.
-    pub counters: Arc<WorkerCounters>,
+    source: Source,
+    decap: DecapConfig,
+    flows: Option<FlowTable>,
+    /// Whether there is a record of each packet.
+    packets: bool,
+    outlet: Outlet,
+    /// The packets of the batch in hand.
+    found: Vec<Found>,
+}
+
+/// A mirrored packet in a frame of the batch in hand.
+struct Found {
+    frame: usize,
+    timestamp: Timestamp,
+    packet: Packet,
+}
+
+/// The way out of a worker.
+struct Outlet {
+    producer: Producer,
+    when_full: WhenFull,
+    counters: Arc<WorkerCounters>,
 }
 
 impl<Source: FrameSource> Worker<Source> {
+    /// A worker that makes no records yet: see [`Self::record_packets`] and [`Self::record_flows`].
+    pub fn new(
+        source: Source,
+        decap: DecapConfig,
+        producer: Producer,
+        when_full: WhenFull,
+        counters: Arc<WorkerCounters>,
+    ) -> Self {
+        let outlet = Outlet { producer, when_full, counters };
+        Self { source, decap, flows: None, packets: false, outlet, found: Vec::with_capacity(BATCH) }
+    }
+
+    /// Makes a record of each packet.
+    #[must_use]
+    pub fn record_packets(mut self) -> Self {
+        self.packets = true;
+        self
+    }
+
+    /// Gathers packets into the flows of `table`, and makes the records that it hands out. A packet is accounted for
+    /// by its flow then, also where it has a record of its own.
+    #[must_use]
+    pub fn record_flows(mut self, table: FlowTable) -> Self {
+        self.flows = Some(table);
+        self
+    }
+
     /// Works until the source ends, or until it is empty and `stop` says so. What was received is recorded in any
     /// case; the source comes back, for its own counters to be read.
     pub fn run(mut self, stop: impl Fn() -> bool) -> (Source, io::Result<()>) {
@@ -46,13 +93,13 @@ impl<Source: FrameSource> Worker<Source> {
             match self.source.receive() {
                 Ok(Received::Frames(count)) => {
                     idle = 0;
-                    self.record(count);
+                    self.process(count);
                     self.source.release();
                 }
                 Ok(Received::Idle) => {
                     idle = idle.wrapping_add(1);
-                    if idle.is_multiple_of(IDLE_BEFORE_FLUSH) {
-                        self.producer.flush();
+                    if idle.is_multiple_of(IDLE) {
+                        self.rest();
                     }
                     if stop() {
                         break Ok(());
@@ -62,45 +109,109 @@ impl<Source: FrameSource> Worker<Source> {
                 Err(error) => break Err(error),
             }
         };
+        self.finish();
         (self.source, result)
     }
 
     /// Records the `count` frames of the current batch.
-    fn record(&mut self, count: usize) {
-        let Self { source, decap, producer, when_full, counters } = self;
-        let (mut bytes, mut decapsulated) = (0, 0);
+    fn process(&mut self, count: usize) {
+        self.decapsulate(count);
+        let Self { source, flows, packets, outlet, found, .. } = self;
+        let accounted_by = match flows {
+            Some(table) => {
+                let packets = found.iter().map(|found| (found.timestamp, &found.packet));
+                table.update(packets, &mut |record| outlet.flow(record));
+                outlet.counters.publish_flows(table);
+                AccountedBy::Flow
+            }
+            None => AccountedBy::Packet,
+        };
+        if *packets {
+            for &Found { frame, timestamp, ref packet } in found.iter() {
+                outlet.packet(timestamp, packet, accounted_by, |from, bytes| {
+                    source.append(frame, from, bytes);
+                });
+            }
+        }
+    }
+
+    /// Finds the mirrored packets in the `count` frames of the current batch.
+    fn decapsulate(&mut self, count: usize) {
+        let Self { source, decap, outlet, found, .. } = self;
+        let counters = &outlet.counters;
+        let mut bytes = 0;
+        found.clear();
         for index in 0..count {
             let frame = source.frame(index);
             bytes += u64::from(frame.captured_length);
-            let packet = match decapsulate(&frame, decap) {
-                Ok(packet) => packet,
-                Err(reason) => {
-                    counters.drop_packet(reason);
-                    continue;
-                }
-            };
-            decapsulated += 1;
-            let batch = match when_full {
-                WhenFull::Drop => producer.batch(),
-                WhenFull::Wait => producer.wait_for_batch(),
-            };
-            match batch {
-                Ok(batch) => {
-                    batch.push(
-                        frame.timestamp,
-                        counters.queue,
-                        packet,
-                        AccountedBy::Packet,
-                        |from, bytes| {
-                            source.append(index, from, bytes);
-                        },
-                    );
-                }
-                Err(reason) => counters.drop_packet(reason),
+            match decapsulate(&frame, decap) {
+                Ok(packet) => found.push(Found { frame: index, timestamp: frame.timestamp, packet }),
+                Err(reason) => counters.drop_packets(reason, 1),
             }
         }
         counters.received.add(count as u64);
         counters.received_bytes.add(bytes);
-        counters.decapsulated.add(decapsulated);
+        counters.decapsulated.add(found.len() as u64);
+    }
+
+    /// What is to be done while nothing arrives.
+    fn rest(&mut self) {
+        let Self { source, flows, outlet, .. } = self;
+        if let (Some(table), Some(now)) = (flows, source.now()) {
+            table.expire(now.before(LONGEST_WAY), &mut |record| outlet.flow(record));
+            outlet.counters.publish_flows(table);
+        }
+        outlet.producer.flush();
+    }
+
+    /// Ends every flow. Nothing waits for the worker any more, so it can wait for the sink.
+    fn finish(&mut self) {
+        self.outlet.when_full = WhenFull::Wait;
+        if let Some(table) = &mut self.flows {
+            table.drain(&mut |record| self.outlet.flow(record));
+            self.outlet.counters.publish_flows(table);
+        }
+    }
+}
+
+impl Outlet {
+    /// A batch with room for a record.
+    fn batch(&mut self) -> Result<&mut Batch, DropReason> {
+        match self.when_full {
+            WhenFull::Drop => self.producer.batch(),
+            WhenFull::Wait => self.producer.wait_for_batch(),
+        }
+    }
+
+    /// Hands a flow's record on, or counts its packets as dropped.
+    fn flow(&mut self, record: &FlowRecord) {
+        match self.batch() {
+            Ok(batch) => batch.push_flow(record),
+            Err(reason) => {
+                self.counters.flow_records_refused.add(1);
+                self.counters.drop_packets(reason, record.packets());
+            }
+        }
+    }
+
+    /// Hands a packet's record on, or counts it as dropped. `append` is asked for the packet's bytes where the sink
+    /// wants them.
+    fn packet(
+        &mut self,
+        timestamp: Timestamp,
+        packet: &Packet,
+        accounted_by: AccountedBy,
+        append: impl FnOnce(usize, &mut Vec<u8>),
+    ) {
+        let queue = self.counters.queue;
+        match self.batch() {
+            Ok(batch) => batch.push(timestamp, queue, *packet, accounted_by, append),
+            Err(reason) => {
+                self.counters.packet_records_refused.add(1);
+                if accounted_by == AccountedBy::Packet {
+                    self.counters.drop_packets(reason, 1);
+                }
+            }
+        }
     }
 }

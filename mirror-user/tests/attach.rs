@@ -2,19 +2,11 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
-
 use mirror_user::attach::interface::{Interface, interfaces};
 use mirror_user::attach::{Capture, Error, Mode, ModeRequest, Options, Verdicts};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use support::{Namespace, VethOptions, VethPair, skipped_without_root};
-
-/// Environment variable of the process that is to be killed.
-const VICTIM: &str = "MIRROR_TEST_VICTIM";
 
 fn load() -> Capture {
     Capture::load(&Options::default()).unwrap()
@@ -149,45 +141,4 @@ fn the_capabilities_that_the_error_names_are_those_that_are_needed() {
         assert!(matches!(error, Error::NotPermitted { .. }), "without {missing:?}: {error}");
         assert!(error.to_string().contains("CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"), "{error}");
     }
-}
-
-#[test]
-fn a_killed_process_leaves_nothing_attached() {
-    if skipped_without_root() {
-        return;
-    }
-    let pair = VethPair::new(VethOptions::default());
-    let program = std::env::current_exe().unwrap();
-    let mut child = pair
-        .receiver
-        .command(program.to_str().unwrap())
-        .env(VICTIM, "1")
-        .args(["--ignored", "--exact", "attach_and_wait", "--nocapture"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let attached = lines.any(|line| line.ends_with("attached"));
-    let held = pair.receiver.enter(|| interface(VethPair::RECEIVING).program());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(attached && held.is_some(), "{held:?}");
-
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while let Some(program) = pair.receiver.enter(|| interface(VethPair::RECEIVING).program()) {
-        assert!(Instant::now() < deadline, "{program:?} is still attached");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-#[test]
-#[ignore = "the process that `a_killed_process_leaves_nothing_attached` kills"]
-fn attach_and_wait() {
-    if std::env::var_os(VICTIM).is_none() {
-        return; // run for itself
-    }
-    let mut capture = load();
-    capture.attach(VethPair::RECEIVING, ModeRequest::Auto).unwrap();
-    println!("attached");
-    thread::sleep(Duration::from_secs(60));
 }

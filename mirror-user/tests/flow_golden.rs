@@ -1,8 +1,8 @@
 //! Flows of public captures against the conversation statistics of tshark.
 //!
-//! The captures are not part of the project. They are looked for in `MIRROR_PCAPS`, and without that in `shared/pcaps`
-//! beside the workspace; where they or tshark are absent, each test prints a line that begins with `SKIPPED: ` and
-//! passes.
+//! The captures are not part of the project. They are looked for in `MIRROR_PCAPS`, and without that in
+//! `shared/pcaps` beside the workspace; where they or tshark are absent, each test prints a line that begins
+//! with `SKIPPED: ` and passes.
 
 mod flow_support;
 
@@ -75,10 +75,7 @@ impl Capture {
     /// The records, each of the first and last packet of a flow.
     fn flows(&self) -> Vec<FlowRecord> {
         let mut run = Run::new(config());
-        let records = &mut run.records;
-        run.table.update(self.packets.iter().map(|(time, packet)| (*time, packet)), &mut |record| {
-            records.push(*record)
-        });
+        run.packets(&self.packets);
         let (records, table) = run.finish();
         assert_eq!(records.iter().map(FlowRecord::packets).sum::<u64>(), self.packets.len() as u64);
         assert_eq!(table.counters().attributed, self.packets.len() as u64);
@@ -90,7 +87,8 @@ impl Capture {
         records
     }
 
-    /// What tshark prints with `arguments` of the frames that hold a mirrored packet; none where it is absent.
+    /// What tshark prints with `arguments` of the frames that hold a mirrored packet; none where it is
+    /// absent.
     fn tshark(&self, arguments: impl Fn(&str) -> Vec<String>) -> Option<String> {
         let numbers: Vec<String> = self.numbers.iter().map(usize::to_string).collect();
         let filter = format!("frame.number in {{{}}}", numbers.join(","));

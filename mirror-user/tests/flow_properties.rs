@@ -120,11 +120,8 @@ fn configs() -> impl Strategy<Value = FlowConfig> {
 /// The records of packets that are given in groups of `group`.
 fn run(config: FlowConfig, packets: &[(Timestamp, Packet)], group: usize) -> (Vec<FlowRecord>, FlowTable) {
     let mut run = Run::new(config);
-    let records = &mut run.records;
     for packets in packets.chunks(group) {
-        run.table.update(packets.iter().map(|(time, packet)| (*time, packet)), &mut |record| {
-            records.push(*record)
-        });
+        run.packets(packets);
         assert!(run.table.active_flows() <= config.max_flows as usize);
     }
     run.finish()
@@ -220,8 +217,8 @@ proptest! {
         prop_assert_eq!((table.active_flows(), table.active_tunnels()), (0, 0));
     }
 
-    /// The sums of each flow are those of its packets, counted the plain way, whatever their order, eviction and
-    /// timeouts.
+    /// The sums of each flow are those of its packets, counted the plain way, whatever their order, eviction
+    /// and timeouts.
     #[test]
     fn sums_of_flows_are_those_of_their_packets(
         (packets, shuffled) in packets(false).prop_flat_map(|packets| (Just(packets.clone()), Just(packets).prop_shuffle())),
@@ -243,7 +240,8 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
-    /// Records do not depend on the grouping of packets, nor on the seed: a replay gives the flows of the capture.
+    /// Records do not depend on the grouping of packets, nor on the seed: a replay gives the flows of the
+    /// capture.
     #[test]
     fn a_replay_is_identical(
         config in configs(),
@@ -257,8 +255,8 @@ proptest! {
         prop_assert_eq!(records, again);
     }
 
-    /// Calls of `expire` between packets, as a worker makes them when it waits, change when records come, but not the
-    /// flows.
+    /// Calls of `expire` between packets, as a worker makes them when it waits, change when records come, but
+    /// not the flows.
     #[test]
     fn waiting_changes_nothing(config in configs(), packets in packets(true)) {
         let config = FlowConfig { max_tunnels: 1000, ..config };

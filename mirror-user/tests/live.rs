@@ -49,7 +49,7 @@ impl Daemon {
         let mut command = namespace.command(env!("CARGO_BIN_EXE_mirror-capture"));
         command.args(["run", "--interface", interface]);
         command.arg("--output").arg(directory.path().join("records"));
-        command.arg("--ledger").arg(directory.path().join("ledger.json"));
+        command.args(["--records", "packet"]).arg("--ledger").arg(directory.path().join("ledger.json"));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -278,7 +278,7 @@ fn jumbo_frames_come_whole_into_pcapng() {
         return;
     }
     let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
-    let daemon = Daemon::start(&pair, &["--format", "pcapng"]);
+    let daemon = Daemon::start(&pair, &["--format", "pcapng", "--records", "packet"]);
     let profile = Profile { frame_size: FrameSize::Bytes(8000), malformed: Share::NONE, ..mixed() };
     let settings = generator::Settings { rate: Some(5_000), ..settings(2_000, Source::Socket) };
     let report = send_all(&pair, &profile, &settings);

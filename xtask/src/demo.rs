@@ -39,12 +39,12 @@ pub struct Arguments {
     /// Over how many mirrored flows.
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..))]
     flows: u32,
-    /// Bytes of a frame on the wire, tunnel headers included.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(64..=9000))]
+    /// Bytes of a frame on the wire, tunnel headers included; those of IPv6 in VXLAN in GENEVE need 192.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=9000))]
     frame_size: u32,
     /// Packets per second; 0 for as fast as possible. The default is one that a worker keeps up with that shares
     /// the machine with the generator and writes every record to a file.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 500_000)]
     rate: u64,
     /// Where the XDP program runs.
     #[arg(long, value_enum, default_value_t = Mode::Native)]
@@ -177,8 +177,10 @@ fn show(ledger: &Ledger, generated: &Generated, records: &Records) -> bool {
     println!("\nledger (packets)\n{}", report::table(ledger, generated));
     let lost = ledger.lost_before_worker();
     if lost > 0 {
-        println!("the worker was too slow for {} packets, which were lost and counted;", grouped(lost));
-        println!("a lower --rate avoids that. Of which kind they were, nobody can tell:\n");
+        println!("{} packets were lost before the worker had them, and counted;", grouped(lost));
+        println!(
+            "a lower --rate avoids that. Nobody can tell their kinds, so each kind has an `at most` below.\n"
+        );
     }
     let checks = accounting::check(ledger, generated, records.lines);
     println!("checks\n{}", report::verdicts(&checks));

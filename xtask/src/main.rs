@@ -3,7 +3,7 @@
 //! - [`setup`]: installs what the others need, and nothing that is there already.
 //! - [`build_ebpf`]: builds the XDP programs and says what is in them.
 //! - [`demo`]: generator and daemon on a veth pair, with the ledger checked against what was sent.
-//! - [`test`]: every check and test of the workspace.
+//! - [`test`](mod@test): every check and test of the workspace.
 //!
 //! They stand on [`process`] (child processes), [`interrupt`] (SIGINT and SIGTERM), [`cargo`] (its messages)
 //! and [`netns`] (network namespaces). Nothing here needs more than a Rust toolchain to compile, because this

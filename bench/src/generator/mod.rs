@@ -2,7 +2,7 @@
 //!
 //! - [`live`]: frames that an XDP program makes inside the kernel, the fast source.
 //! - [`socket`]: frames through an `AF_PACKET` socket, for machines and frame sizes that the fast one is not for.
-//! - [`file`]: the same frames in a capture file.
+//! - [`mod@file`]: the same frames in a capture file.
 
 pub mod file;
 pub mod interface;

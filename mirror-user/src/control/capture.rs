@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::config::{CaptureSettings, Settings, Switch, XdpModeOption};
+use super::config::Settings;
+use super::config::settings::CaptureSettings;
+use super::config::value::{Switch, XdpModeOption};
 use super::ledger::{Ledger, QueueLedger, RunFacts};
 use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, free_huge_page_bytes};
 use super::shutdown::Shutdown;
@@ -23,7 +25,7 @@ use crate::counters::WorkerCounters;
 use crate::nic::Nic;
 use crate::sink::{self, Producer, Sinks};
 use crate::wire::number::QueueId;
-use crate::worker::{WhenFull, Worker};
+use crate::worker::WhenFull;
 use crate::xsk::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, XskError, XskSource, XskStatistics};
 
 /// How often the watching thread looks up.
@@ -83,7 +85,10 @@ pub fn run(
     };
     program.flush_log();
     let verdicts = program.verdicts()?;
-    let written = finish_sinks(sinks);
+    let (written, problems) = finish_sinks(sinks);
+    for problem in problems {
+        error!("{problem}");
+    }
     let mut rows: Vec<QueueLedger> = (0..)
         .zip(&verdicts.queues)
         .map(|(queue, counts)| {
@@ -283,13 +288,7 @@ impl RunningWorker {
         let source = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let counters = Arc::new(WorkerCounters::new(queue));
         let (copy_mode, socket) = (source.copy_mode(), SocketFd(source.as_raw_fd()));
-        let worker = Worker {
-            source,
-            decap: settings.decap_config(),
-            producer,
-            when_full: WhenFull::Drop,
-            counters: Arc::clone(&counters),
-        };
+        let worker = settings.worker(source, producer, WhenFull::Drop, &counters)?;
         let drained = drained.clone();
         let work = move || {
             if let Err(error) = pin(cpu) {

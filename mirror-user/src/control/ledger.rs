@@ -22,7 +22,7 @@ use mirror_common::verdict::{Counts, Verdict};
 use serde::Serialize;
 
 use crate::DropReason;
-use crate::counters::WorkerCounters;
+use crate::counters::{Counter, WorkerCounters};
 use crate::nic::NicStatistics;
 use crate::sink;
 use crate::wire::number::QueueId;
@@ -53,10 +53,35 @@ pub struct QueueLedger {
     pub decapsulated: u64,
     /// Frames whose arrival time is the worker's, because they came without the kernel's metadata.
     pub without_metadata: u64,
-    /// Packets that were written.
+    /// Records of packets.
+    pub packet_records: RecordCounts,
+    /// Records of flows.
+    pub flow_records: RecordCounts,
+    /// Flows that began.
+    pub flows_created: u64,
+    /// Flows that ended early, to make room for others.
+    pub flows_evicted: u64,
+    /// Packets that were written, in a record of their own or in that of their flow.
     pub recorded: u64,
     /// Packets that ended without a record, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+}
+
+/// What became of records of one kind. A packet may be in several; see `recorded` for packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RecordCounts {
+    /// Those that the operating system took.
+    pub written: u64,
+    /// Those that could not be written.
+    pub failed: u64,
+    /// Those that the queue to the sink had no room for.
+    pub refused: u64,
+}
+
+impl RecordCounts {
+    fn new(outcome: &sink::Outcome, refused: &Counter) -> Self {
+        Self { written: outcome.written(), failed: outcome.failed(), refused: refused.get() }
+    }
 }
 
 /// One equation of the ledger.
@@ -82,7 +107,7 @@ pub struct Ledger {
     pub seen: u64,
     /// Packets received from the rings or the file.
     pub received: u64,
-    /// Packets that were written.
+    /// Packets that were written, in a record of their own or in that of their flow.
     pub recorded: u64,
     /// Packets that ended without a record, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
@@ -118,7 +143,13 @@ pub struct RunFacts {
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const SINK_REASONS: [DropReason; 2] = [DropReason::SinkQueueFull, DropReason::SinkWriteFailed];
+const RECORD_REASONS: [DropReason; 5] = [
+    DropReason::FlowNotIp,
+    DropReason::FlowFragment,
+    DropReason::FlowTunnels,
+    DropReason::SinkQueueFull,
+    DropReason::SinkWriteFailed,
+];
 /// Reasons that are counted before user space.
 const KERNEL_REASONS: [DropReason; 4] =
     [DropReason::SourceNotAllowed, DropReason::NoHeadroom, DropReason::FillRingEmpty, DropReason::RxRingFull];
@@ -140,6 +171,10 @@ impl QueueLedger {
             received_bytes: worker.received_bytes.get(),
             decapsulated: worker.decapsulated.get(),
             without_metadata: worker.without_metadata.get(),
+            packet_records: RecordCounts::new(sink.packet_records(), &worker.packet_records_refused),
+            flow_records: RecordCounts::new(sink.flow_records(), &worker.flow_records_refused),
+            flows_created: worker.flows_created.get(),
+            flows_evicted: worker.flows_evicted.get(),
             recorded: sink.recorded(),
             dropped,
             af_xdp,
@@ -183,7 +218,7 @@ impl QueueLedger {
         let decapsulation = DropReason::ALL
             .iter()
             .copied()
-            .filter(|reason| !SINK_REASONS.contains(reason) && !KERNEL_REASONS.contains(reason));
+            .filter(|reason| !RECORD_REASONS.contains(reason) && !KERNEL_REASONS.contains(reason));
         let rings = self.sum([DropReason::FillRingEmpty, DropReason::RxRingFull]);
         let redirected = self.verdict(Verdict::Redirected);
         redirected
@@ -191,7 +226,7 @@ impl QueueLedger {
             .into_iter()
             .chain([
                 check("worker to decapsulation", self.received, self.decapsulated + self.sum(decapsulation)),
-                check("decapsulation to sink", self.decapsulated, self.recorded + self.sum(SINK_REASONS)),
+                check("decapsulation to sink", self.decapsulated, self.recorded + self.sum(RECORD_REASONS)),
             ])
             .collect()
     }
@@ -290,7 +325,7 @@ mod tests {
         counters.received.add(received);
         counters.decapsulated.add(decapsulated);
         for &(reason, count) in dropped {
-            (0..count).for_each(|_| counters.drop_packet(reason));
+            counters.drop_packets(reason, count);
         }
         counters
     }

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::error;
 
 use crate::attach;
+use crate::flow::FlowConfigError;
 use crate::nic::NicError;
 use crate::replay::ReplayError;
 use crate::sink::{SinkCounters, SinkError, Sinks};
@@ -53,12 +53,24 @@ pub enum RunError {
         /// What was not to be had.
         reason: String,
     },
+    /// The flow table cannot be made.
+    #[error(transparent)]
+    Flow(#[from] FlowConfigError),
     /// The output cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A capture file cannot be read.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The output would overwrite the capture that is replayed.
+    #[error(
+        "{} is a capture to be replayed, which writing would destroy; give another --output or --ledger",
+        path.display()
+    )]
+    OutputIsInput {
+        /// The file.
+        path: PathBuf,
+    },
     /// A worker had to stop.
     #[error("queue {queue} cannot be read any more: {source}; is the interface still there?")]
     Worker {
@@ -94,11 +106,13 @@ pub struct Outcome {
     pub failure: Option<RunError>,
 }
 
-/// Waits for the sinks, and says what they could not write.
-fn finish_sinks(sinks: Sinks) -> Arc<SinkCounters> {
+/// Waits for the sinks, and says what they could not write. It is no fault of theirs where the reader of standard
+/// output has gone.
+fn finish_sinks(sinks: Sinks) -> (Arc<SinkCounters>, Vec<SinkError>) {
     let counters = Arc::clone(sinks.counters());
-    for problem in sinks.join().err().unwrap_or_default() {
-        error!("{problem}");
+    let mut problems = sinks.join().err().unwrap_or_default();
+    if counters.closed() {
+        problems.clear();
     }
-    counters
+    (counters, problems)
 }

@@ -1,11 +1,11 @@
 //! `mirror-capture replay`: capture files through the pipeline.
 
-use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, iter, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -16,30 +16,30 @@ use super::{Outcome, RunError, finish_sinks};
 use crate::counters::WorkerCounters;
 use crate::replay::{ReplayError, ReplaySource};
 use crate::wire::number::QueueId;
-use crate::worker::{WhenFull, Worker};
+use crate::worker::WhenFull;
 
 /// How often progress is shown.
 const WATCH: Duration = Duration::from_millis(20);
 
 /// Reads `files` through the pipeline, shows progress on a terminal, and returns the ledger, which is also written
-/// to its file. A file that is damaged ends the replay; what was read before is recorded.
+/// to its file. A file that is damaged ends the replay; what was read before is recorded. Records that could not be
+/// written are a failure as well, unless the reader of standard output wanted no more.
 ///
 /// # Errors
 ///
-/// When a file or the output cannot be opened, or the ledger cannot be written.
+/// When a file or the output cannot be opened, would be overwritten by the output, or the ledger cannot be written.
 pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Result<Outcome, RunError> {
+    for output in iter::once(&settings.output.path).chain(&settings.output.ledger) {
+        if files.iter().any(|file| is_same_file(file, output)) {
+            return Err(RunError::OutputIsInput { path: output.clone() });
+        }
+    }
     let total = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
     let read = Arc::new(AtomicU64::new(0));
     let source = ReplaySource::open(files, Arc::clone(&read), shutdown.flag())?;
     let (mut producers, sinks) = settings.start_sinks(1)?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let worker = Worker {
-        source,
-        decap: settings.decap_config(),
-        producer: producers.remove(0),
-        when_full: WhenFull::Wait,
-        counters: Arc::clone(&counters),
-    };
+    let worker = settings.worker(source, producers.remove(0), WhenFull::Wait, &counters)?;
 
     let started = Instant::now();
     let work = thread::spawn(move || worker.run(|| false).1);
@@ -54,7 +54,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     }
     bar.finish_and_clear();
     let result = work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let written = finish_sinks(sinks);
+    let (written, unwritten) = finish_sinks(sinks);
 
     let run = RunFacts {
         version: env!("CARGO_PKG_VERSION"),
@@ -69,7 +69,17 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
         Ok(error) => RunError::Replay(error),
         Err(source) => RunError::System { what: "read the capture", source },
     });
+    let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink));
     Ok(Outcome { ledger, failure })
+}
+
+/// Whether both are one regular file, by whatever names.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path| {
+        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
 /// A bar on standard error; nothing where that is no terminal.

@@ -2,17 +2,18 @@
 
 use crate::source::Timestamp;
 
-/// Packets that are older than the latest by at most this came late; older ones mean that the clock was set back.
+/// Packets that are older than the latest by at most this came late; older ones mean that the clock was set
+/// back.
 const LATE: u64 = 1_000_000_000;
 /// Packets that are further ahead of the latest, ten years, are an error of the clock as well.
 const FURTHEST: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
 /// Packet time, made steady.
 ///
-/// As long as the clock of the packets is not set back by more than [`LATE`], the table's time is the packets' own.
-/// When it is, or jumps ahead by more than [`FURTHEST`], the table's time stands still for that packet and goes on from there with the packets' clock:
-/// timeouts neither fire at once nor hang, and no duration is ever negative. Times of flows that began before are
-/// told in the new clock.
+/// As long as the clock of the packets is not set back by more than [`LATE`], the table's time is the
+/// packets' own. When it is, or jumps ahead by more than [`FURTHEST`], the table's time stands still for that
+/// packet and goes on from there with the packets' clock: timeouts neither fire at once nor hang, and no
+/// duration is ever negative. Times of flows that began before are told in the new clock.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// The latest time; 0 before the first packet.

@@ -1,4 +1,5 @@
-//! Community ID, version 1, with the seed 0 that everybody uses: one name for a flow in the records of all tools.
+//! Community ID, version 1, with the seed 0 that everybody uses: one name for a flow in the records of all
+//! tools.
 //!
 //! <https://github.com/corelight/community-id-spec>
 
@@ -21,7 +22,8 @@ const LENGTH: usize = 30;
 pub struct CommunityId([u8; LENGTH]);
 
 impl CommunityId {
-    /// The Community ID of a flow, the same in both directions. None where the protocol has ports that are not known.
+    /// The Community ID of a flow, the same in both directions. None where the protocol has ports that are
+    /// not known.
     pub fn of(
         source: IpAddr,
         destination: IpAddr,

@@ -9,17 +9,17 @@ use crate::wire::number::QueueId;
 /// What a flow table is told. [`FlowConfig::default`] fits VPC Flow Logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowConfig {
-    /// Flows in the table at most, 1 to [`FlowConfig::MOST_FLOWS`]. At this number the longest idle flow makes room
-    /// for a new one. A flow takes 127 bytes in IPv4, 159 in IPv6, of memory that is used from the first time
-    /// that there are so many.
+    /// Flows in the table at most, 1 to [`FlowConfig::MOST_FLOWS`]. At this number the longest idle flow
+    /// makes room for a new one. A flow takes 127 bytes in IPv4, 159 in IPv6, of memory that is used from the
+    /// first time that there are so many.
     pub max_flows: u32,
     /// Tunnels with flows in the table at most, 1 to 65,535, where tunnels are told apart also by their outer
     /// addresses, attachment and VLANs. Packets of further ones belong to no flow and are counted.
     pub max_tunnels: u32,
     /// A flow without a packet for this long has ended.
     pub idle: Duration,
-    /// A record covers at most this long, up to [`FlowConfig::LONGEST_ACTIVE`]. It is made by the first packet after
-    /// that time, or when the flow has been quiet for that time.
+    /// A record covers at most this long, up to [`FlowConfig::LONGEST_ACTIVE`]. It is made by the first
+    /// packet after that time, or when the flow has been quiet for that time.
     pub active: Duration,
     /// A TCP connection that was closed, reset or refused has ended after this long without a packet.
     pub closing: Duration,
@@ -68,9 +68,9 @@ impl FlowConfig {
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl Default for FlowConfig {
-    /// A million flows; idle after 120 s, as a Gateway Load Balancer forgets flows other than TCP; a record per
-    /// 60 s, as VPC Flow Logs aggregate; closing for 5 s; fragments for 30 s, as Linux reassembles. Both seeds
-    /// are 0: set them to random numbers where senders are not trusted.
+    /// A million flows; idle after 120 s, as a Gateway Load Balancer forgets flows other than TCP; a record
+    /// per 60 s, as VPC Flow Logs aggregate; closing for 5 s; fragments for 30 s, as Linux reassembles. Both
+    /// seeds are 0: set them to random numbers where senders are not trusted.
     fn default() -> Self {
         Self {
             max_flows: 1 << 20,

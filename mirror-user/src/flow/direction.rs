@@ -18,9 +18,9 @@ pub enum NetworkDirection {
 impl NetworkDirection {
     /// The direction of a flow that `source` initiated.
     ///
-    /// A private address is taken to be ours, a public one not. Whether a public address is one of ours (elastic IP,
-    /// IPv6 in a VPC) cannot be told from it. A destination that stands for many (multicast, broadcast) is on
-    /// the side of the source.
+    /// A private address is taken to be ours, a public one not. Whether a public address is one of ours
+    /// (elastic IP, IPv6 in a VPC) cannot be told from it. A destination that stands for many (multicast,
+    /// broadcast) is on the side of the source.
     pub fn of(source: IpAddr, destination: IpAddr) -> Self {
         let from = is_private(source);
         let to = if is_group(destination) { from } else { is_private(destination) };

@@ -29,7 +29,8 @@ impl U40 {
     }
 }
 
-/// What the table remembers of a flow on each packet, in two cache lines. What is needed less often is in [`Aside`].
+/// What the table remembers of a flow on each packet, in two cache lines. What is needed less often is in
+/// [`Aside`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Flow {
@@ -53,8 +54,8 @@ pub(super) struct Flow {
 
 const _: () = assert!(size_of::<Flow>() == 96);
 
-/// What one end of a flow sent since the record before; and for as long as the flow lives, its latest time and its
-/// place in the TCP stream.
+/// What one end of a flow sent since the record before; and for as long as the flow lives, its latest time
+/// and its place in the TCP stream.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, packed(2))]
 pub(super) struct Direction {

@@ -15,9 +15,9 @@ use crate::packet::Tunnel;
 use crate::source::Timestamp;
 use crate::wire::number::FlowCookie;
 
-/// Records that fall due by timeout are made at most this many per packet, the rest with the packets that follow, so
-/// that a step of the clock does not hold up the packets. In the long run fewer than two fall due per packet: each
-/// ends a flow, or an interval with a packet in it.
+/// Records that fall due by timeout are made at most this many per packet, the rest with the packets that
+/// follow, so that a step of the clock does not hold up the packets. In the long run fewer than two fall due
+/// per packet: each ends a flow, or an interval with a packet in it.
 const DUE_PER_PACKET: usize = 4;
 /// The same for a call of [`FlowTable::expire`].
 const DUE_PER_CALL: usize = 1024;
@@ -25,9 +25,9 @@ const DUE_PER_CALL: usize = 1024;
 impl FlowTable {
     /// Makes the records that fall due until `now`, when no packets come; at most 1,024 at once.
     ///
-    /// For the flows to be those of a replay of the packets, no packet may still come that is older than `now`: give
-    /// the packets' clock less the time that a packet may wait before it gets here. A time before the latest
-    /// packet does nothing.
+    /// For the flows to be those of a replay of the packets, no packet may still come that is older than
+    /// `now`: give the packets' clock less the time that a packet may wait before it gets here. A time before
+    /// the latest packet does nothing.
     pub fn expire(&mut self, now: Timestamp, out: &mut impl FnMut(&FlowRecord)) {
         self.clock.move_on(now);
         if self.clock.now() >= self.next_due {

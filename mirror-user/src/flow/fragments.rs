@@ -15,8 +15,8 @@ const CAPACITY: usize = 4096;
 /// Places that one packet may stand in.
 const WAYS: usize = 4;
 
-/// What the fragments of a packet have in common (RFC 791, section 3.2; RFC 8200, section 4.5). In a place that was
-/// never used all words are 0.
+/// What the fragments of a packet have in common (RFC 791, section 3.2; RFC 8200, section 4.5). In a place
+/// that was never used all words are 0.
 type Identity = [u64; 8];
 
 /// A packet whose first fragment was seen.
@@ -42,8 +42,8 @@ impl Fragments {
         Self { places, hasher, timeout: u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX) }
     }
 
-    /// The selector of the flow that a fragment belongs to; none where its first fragment was not seen. The scope is
-    /// told by its value: its number may be another's by the time that the next fragment comes.
+    /// The selector of the flow that a fragment belongs to; none where its first fragment was not seen. The
+    /// scope is told by its value: its number may be another's by the time that the next fragment comes.
     pub(super) fn attribute(
         &mut self,
         ip: &Ip,

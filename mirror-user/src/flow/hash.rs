@@ -1,8 +1,9 @@
 //! A keyed hash of whole words.
 //!
-//! Senders choose the addresses and ports that are hashed here, so the place of a flow must not be foreseeable: every
-//! word is mixed with a secret before it is multiplied. The construction is that of wyhash and foldhash, 64×64 bit
-//! multiplications whose halves are folded; one to three of them per packet take 1–3 ns.
+//! Senders choose the addresses and ports that are hashed here, so the place of a flow must not be
+//! foreseeable: every word is mixed with a secret before it is multiplied. The construction is that of wyhash
+//! and foldhash, 64×64 bit multiplications whose halves are folded; one to three of them per packet take 1–3
+//! ns.
 
 /// Hashes words under a seed.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +73,7 @@ mod tests {
             let mut counts = vec![0_u32; 4096];
             for word in 0..1_000_000_u64 {
                 let hash = hasher.pair(0x0a00_0001_0a00_0002 + (word << 32), 0x0006_01bb_8000);
-                counts[(hash >> shift) as usize & 4095] += 1;
+                counts[usize::try_from(hash >> shift & 4095).unwrap()] += 1;
             }
             let mean = 1_000_000.0 / 4096.0;
             let chi_squared: f64 = counts.iter().map(|&count| (f64::from(count) - mean).powi(2) / mean).sum();

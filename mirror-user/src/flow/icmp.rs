@@ -13,9 +13,9 @@ pub(super) struct Query {
 
 /// The query that a message of type `kind` belongs to; none for errors and notices.
 ///
-/// The pairs are those of the Community ID specification, version 1: echo, router solicitation, timestamp, information
-/// and address mask (RFC 792, 950, 1256); of ICMPv6 echo, multicast listener, router and neighbour solicitation, node
-/// information and home agent discovery (RFC 4443, 2710, 4861, 4620, 6275).
+/// The pairs are those of the Community ID specification, version 1: echo, router solicitation, timestamp,
+/// information and address mask (RFC 792, 950, 1256); of ICMPv6 echo, multicast listener, router and
+/// neighbour solicitation, node information and home agent discovery (RFC 4443, 2710, 4861, 4620, 6275).
 #[inline(always)]
 pub(super) fn query(protocol: IpProtocol, kind: u8) -> Option<Query> {
     let (request, reply) = match (protocol, kind) {

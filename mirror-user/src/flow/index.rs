@@ -1,9 +1,9 @@
 //! From a hash to the slot of a flow: one cache line per look-up.
 //!
-//! A bucket is a cache line of 15 words and a count. A word holds a slot and, in the bits that slots do not need, a
-//! tag from the hash: with room for a million flows 12 bits, so one look-up in 500 has to look at a wrong flow. The
-//! entry of a full bucket goes to the next one; the count says how many went past, so that a look-up knows where to
-//! stop and removal leaves no tombstones behind.
+//! A bucket is a cache line of 15 words and a count. A word holds a slot and, in the bits that slots do not
+//! need, a tag from the hash: with room for a million flows 12 bits, so one look-up in 500 has to look at a
+//! wrong flow. The entry of a full bucket goes to the next one; the count says how many went past, so that a
+//! look-up knows where to stop and removal leaves no tombstones behind.
 
 use super::memory;
 use super::slab::Slot;
@@ -53,10 +53,6 @@ impl Index {
     /// Where entries of `hash` belong.
     #[inline(always)]
     pub(super) fn place(&self, hash: u64) -> Place {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "below the number of buckets, which is below 2^32"
-        )]
         let bucket = (((hash >> 32) * self.buckets.len() as u64) >> 32) as u32;
         #[expect(clippy::cast_possible_truncation, reason = "the lower half of the hash")]
         let tag = hash as u32 & !self.slot_mask;
@@ -71,8 +67,8 @@ impl Index {
         }
     }
 
-    /// The first slot in the first bucket that may be the one at `place`; [`Slot::NONE`] if there is none. A hint
-    /// for prefetching.
+    /// The first slot in the first bucket that may be the one at `place`; [`Slot::NONE`] if there is none. A
+    /// hint for prefetching.
     #[inline(always)]
     pub(super) fn candidate(&self, place: Place) -> Slot {
         let Some(bucket) = self.buckets.get(place.bucket as usize) else { return Slot::NONE };

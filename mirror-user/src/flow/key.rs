@@ -8,8 +8,8 @@ use super::slab::{Slot, Vacant};
 use crate::packet::{Icmp, Ip, Transport};
 use crate::wire::number::IpProtocol;
 
-/// Which end of a flow a packet left from. The ends are ordered by address and port, so that both directions have one
-/// key.
+/// Which end of a flow a packet left from. The ends are ordered by address and port, so that both directions
+/// have one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum End {
@@ -22,7 +22,7 @@ pub(super) enum End {
 impl End {
     /// The end that a packet left from, by address and port of its source and destination.
     #[inline(always)]
-    fn of_source<T: Ord>(source: T, destination: T) -> Self {
+    fn of_source<T: Ord + Copy>(source: T, destination: T) -> Self {
         if source <= destination { Self::Low } else { Self::High }
     }
 
@@ -124,8 +124,8 @@ pub(super) struct Key {
     /// Bits from the lowest: port of the low end (or ICMP code, then type) 16, port of the high end (or ICMP
     /// identifier) 16, protocol 8, [`OCCUPIED`], [`WIDE`], form of the selector 2, spare 4, tunnel scope 16.
     pub(super) selector: u64,
-    /// IPv4: address of the low end in the lower half, of the high end in the upper one. IPv6: the lower half is
-    /// 0, the upper one has bits of the hash, since the addresses themselves stand elsewhere.
+    /// IPv4: address of the low end in the lower half, of the high end in the upper one. IPv6: the lower half
+    /// is 0, the upper one has bits of the hash, since the addresses themselves stand elsewhere.
     pub(super) addresses: u64,
     /// Addresses of IPv6; 0 in IPv4.
     pub(super) wide: WideAddresses,

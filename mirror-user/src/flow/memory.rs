@@ -14,8 +14,8 @@ pub(super) fn prefetch<T>(value: &T) {
     for offset in (0..size_of::<T>()).step_by(CACHE_LINE) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let line = std::ptr::from_ref(value).cast::<i8>().wrapping_add(offset);
-        // SAFETY: SSE is part of x86_64; the instruction reads no memory that the program could see, and `line`
-        // lies within `value`.
+        // SAFETY: SSE is part of x86_64; the instruction reads no memory that the program could see, and
+        // `line` lies within `value`.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -24,8 +24,9 @@ pub(super) fn prefetch<T>(value: &T) {
 
 /// A vector with room for `capacity` values, on huge pages where the kernel allows them.
 ///
-/// Where it does not (`/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the vector works all the same.
-/// Pages are taken from the system when they are first written, so room that is never used costs address space only.
+/// Where it does not (`/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the vector works all the
+/// same. Pages are taken from the system when they are first written, so room that is never used costs
+/// address space only.
 pub(super) fn huge_vec<T>(capacity: usize) -> Vec<T> {
     let mut values = Vec::with_capacity(capacity);
     advise_huge_pages(values.spare_capacity_mut());
@@ -42,9 +43,9 @@ fn advise_huge_pages<T>(room: &mut [MaybeUninit<T>]) {
     let length = size_of_val(room).saturating_sub(skipped) / page * page;
     if length > 0 {
         let start = bytes.start.cast::<u8>().wrapping_add(skipped);
-        // SAFETY: `start..start + length` are whole pages within `room`, which is borrowed here alone. The advice
-        // changes the size of pages that are taken later, never what is in them.
-        // The kernel may decline; then small pages serve.
+        // SAFETY: `start..start + length` are whole pages within `room`, which is borrowed here alone. The
+        // advice changes the size of pages that are taken later, never what is in them. The kernel may
+        // decline; then small pages serve.
         let _ = unsafe { madvise(start.cast(), length, Advice::LinuxHugepage) };
     }
 }

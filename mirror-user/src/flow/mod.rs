@@ -1,13 +1,13 @@
 //! Flows: who spoke with whom, through which tunnel, how much and for how long.
 //!
 //! A [`FlowTable`] belongs to one worker and shares nothing. It takes batches of packets and hands out
-//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock: time is
-//! that of the packets, so that a replay gives the flows that the live capture gave.
+//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock:
+//! time is that of the packets, so that a replay gives the flows that the live capture gave.
 //!
 //! A batch goes through in passes, each of which fetches the memory that the next one needs, since with many
 //! flows it is memory that takes the time:
 //!
-//! 1. each packet's key, hash and tunnel number; fetch its bucket of the [index](index);
+//! 1. each packet's key, hash and tunnel number; fetch its bucket of the index;
 //! 2. the slot that the bucket names; fetch the flow;
 //! 3. fetch the flow's neighbours in the order of idle time, and its addresses in IPv6;
 //! 4. packet by packet: find or make the flow, count, follow TCP, make the flow the latest.
@@ -16,12 +16,14 @@
 //!
 //! # Memory
 //!
-//! Per flow 96 bytes for what each packet touches, 16 for what is seldom needed, 8 for the order of idle time and
-//! 6.4 for the index: 126.4; with IPv6 addresses 158.4. All of it is set aside at the start.
+//! Per flow 96 bytes for what each packet touches, 16 for what is seldom needed, 8 for the order of idle time
+//! and 6.4 for the index: 126.4; with IPv6 addresses 158.4. All of it is set aside at the start, but what no flow
+//! has needed yet is address space only.
 //!
 //! # Records
 //!
-//! Records tell what came since the record before, so that sums are exact. See [`FlowRecord`] for when there is one.
+//! Records tell what came since the record before, so that sums are exact. See [`FlowRecord`] for when there
+//! is one.
 
 mod clock;
 mod community_id;
@@ -65,7 +67,6 @@ use self::sampling::Sampler;
 use self::slab::Slab;
 use self::tunnels::Tunnels;
 use self::update::Step;
-use crate::DropReason;
 use crate::source::BATCH;
 
 /// The flows of one worker.
@@ -89,7 +90,6 @@ pub struct FlowTable {
     counters: FlowCounters,
     /// The batch that is worked on; empty in between.
     batch: Vec<Step>,
-    unattributed: Vec<(usize, DropReason)>,
 }
 
 /// The timeouts of [`FlowConfig`] in nanoseconds.
@@ -102,8 +102,8 @@ struct Timeouts {
 
 /// What became of the packets that a table was given.
 ///
-/// `packets` is the sum of `attributed`, `not_ip`, `fragments_unattributed`, `tunnels_exhausted` and `not_sampled`;
-/// and `attributed` is the sum of the packets of all records, once [`FlowTable::drain`] was called.
+/// The first is the sum of the next five; and `attributed` is the sum of the packets of all records, once
+/// [`FlowTable::drain`] was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     /// Packets given.
@@ -161,7 +161,6 @@ impl FlowTable {
             next_due: u64::MAX,
             counters: FlowCounters::default(),
             batch: Vec::with_capacity(BATCH),
-            unattributed: Vec::with_capacity(BATCH),
         })
     }
 
@@ -174,12 +173,6 @@ impl FlowTable {
     /// What became of the packets so far.
     pub fn counters(&self) -> FlowCounters {
         FlowCounters { clock_steps: self.clock.steps(), ..self.counters }
-    }
-
-    /// The packets of the latest [`FlowTable::update`] that were counted in no flow: the position of each among
-    /// those that were given, in ascending order, and why.
-    pub fn unattributed(&self) -> &[(usize, DropReason)] {
-        &self.unattributed
     }
 
     /// Flows in the table.

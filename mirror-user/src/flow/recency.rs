@@ -35,13 +35,13 @@ const fn position(slot: Slot) -> u32 {
 
 /// Two rings through the slots, one for each [`Queue`], each from the longest idle flow to the latest.
 ///
-/// Eight bytes per flow, apart from the flows: moving a flow to the end touches three links, and links of a million
-/// flows still fit into the last level of a processor's cache.
+/// Eight bytes per flow, apart from the flows: moving a flow to the end touches three links, and links of a
+/// million flows still fit into the last level of a processor's cache.
 #[derive(Debug)]
 pub(super) struct Recency {
     links: Vec<Link>,
-    /// The longest idle flow of [`Queue::Idle`] that has not been passed by [`Recency::pass_quiet`] since its last
-    /// packet; the ring's own position where there is none.
+    /// The longest idle flow of [`Queue::Idle`] that has not been passed by [`Recency::pass_quiet`] since its
+    /// last packet; the ring's own position where there is none.
     quiet: u32,
 }
 

@@ -12,10 +12,10 @@ use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
 
 /// What is said of a flow, or of one interval of it.
 ///
-/// Counters, TCP flags, times and TTLs are those of the packets since the record before, so that sums over records
-/// are exact: each packet of a flow is in exactly one record. A short flow has one record, [`Action::End`]. A longer
-/// one has [`Action::Open`] when its first interval is over, [`Action::Update`] for each further one, and at last
-/// [`Action::End`], whose counters are 0 if no packet came since.
+/// Counters, TCP flags, times and TTLs are those of the packets since the record before, so that sums over
+/// records are exact: each packet of a flow is in exactly one record. A short flow has one record,
+/// [`Action::End`]. A longer one has [`Action::Open`] when its first interval is over, [`Action::Update`] for
+/// each further one, and at last [`Action::End`], whose counters are 0 if no packet came since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRecord {
     /// Queue that the packets came by.
@@ -50,8 +50,9 @@ pub struct FlowRecord {
     pub reverse: Traffic,
     /// What became of the TCP connection; none where the flow is not TCP, or no packet had its TCP header.
     pub connection: Option<Connection>,
-    /// From SYN to the initiator's first acknowledgment: the round trip between both ends. None where the handshake
-    /// was not seen, or SYN was repeated, so that it is not known which one was answered. Microseconds.
+    /// From SYN to the initiator's first acknowledgment: the round trip between both ends. None where the
+    /// handshake was not seen, or SYN was repeated, so that it is not known which one was answered.
+    /// Microseconds.
     pub handshake: Option<Duration>,
 }
 
@@ -71,8 +72,8 @@ impl FlowRecord {
         self.forward.bytes + self.reverse.bytes
     }
 
-    /// The Community ID, by which records of this flow from other workers, appliances and tools are joined. None for
-    /// protocols whose ports it needs, where they were cut off.
+    /// The Community ID, by which records of this flow from other workers, appliances and tools are joined.
+    /// None for protocols whose ports it needs, where they were cut off.
     pub fn community_id(&self) -> Option<CommunityId> {
         CommunityId::of(self.source, self.destination, self.protocol, self.transport)
     }

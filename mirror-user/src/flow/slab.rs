@@ -4,12 +4,13 @@ use std::ops::{Index, IndexMut};
 
 use super::memory;
 
-/// The place of a value in a [`Slab`]. Only a slab makes them, and it never shrinks, so a slot always has a place.
+/// The place of a value in a [`Slab`]. Only a slab makes them, and it never shrinks, so a slot always has a
+/// place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 
 impl Slot {
-    /// The place that holds no value of anybody; comparing against what is there finds nothing.
+    /// No place: a vacant value is read there.
     pub(super) const NONE: Self = Self(0);
 
     /// Its number: 1 and up, 0 for [`Slot::NONE`].
@@ -37,6 +38,8 @@ pub(super) trait Vacant: Copy {
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     values: Vec<T>,
+    /// What is read at [`Slot::NONE`].
+    none: T,
     free: Slot,
     occupied: usize,
     capacity: usize,
@@ -45,9 +48,13 @@ pub(super) struct Slab<T> {
 impl<T: Vacant> Slab<T> {
     /// Room for `capacity` values.
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        let mut values = memory::huge_vec(capacity + 1);
-        values.push(T::vacant(Slot::NONE));
-        Self { values, free: Slot::NONE, occupied: 0, capacity }
+        Self {
+            values: memory::huge_vec(capacity),
+            none: T::vacant(Slot::NONE),
+            free: Slot::NONE,
+            occupied: 0,
+            capacity,
+        }
     }
 
     /// How many values are there.
@@ -65,10 +72,9 @@ impl<T: Vacant> Slab<T> {
     pub(super) fn insert(&mut self, value: T) -> Slot {
         self.occupied += 1;
         if self.free == Slot::NONE {
-            #[expect(clippy::cast_possible_truncation, reason = "capacities are configured below 2^32")]
-            let slot = Slot(self.values.len() as u32);
             self.values.push(value);
-            return slot;
+            #[expect(clippy::cast_possible_truncation, reason = "capacities are configured below 2^32")]
+            return Slot(self.values.len() as u32);
         }
         let slot = self.free;
         self.free = self[slot].next();
@@ -89,14 +95,17 @@ impl<T> Index<Slot> for Slab<T> {
 
     #[inline(always)]
     fn index(&self, slot: Slot) -> &T {
-        &self.values[slot.0 as usize]
+        self.values.get((slot.0 as usize).wrapping_sub(1)).unwrap_or(&self.none)
     }
 }
 
 impl<T> IndexMut<Slot> for Slab<T> {
     #[inline(always)]
     fn index_mut(&mut self, slot: Slot) -> &mut T {
-        &mut self.values[slot.0 as usize]
+        match self.values.get_mut((slot.0 as usize).wrapping_sub(1)) {
+            Some(value) => value,
+            None => &mut self.none,
+        }
     }
 }
 
@@ -126,5 +135,6 @@ mod tests {
         assert_eq!((first, second), (slots[0], slots[1]));
         assert_eq!((slab[first], slab[second], slab[slots[2]]), (40, 50, 30));
         assert!(slab.is_full());
+        assert_eq!(slab[Slot::NONE], 0);
     }
 }

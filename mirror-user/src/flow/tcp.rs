@@ -14,8 +14,8 @@ const RST: u8 = 4;
 /// ACK, as on the wire.
 const ACK: u8 = 16;
 
-/// Longest that a segment is late by reordering rather than sent again, where the round trip is not known or longer:
-/// 3 ms, as Wireshark has it.
+/// Longest that a segment is late by reordering rather than sent again, where the round trip is not known or
+/// longer: 3 ms, as Wireshark has it.
 const LONGEST_LATE: u32 = 3_000;
 /// The same where the round trip is shorter than this: 200 µs.
 const SHORTEST_LATE: u32 = 200;
@@ -39,8 +39,8 @@ enum Stage {
     Refused,
 }
 
-/// What is known of a TCP connection, in a byte: the stage in three bits, and for each end whether its place in the
-/// stream is known and whether its stream has a gap.
+/// What is known of a TCP connection, in a byte: the stage in three bits, and for each end whether its place
+/// in the stream is known and whether its stream has a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Phase(u8);
 
@@ -233,8 +233,8 @@ impl Flow {
         self.phase.set_stage(next);
     }
 
-    /// Finds segments out of turn. In doubt there are none: what fills a gap soon was late, not sent again; and
-    /// lengths are those of the length fields, so that a packet that was cut looks as long as it was.
+    /// Finds segments out of turn. In doubt there are none: what fills a gap soon was late, not sent again;
+    /// and lengths are those of the length fields, so that a packet that was cut looks as long as it was.
     #[inline(always)]
     fn follow_sequence(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
         /// Beyond half of the largest window (RFC 7323, section 2.3) it is no longer the same stream.

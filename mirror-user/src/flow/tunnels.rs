@@ -6,6 +6,7 @@ use super::hash::Hasher;
 use super::interner::Interner;
 use super::key::halves;
 use crate::packet::{Packet, Tunnel};
+use crate::wire::number::Vni;
 
 /// What of a tunnel belongs to the flow key: GWLB endpoint, VNIs and VLANs, in words.
 pub(super) type Scope = [u64; 3];
@@ -34,15 +35,15 @@ const NOWHERE: Tunnel = Tunnel {
 
 /// Numbers for the origins of flows, and for what of them is part of the flow key.
 ///
-/// The key has Gateway Load Balancer endpoint, both VNIs and the VLANs: its *scope*. Outer addresses and attachment
-/// are told in records, but may change within a flow. A scope lives as long as its origins; an origin as long as a
-/// flow or a packet that is being worked on holds it.
+/// The key has Gateway Load Balancer endpoint, both VNIs and the VLANs: its *scope*. Outer addresses and
+/// attachment are told in records, but may change within a flow. A scope lives as long as its origins; an
+/// origin as long as a flow or a packet that is being worked on holds it.
 #[derive(Debug)]
 pub(super) struct Tunnels {
     origins: Interner<8, Origin>,
     scopes: Interner<3, ()>,
-    /// Origins of recent packets by a hash of the fields that differ most, so that the whole key seldom has to be
-    /// built and hashed.
+    /// Origins of recent packets by a hash of the fields that differ most, so that the whole key seldom has
+    /// to be built and hashed.
     recent: Box<[u16; RECENT]>,
     hasher: Hasher,
 }
@@ -61,8 +62,8 @@ impl Tunnels {
         }
     }
 
-    /// The numbers of a packet's origin and scope; the caller holds the origin from now on. None where there is no
-    /// room for another one.
+    /// The numbers of a packet's origin and scope; the caller holds the origin from now on. None where there
+    /// is no room for another one.
     #[inline(always)]
     pub(super) fn hold(&mut self, packet: &Packet) -> Option<(u16, u16)> {
         let vlans = vlans(packet);
@@ -169,8 +170,7 @@ fn words(tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> ([u64; 8], Scope) {
         value.map_or(0, |value| 1 << 31 | u64::from(value))
     }
 
-    let vni =
-        field(tunnel.geneve_vni.map(|vni| vni.get())) | field(tunnel.vxlan_vni.map(|vni| vni.get())) << 32;
+    let vni = field(tunnel.geneve_vni.map(Vni::get)) | field(tunnel.vxlan_vni.map(Vni::get)) << 32;
     let [outer, inner] = vlans.map(|vlan| field(vlan.map(u32::from)));
     let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
     // The upper bits of the VNI fields are free: a VNI has 24.
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::flow::testing;
     use crate::packet::Link;
-    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie, MacAddress, Vni};
+    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie, MacAddress};
 
     fn packets() -> Vec<Packet> {
         let base = testing::udp(1000, 2000);

@@ -11,7 +11,6 @@ use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
 use super::tcp::Segment;
 use super::tunnels::Tunnels;
-use crate::DropReason;
 use crate::packet::{Icmp, Ip, Network, Packet, Transport};
 use crate::source::{BATCH, Timestamp};
 
@@ -19,8 +18,8 @@ use crate::source::{BATCH, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     timestamp: Timestamp,
-    /// Or why the packet belongs to no flow, and only tells the time.
-    visit: Result<Visit, DropReason>,
+    /// None where the packet belongs to no flow, and only tells the time.
+    visit: Option<Visit>,
 }
 
 /// A packet that belongs to a flow, or may begin one.
@@ -43,10 +42,9 @@ struct Visit {
 impl FlowTable {
     /// Counts packets in their flows, and hands the records that fall due meanwhile to `out`.
     ///
-    /// Time is that of the packets. As long as there is room for all tunnels and fragments, what the records say
-    /// depends neither on how packets are grouped into calls nor on the seed. Memory is fetched ahead for up to
-    /// [`BATCH`] packets at once, so give that many where there are. Afterwards [`FlowTable::unattributed`] tells
-    /// which packets were counted in no flow.
+    /// Time is that of the packets. As long as there is room for all tunnels and fragments, what the records
+    /// say depends neither on how packets are grouped into calls nor on the seed. Memory is fetched ahead for
+    /// up to [`BATCH`] packets at once, so give that many where there are.
     pub fn update<'packets>(
         &mut self,
         packets: impl IntoIterator<Item = (Timestamp, &'packets Packet)>,
@@ -54,8 +52,6 @@ impl FlowTable {
     ) {
         let mut packets = packets.into_iter();
         let mut batch = std::mem::take(&mut self.batch);
-        let mut position = 0;
-        self.unattributed.clear();
         loop {
             for (timestamp, packet) in packets.by_ref().take(BATCH) {
                 let visit = self.prepare(timestamp, packet);
@@ -70,14 +66,9 @@ impl FlowTable {
                 if self.clock.now() >= self.next_due {
                     self.end_due_on_packet(out);
                 }
-                let attributed = match visit {
-                    Ok(visit) => self.visit(visit, time, out),
-                    Err(reason) => Err(*reason),
-                };
-                if let Err(reason) = attributed {
-                    self.unattributed.push((position, reason));
+                if let Some(visit) = visit {
+                    self.visit(visit, time, out);
                 }
-                position += 1;
             }
             batch.clear();
         }
@@ -86,15 +77,15 @@ impl FlowTable {
 
     /// First pass: what can be told of a packet by itself.
     #[inline(always)]
-    fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) -> Result<Visit, DropReason> {
+    fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) -> Option<Visit> {
         self.counters.packets += 1;
         let Network::Ip(ip) = &packet.network else {
             self.counters.not_ip += 1;
-            return Err(DropReason::FlowNotIp);
+            return None;
         };
         let Some((origin, scope)) = self.tunnels.hold(packet) else {
             self.counters.tunnels_exhausted += 1;
-            return Err(DropReason::FlowTunnels);
+            return None;
         };
         let selector = match ip.fragment {
             None => Selector::of(ip),
@@ -103,7 +94,7 @@ impl FlowTable {
                 let Some(selector) = self.fragments.attribute(ip, fragment, &scope, timestamp) else {
                     self.counters.fragments_unattributed += 1;
                     self.tunnels.release(origin);
-                    return Err(DropReason::FlowFragment);
+                    return None;
                 };
                 selector
             }
@@ -115,7 +106,7 @@ impl FlowTable {
             Transport::Tcp(tcp) => tcp.state.as_ref().map(Segment::new),
             _ => None,
         };
-        Ok(Visit {
+        Some(Visit {
             key,
             place,
             candidate: Slot::NONE,
@@ -136,12 +127,12 @@ impl FlowTable {
     /// Second and third pass: where flows probably are, and the memory that will be needed there.
     #[inline(always)]
     fn fetch(&self, batch: &mut [Step]) {
-        for visit in batch.iter_mut().filter_map(|step| step.visit.as_mut().ok()) {
+        for visit in batch.iter_mut().filter_map(|step| step.visit.as_mut()) {
             visit.candidate = self.index.candidate(visit.place);
             memory::prefetch(&self.flows[visit.candidate]);
             self.recency.prefetch(visit.candidate);
         }
-        for visit in batch.iter().filter_map(|step| step.visit.as_ref().ok()) {
+        for visit in batch.iter().filter_map(|step| step.visit.as_ref()) {
             self.recency.prefetch_neighbours(visit.candidate);
             let flow = &self.flows[visit.candidate];
             if key::is_wide(flow.selector()) {
@@ -152,12 +143,7 @@ impl FlowTable {
 
     /// Last pass: counts a packet in its flow.
     #[inline(always)]
-    fn visit(
-        &mut self,
-        visit: &Visit,
-        time: u64,
-        out: &mut impl FnMut(&FlowRecord),
-    ) -> Result<(), DropReason> {
+    fn visit(&mut self, visit: &Visit, time: u64, out: &mut impl FnMut(&FlowRecord)) {
         let mut known = self.find(visit);
         if let Some(slot) = known
             && let Some(reason) = self.reason_to_end(slot, visit.sender, visit.segment.as_ref())
@@ -171,7 +157,7 @@ impl FlowTable {
             None => {
                 self.tunnels.release(visit.origin);
                 self.counters.not_sampled += 1;
-                return Err(DropReason::NotSampled);
+                return;
             }
         };
         if self.flows[slot].sampling_rate() > self.sampler.rate() {
@@ -205,7 +191,6 @@ impl FlowTable {
         self.recency.touch(slot, queue);
         self.next_due = self.next_due.min(time.saturating_add(timeout));
         self.counters.attributed += 1;
-        Ok(())
     }
 
     #[inline(always)]

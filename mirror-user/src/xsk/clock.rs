@@ -23,12 +23,17 @@ impl Clock {
     /// Wall-clock time of the moment `monotonic_ns`.
     pub(super) fn wall(&mut self, monotonic_ns: u64) -> Timestamp {
         if monotonic_ns.abs_diff(self.synchronised_at) > SYNCHRONISE_NS {
-            let wall = nanoseconds(clock_gettime(ClockId::Realtime));
+            let Timestamp(wall) = wall_now();
             self.synchronised_at = self.monotonic();
             self.offset = wall.wrapping_sub(self.synchronised_at);
         }
         Timestamp(monotonic_ns.wrapping_add(self.offset))
     }
+}
+
+/// The time now, on the wall clock.
+pub(super) fn wall_now() -> Timestamp {
+    Timestamp(nanoseconds(clock_gettime(ClockId::Realtime)))
 }
 
 fn nanoseconds(time: Timespec) -> u64 {
@@ -42,9 +47,9 @@ mod tests {
     #[test]
     fn follows_the_wall_clock() {
         let mut clock = Clock::default();
-        let before = nanoseconds(clock_gettime(ClockId::Realtime));
+        let Timestamp(before) = wall_now();
         let Timestamp(wall) = clock.wall(clock.monotonic());
-        let after = nanoseconds(clock_gettime(ClockId::Realtime));
+        let Timestamp(after) = wall_now();
         // The two clocks are read one after the other, so the result may be off by the time in between.
         assert!((before - 1_000_000..=after + 1_000_000).contains(&wall), "{before} {wall} {after}");
     }

@@ -1,8 +1,8 @@
 //! An AF_XDP socket as a [`FrameSource`].
 //!
-//! - [`rings`]: the socket's rings and packet buffers, shared with the kernel.
-//! - [`clock`]: from the kernel's receive time to wall-clock time.
-//! - [`error`]: why a socket could not be made, and the remedy.
+//! - `rings`: the socket's rings and packet buffers, shared with the kernel.
+//! - `clock`: from the kernel's receive time to wall-clock time.
+//! - `error`: why a socket could not be made, and the remedy.
 //!
 //! An [`XskSource`] groups descriptors into frames, and reads what the XDP program wrote before each. Kernel
 //! interface: `Documentation/networking/af_xdp.rst`.
@@ -225,6 +225,10 @@ impl FrameSource for XskSource {
             0 => Ok(Received::Idle),
             frames => Ok(Received::Frames(frames)),
         }
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(clock::wall_now())
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {

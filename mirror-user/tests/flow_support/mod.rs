@@ -149,6 +149,13 @@ impl Run {
         self.table.update([(Timestamp(START + after), packet)], &mut |record| records.push(*record));
     }
 
+    /// Gives packets in one call.
+    pub fn packets(&mut self, packets: &[(Timestamp, Packet)]) {
+        let records = &mut self.records;
+        let packets = packets.iter().map(|(time, packet)| (*time, packet));
+        self.table.update(packets, &mut |record| records.push(*record));
+    }
+
     pub fn expire(&mut self, after: u64) {
         let records = &mut self.records;
         self.table.expire(Timestamp(START + after), &mut |record| records.push(*record));

@@ -1,0 +1,318 @@
+//! Settled values: the command line over the file over the defaults.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use mirror_common::port;
+
+use super::ConfigError;
+use super::options::Options;
+use super::value::{EbpfLog, HumanDuration, RecordKind, Switch, XdpModeOption};
+use crate::attach;
+use crate::control::RunError;
+use crate::control::ledger::Ledger;
+use crate::counters::WorkerCounters;
+use crate::decap::DecapConfig;
+use crate::flow::{FlowConfig, FlowTable};
+use crate::sink::{self, Destination, Format, Producer, SinkConfig, Sinks};
+use crate::source::FrameSource;
+use crate::worker::{WhenFull, Worker};
+
+/// Settled values: nothing is optional that has a default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How frames are captured; unused by `replay`.
+    pub capture: CaptureSettings,
+    /// What is taken off a packet.
+    pub tunnel: TunnelSettings,
+    /// The flow table of each worker, where there are records of flows.
+    pub flow: FlowConfig,
+    /// Where records go.
+    pub output: OutputSettings,
+}
+
+/// Settled [`CaptureOptions`](super::options::CaptureOptions).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// The interface; `None` where the command needs none.
+    pub interface: Option<String>,
+    /// Receive queues; `None`: all.
+    pub queues: Option<Vec<usize>>,
+    /// Processors for the workers; `None`: chosen from the NIC's NUMA node.
+    pub cpus: Option<Vec<usize>>,
+    /// Where the XDP program runs.
+    pub mode: XdpModeOption,
+    /// Zero-copy.
+    pub zero_copy: Switch,
+    /// No fall-backs.
+    pub strict: bool,
+    /// Bytes of the outer frame to keep; 0: all.
+    pub snap_length: u32,
+    /// Allowed outer sources; empty: any.
+    pub allowed_sources: Vec<IpNet>,
+    /// VXLAN that is not inside GENEVE too.
+    pub vxlan: bool,
+    /// Entries of a receive ring.
+    pub rx_ring: u32,
+    /// Frames of a UMEM.
+    pub frames: u32,
+    /// Huge pages for the UMEM.
+    pub huge_pages: Switch,
+    /// Busy polling.
+    pub busy_poll: Option<Duration>,
+    /// The XDP program's log.
+    pub ebpf_log: EbpfLog,
+}
+
+/// Settled [`TunnelOptions`](super::options::TunnelOptions).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelSettings {
+    /// UDP port of GENEVE.
+    pub geneve_port: u16,
+    /// UDP port of VXLAN.
+    pub vxlan_port: u16,
+    /// Tunnel headers to take off at most.
+    pub max_depth: u8,
+}
+
+/// Settled [`OutputOptions`](super::options::OutputOptions).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSettings {
+    /// `-`, a file, or a directory.
+    pub path: PathBuf,
+    /// Records of packets.
+    pub packets: bool,
+    /// Records of flows.
+    pub flows: bool,
+    /// Format of the records.
+    pub format: Format,
+    /// Size of a file in a directory.
+    pub rotate_size: u64,
+    /// Age of a file in a directory.
+    pub rotate_time: Duration,
+    /// Batches per worker.
+    pub queue_batches: usize,
+    /// The ledger's file.
+    pub ledger: Option<PathBuf>,
+}
+
+/// Smallest frame of which a record can be made: up to the inner IP header of a packet from a load balancer.
+const MIN_SNAP_LENGTH: u32 = 152;
+
+/// The command line's value, else the file's.
+macro_rules! layered {
+    ($flags:expr, $file:expr; $($field:ident),+) => {
+        ($($flags.$field.or($file.$field),)+)
+    };
+}
+
+impl Settings {
+    /// Settles what the command line says over what the file says over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range; the message names the option.
+    pub fn resolve(flags: Options, file: Options) -> Result<Self, ConfigError> {
+        let (interface, queues, cpus, mode, zero_copy, strict, snap_length, allowed_sources) = layered!(
+            flags.capture, file.capture;
+            interface, queues, cpus, mode, zero_copy, strict, snap_length, allowed_sources
+        );
+        let (vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log) =
+            layered!(flags.capture, file.capture; vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log);
+        let (geneve_port, vxlan_port, max_depth) =
+            layered!(flags.tunnel, file.tunnel; geneve_port, vxlan_port, max_depth);
+        let (max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout) = layered!(
+            flags.flow, file.flow;
+            max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout
+        );
+        let (path, records, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, format, rotate_size, rotate_time, queue_batches, ledger);
+
+        let rx_ring = rx_ring.unwrap_or(4096);
+        let format = format.unwrap_or_default();
+        let records = records.unwrap_or_else(|| match format {
+            Format::Ndjson => vec![RecordKind::Flow],
+            Format::Pcapng => vec![RecordKind::Packet],
+        });
+        let time = |option: Option<HumanDuration>, default| option.map_or(default, |time| time.0);
+        let flow = FlowConfig::default();
+        let settings = Self {
+            capture: CaptureSettings {
+                interface,
+                queues: queues.map(|list| list.0),
+                cpus: cpus.map(|list| list.0),
+                mode: mode.unwrap_or_default(),
+                zero_copy: zero_copy.unwrap_or_default(),
+                strict: strict.unwrap_or(false),
+                snap_length: snap_length.unwrap_or(0),
+                allowed_sources: allowed_sources.unwrap_or_default(),
+                vxlan: vxlan.unwrap_or(false),
+                rx_ring,
+                frames: frames.unwrap_or(rx_ring.saturating_mul(2)),
+                huge_pages: huge_pages.unwrap_or_default(),
+                busy_poll: busy_poll.map(|time| time.0).filter(|time| !time.is_zero()),
+                ebpf_log: ebpf_log.unwrap_or_default(),
+            },
+            tunnel: TunnelSettings {
+                geneve_port: geneve_port.unwrap_or(port::GENEVE),
+                vxlan_port: vxlan_port.unwrap_or(port::VXLAN),
+                max_depth: max_depth.unwrap_or(2),
+            },
+            flow: FlowConfig {
+                max_flows: max_flows.unwrap_or(flow.max_flows),
+                max_tunnels: max_tunnels.unwrap_or(flow.max_tunnels),
+                idle: time(idle_timeout, flow.idle),
+                active: time(active_timeout, flow.active),
+                closing: time(closing_timeout, flow.closing),
+                ..flow
+            },
+            output: OutputSettings {
+                path: path.unwrap_or_else(|| PathBuf::from("-")),
+                packets: records.contains(&RecordKind::Packet),
+                flows: records.contains(&RecordKind::Flow),
+                format,
+                rotate_size: rotate_size.map_or(256 << 20, |size| size.as_u64()),
+                rotate_time: time(rotate_time, Duration::from_secs(300)),
+                queue_batches: queue_batches.unwrap_or(64),
+                ledger,
+            },
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn decap_config(&self) -> DecapConfig {
+        let TunnelSettings { geneve_port, vxlan_port, max_depth } = self.tunnel;
+        DecapConfig { geneve_port, vxlan_port, max_depth }
+    }
+
+    /// Makes a worker, with the records that it is to make.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for its flow table.
+    pub fn worker<Source: FrameSource>(
+        &self,
+        source: Source,
+        producer: Producer,
+        when_full: WhenFull,
+        counters: &Arc<WorkerCounters>,
+    ) -> Result<Worker<Source>, RunError> {
+        let queue = counters.queue;
+        let mut worker = Worker::new(source, self.decap_config(), producer, when_full, Arc::clone(counters));
+        if self.output.packets {
+            worker = worker.record_packets();
+        }
+        if self.output.flows {
+            // Senders must not know which flows share a bucket.
+            let seed = RandomState::new().hash_one(queue);
+            worker = worker.record_flows(FlowTable::new(FlowConfig { seed, queue, ..self.flow })?);
+        }
+        Ok(worker)
+    }
+
+    /// What the XDP program is told, on an interface with so many receive queues.
+    pub fn load_options(&self, queues: u32) -> attach::Options {
+        let Self { capture, tunnel, .. } = self;
+        attach::Options {
+            geneve_port: tunnel.geneve_port,
+            vxlan_port: capture.vxlan.then_some(tunnel.vxlan_port),
+            snap_length: Some(capture.snap_length).filter(|&length| length != 0),
+            allowed_sources: capture
+                .allowed_sources
+                .iter()
+                .map(|net| attach::Prefix { address: net.addr(), length: net.prefix_len() })
+                .collect(),
+            force_preamble: false,
+            queues,
+            log_level: capture.ebpf_log.into(),
+        }
+    }
+
+    /// Opens the output for so many workers.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn start_sinks(&self, workers: usize) -> Result<(Vec<Producer>, Sinks), RunError> {
+        let OutputSettings { path, format, rotate_size, rotate_time, queue_batches, .. } = &self.output;
+        let config = SinkConfig {
+            destination: Destination::from(path.clone().into_os_string()),
+            format: *format,
+            rotate_bytes: *rotate_size,
+            rotate_after: *rotate_time,
+            queue_batches: *queue_batches,
+        };
+        Ok(sink::start(&config, workers)?)
+    }
+
+    /// Writes the ledger to its file, if it is to have one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
+        match &self.output.ledger {
+            Some(path) => {
+                ledger.write(path).map_err(|source| RunError::Ledger { path: path.clone(), source })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { capture, tunnel, flow, output } = self;
+        let value = |key, problem: String| Err(ConfigError::Value { key, problem });
+        for (key, size) in [("--rx-ring", capture.rx_ring), ("--frames", capture.frames)] {
+            if !size.is_power_of_two() || !(64..=1 << 20).contains(&size) {
+                return value(key, format!("{size} is not a power of two from 64 to 1048576"));
+            }
+        }
+        if capture.frames < capture.rx_ring {
+            return value(
+                "--frames",
+                format!("there must be at least as many as --rx-ring ({})", capture.rx_ring),
+            );
+        }
+        if capture.snap_length != 0 && capture.snap_length < MIN_SNAP_LENGTH {
+            let remedy = "the headers of a mirrored packet end behind it; give more, or 0 to keep all";
+            return value(
+                "--snap-length",
+                format!("{} is below {MIN_SNAP_LENGTH}: {remedy}", capture.snap_length),
+            );
+        }
+        if tunnel.geneve_port == 0 || tunnel.vxlan_port == 0 || tunnel.geneve_port == tunnel.vxlan_port {
+            return value(
+                "--geneve-port",
+                "the ports of GENEVE and VXLAN must differ, and not be 0".to_owned(),
+            );
+        }
+        if !(1..=8).contains(&tunnel.max_depth) {
+            return value("--max-depth", format!("{} is not from 1 to 8", tunnel.max_depth));
+        }
+        if let Err(error) = flow.checked() {
+            return value("[flow]", error.to_string());
+        }
+        if output.flows && output.format == Format::Pcapng {
+            return value(
+                "--records",
+                "pcapng holds packets, not flows; leave flow out, or use ndjson".to_owned(),
+            );
+        }
+        if !output.flows && !output.packets {
+            return value("--records", "there must be records of packet, flow or both".to_owned());
+        }
+        if output.queue_batches < 2 {
+            return value(
+                "--queue-batches",
+                "there must be at least 2: one to fill, one to write".to_owned(),
+            );
+        }
+        if output.rotate_size == 0 || output.rotate_time.is_zero() {
+            return value("--rotate-size", "a file needs some size, and --rotate-time some time".to_owned());
+        }
+        Ok(())
+    }
+}

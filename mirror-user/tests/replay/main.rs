@@ -1,0 +1,24 @@
+//! `mirror-capture replay`, from capture files to records.
+//!
+//! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
+//! - `tshark`: the records say what Wireshark's dissection says, field by field.
+//! - `pcapng`: the packets that come out are the ones that went in.
+//! - `command`: files that are missing, damaged or none, pipes, exit codes.
+//! - `properties`: damage of any kind is counted, and never stops the pipeline.
+//!
+//! They stand on `golden`, the project's own captures; `crafted`, packets of kinds that those lack; `capture`, the file
+//! formats; `program` and `pipeline`, the replay as a process and within the test; `dissection`, what tshark prints,
+//! and `mirrored`, what that says of a mirrored packet.
+
+mod capture;
+mod command;
+mod crafted;
+mod dissection;
+mod golden;
+mod mirrored;
+mod pcapng;
+mod pipeline;
+mod program;
+mod properties;
+mod records;
+mod tshark;
