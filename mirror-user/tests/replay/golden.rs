@@ -1,7 +1,8 @@
 //! The project's own captures, and the records that they must give.
 //!
-//! They lie in `tests/golden`, each as `NAME.pcap` and `NAME.ndjson`. Where traffic or records are meant to change,
-//! `MIRROR_BLESS=1 cargo test -p mirror-user --test replay records_are_the_golden_ones` writes them anew; look at the
+//! They lie in `tests/golden`, each as `NAME.pcap`, `NAME.ndjson` with
+//! the records of its packets, and `NAME.flows.ndjson` with those of its flows. Where traffic or records are meant to change,
+//! `MIRROR_BLESS=1 cargo test -p mirror-user --test replay are_the_golden_ones` writes them anew; look at the
 //! difference before it is committed.
 
 use std::fs;
@@ -70,9 +71,14 @@ impl Golden {
         folder().join(self.name).with_extension("pcap")
     }
 
-    /// The file of its records.
+    /// The file of its packets' records.
     pub fn records(&self) -> PathBuf {
         folder().join(self.name).with_extension("ndjson")
+    }
+
+    /// The file of its flows' records.
+    pub fn flows(&self) -> PathBuf {
+        folder().join(self.name).with_extension("flows.ndjson")
     }
 
     /// Packets in the capture.

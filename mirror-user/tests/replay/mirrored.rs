@@ -96,6 +96,7 @@ impl<'a> Mirrored<'a> {
         let mut mirror = json!({
             "outer": {"source": {"ip": outer_source}, "destination": {"ip": outer_destination}},
             "queue": 0,
+            "sampling_rate": 1,
         });
         for (member, option) in [("gwlbe_id", 1), ("attachment_id", 2), ("flow_cookie", 3)] {
             set(&mut mirror, &[member], self.gwlb_option(option));

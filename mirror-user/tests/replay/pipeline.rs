@@ -8,6 +8,7 @@ use mirror_user::DropReason;
 use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::{DecapConfig, decapsulate};
+use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::packet::Packet;
 use mirror_user::replay::ReplaySource;
 use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError};
@@ -28,20 +29,28 @@ pub struct Outcome {
     pub ended: io::Result<()>,
 }
 
+/// Which records are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Records {
+    pub packets: bool,
+    pub flows: bool,
+}
+
 /// Everything that `source` has, through worker and sink.
-pub fn run(source: impl FrameSource, format: Format) -> Outcome {
+pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcome {
     let written = Arc::default();
     let config = SinkConfig { format, queue_batches: 2, ..SinkConfig::default() };
     let output = Box::new(Memory(Arc::clone(&written)));
     let (mut producers, sinks) = sink::start_with(&config, 1, vec![output]).unwrap();
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let worker = Worker {
-        source,
-        decap: DECAP,
-        producer: producers.remove(0),
-        when_full: WhenFull::Wait,
-        counters: Arc::clone(&counters),
-    };
+    let mut worker = Worker::new(source, DECAP, producers.remove(0), WhenFull::Wait, Arc::clone(&counters));
+    if records.packets {
+        worker = worker.record_packets();
+    }
+    if records.flows {
+        worker = worker
+            .record_flows(FlowTable::new(FlowConfig { max_flows: 100, ..FlowConfig::default() }).unwrap());
+    }
     let ended = worker.run(|| false).1;
     let sink = Arc::clone(sinks.counters());
     sinks.join().unwrap();

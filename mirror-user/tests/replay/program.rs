@@ -37,10 +37,10 @@ impl Replayed {
     }
 }
 
-/// The program as `mirror-capture replay`.
+/// The program as `mirror-capture replay`, which records packets unless it is told otherwise.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-capture"));
-    command.arg("replay").env_remove("MIRROR_LOG").stdin(Stdio::null());
+    command.args(["replay", "--records", "packet"]).env_remove("MIRROR_LOG").stdin(Stdio::null());
     command
 }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use tempfile::NamedTempFile;
 
-use crate::pipeline::{Outcome, run};
+use crate::pipeline::{Outcome, Records, run};
 use crate::{capture, crafted, golden};
 
 /// Frames in memory as a source.
@@ -32,6 +32,10 @@ impl FrameSource for Frames {
         let end = self.frames.len().min(self.batch.end + BATCH);
         self.batch = self.batch.end..end;
         Ok(if self.batch.is_empty() { Received::End } else { Received::Frames(self.batch.len()) })
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        None
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {
@@ -52,6 +56,9 @@ impl FrameSource for Frames {
 
     fn release(&mut self) {}
 }
+
+const PACKETS: Records = Records { packets: true, flows: false };
+const FLOWS: Records = Records { packets: false, flows: true };
 
 /// Frames that are right, of every kind there is.
 fn whole_frames() -> Vec<Vec<u8>> {
@@ -106,27 +113,32 @@ fn damaged_frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec(frame, 1..2 * BATCH)
 }
 
-/// Records in `written`.
-fn count_records(written: &[u8], format: Format) -> Result<u64, TestCaseError> {
-    let mut records = 0;
+/// Packets that the records in `written` account for: by flow where there are flows, as documented.
+fn accounted(written: &[u8], format: Format, records: Records) -> Result<u64, TestCaseError> {
+    let mut packets = 0;
     match format {
         Format::Ndjson => {
             for line in written.split_inclusive(|byte| *byte == b'\n') {
                 prop_assert!(line.ends_with(b"\n"));
                 let record: serde_json::Value = serde_json::from_slice(line).unwrap();
                 prop_assert!(record["mirror"]["outer"].is_object());
-                records += 1;
+                let flow = record["event"]["dataset"] == "mirror.flow";
+                packets += match (flow, records.flows) {
+                    (true, _) => record["network"]["packets"].as_u64().unwrap(),
+                    (false, true) => 0,
+                    (false, false) => 1,
+                };
             }
         }
         Format::Pcapng if written.is_empty() => {}
         Format::Pcapng => {
             let mut reader = PcapNgReader::new(written).unwrap();
             while let Some(block) = reader.next_block() {
-                records += u64::from(matches!(block.unwrap().0, Block::EnhancedPacket(_)));
+                packets += u64::from(matches!(block.unwrap().0, Block::EnhancedPacket(_)));
             }
         }
     }
-    Ok(records)
+    Ok(packets)
 }
 
 proptest! {
@@ -135,15 +147,20 @@ proptest! {
         frames in damaged_frames(),
         link_type in prop_oneof![3 => Just(LinkType::Ethernet), 1 => Just(LinkType::Ip)],
         missing in prop_oneof![3 => Just(0), 1 => 0..2000_u32, 1 => Just(u32::MAX)],
-        format in select(vec![Format::Ndjson, Format::Pcapng]),
+        (format, records) in select(vec![
+            (Format::Pcapng, PACKETS),
+            (Format::Ndjson, PACKETS),
+            (Format::Ndjson, FLOWS),
+            (Format::Ndjson, Records { packets: true, flows: true }),
+        ]),
     ) {
         let received = frames.len() as u64;
         let source = Frames { frames, link_type, missing, batch: 0..0 };
-        let Outcome { written, ledger, ended } = run(source, format);
+        let Outcome { written, ledger, ended } = run(source, format, records);
         prop_assert!(ended.is_ok());
         prop_assert!(ledger.balanced, "{}", ledger.table());
         prop_assert_eq!(ledger.seen, received);
-        prop_assert_eq!(count_records(&written, format)?, ledger.recorded);
+        prop_assert_eq!(accounted(&written, format, records)?, ledger.recorded);
     }
 
     #[test]
@@ -163,9 +180,9 @@ proptest! {
         let path = NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, file).unwrap();
         if let Ok(source) = ReplaySource::open(vec![path.to_path_buf()], Arc::default(), Arc::default()) {
-            let Outcome { written, ledger, .. } = run(source, Format::Ndjson);
+            let Outcome { written, ledger, .. } = run(source, Format::Ndjson, PACKETS);
             prop_assert!(ledger.balanced, "{}", ledger.table());
-            prop_assert_eq!(count_records(&written, Format::Ndjson)?, ledger.recorded);
+            prop_assert_eq!(accounted(&written, Format::Ndjson, PACKETS)?, ledger.recorded);
         }
     }
 }

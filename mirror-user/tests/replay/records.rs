@@ -35,6 +35,30 @@ fn records_are_the_golden_ones() {
 }
 
 #[test]
+fn flows_are_the_golden_ones() {
+    for golden in golden::all() {
+        let flows = || {
+            let replayed = replay(&[&golden.capture()], |command| {
+                command.args(["--records", "flow"]);
+            });
+            replayed.succeeded().balanced()
+        };
+        let replayed = flows();
+        if env::var_os("MIRROR_BLESS").is_some_and(|value| value == "1") {
+            fs::write(golden.flows(), &replayed.records).unwrap();
+        }
+        let expected = fs::read_to_string(golden.flows()).unwrap();
+        assert_eq!(replayed.records, expected, "{golden:?}");
+        assert_eq!(replayed.records, flows().records, "a replay depends on nothing but the capture");
+        let packets: u64 = expected
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["network"]["packets"].as_u64().unwrap())
+            .sum();
+        assert_eq!(replayed.ledger["recorded"], packets, "each packet is in exactly one record");
+    }
+}
+
+#[test]
 fn a_file_gets_what_standard_output_gets() {
     let golden = golden::mixed();
     let directory = TempDir::new().unwrap();

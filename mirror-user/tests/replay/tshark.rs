@@ -189,6 +189,9 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         | DropReason::NoHeadroom
         | DropReason::FillRingEmpty
         | DropReason::RxRingFull
+        | DropReason::FlowNotIp
+        | DropReason::FlowFragment
+        | DropReason::FlowTunnels
         | DropReason::SinkQueueFull
         | DropReason::SinkWriteFailed => panic!("{} cannot come out of decapsulation", reason.name()),
     }

@@ -107,7 +107,7 @@ pub struct OutputOptions {
     #[arg(long = "output", short, value_name = "PATH")]
     pub path: Option<PathBuf>,
     /// What there is a record of: packet, flow or both [default: flow; packet with pcapng]
-    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', num_args = 1, action = clap::ArgAction::Set)]
     pub records: Option<Vec<RecordKind>>,
     /// Format of the records [default: ndjson]
     #[arg(long, value_name = "FORMAT")]
