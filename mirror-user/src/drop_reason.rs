@@ -74,6 +74,10 @@ reasons! {
     FlowFragment => "flow_fragment",
     /// Flows: of a tunnel beyond those that may have flows at a time.
     FlowTunnels => "flow_tunnels_exhausted",
+    /// Sampling of flows: of a flow that was not selected.
+    NotSampled => "not_sampled",
+    /// Counters only: nothing is recorded until the worker keeps up again.
+    CountersOnly => "counters_only",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).
