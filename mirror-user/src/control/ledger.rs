@@ -143,10 +143,12 @@ pub struct RunFacts {
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 5] = [
+const RECORD_REASONS: [DropReason; 7] = [
     DropReason::FlowNotIp,
     DropReason::FlowFragment,
     DropReason::FlowTunnels,
+    DropReason::NotSampled,
+    DropReason::CountersOnly,
     DropReason::SinkQueueFull,
     DropReason::SinkWriteFailed,
 ];
