@@ -192,6 +192,8 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         | DropReason::FlowNotIp
         | DropReason::FlowFragment
         | DropReason::FlowTunnels
+        | DropReason::NotSampled
+        | DropReason::CountersOnly
         | DropReason::SinkQueueFull
         | DropReason::SinkWriteFailed => panic!("{} cannot come out of decapsulation", reason.name()),
     }
