@@ -41,7 +41,7 @@ pub struct Options {
     /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
     pub snap_length: Option<u32>,
     /// What holds in place of `snap_length` for particular tunnels, and for packets that several keys fit, by the most
-    /// specific one. A tunnel is found where its headers are in the first buffer of the packet.
+    /// specific one.
     pub snap_lengths: Vec<(TunnelKey, Option<u32>)>,
     /// Outer sources that may send tunnel packets; empty for all. An IPv4 prefix holds for IPv4 only.
     pub allowed_sources: Vec<Prefix>,

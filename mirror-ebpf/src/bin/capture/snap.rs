@@ -3,8 +3,6 @@
 //! They are read as `mirror_user::decap` reads them, length fields included, so that both sides find the same rule.
 //! What ends a packet there without a record has no rule here either, as far as its tunnel headers are at fault.
 
-use core::marker::PhantomData;
-
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::XdpContext;
@@ -17,9 +15,8 @@ use crate::wire::{
     Vxlan, extension_unit,
 };
 
-/// Furthest offset in the frame at which a header is read. With a bound, and one for all, the verifier need not follow
-/// each way to a header apart.
-const MAX_OFFSET: usize = 1 << 14;
+/// Furthest offset in the frame at which a header is read: all ones.
+const MAX_OFFSET: usize = 0x3fff;
 
 /// Most IPv6 extension headers that are followed: as many as in `mirror_user::wire::ipv6`.
 const MAX_EXTENSION_HEADERS: u32 = 8;
@@ -50,7 +47,7 @@ pub fn snap_length(ctx: &XdpContext, udp: &Udp) -> u32 {
 /// What rules are looked up by.
 struct Identity {
     endpoint: Option<u64>,
-    /// Absent where the headers that it stands in are malformed, or not in the packet's first buffer.
+    /// Absent where the headers in front of it are malformed, or not in the packet's first buffer.
     vni: Option<u32>,
 }
 
@@ -80,7 +77,6 @@ impl Identity {
 /// Takes the options of GENEVE, and gives the Gateway Load Balancer endpoint that they name, if any; [`None`] where
 /// they are malformed.
 #[inline(always)]
-#[expect(clippy::option_option, reason = "the endpoint is optional, and reading may end early")]
 fn endpoint(payload: &mut Payload<'_>, geneve: &Geneve) -> Option<Option<u64>> {
     const CONTROL: u8 = 0x80;
     const CRITICAL: u8 = 0x80;
@@ -220,25 +216,20 @@ fn number([high, middle, low]: [u8; 3]) -> u32 {
 /// offset in the frame, and never past the end of the packet's first buffer.
 #[derive(Clone, Copy)]
 struct Payload<'packet> {
-    /// Where the frame begins.
-    frame: usize,
-    /// Where the packet's first buffer ends.
-    buffer_end: usize,
+    ctx: &'packet XdpContext,
     /// Offset of the next header in the frame.
     offset: usize,
     /// Offset of the payload's end.
     end: usize,
-    packet: PhantomData<&'packet [u8]>,
 }
 
 impl<'packet> Payload<'packet> {
     /// What the datagram of `udp`, a header in the packet, carries.
     #[inline(always)]
     fn of(ctx: &'packet XdpContext, udp: &Udp) -> Option<Self> {
-        let frame = ctx.data();
-        let offset = core::ptr::from_ref(udp) as usize + size_of::<Udp>() - frame;
+        let offset = core::ptr::from_ref(udp) as usize + size_of::<Udp>() - ctx.data();
         let length = usize::from(u16::from_be_bytes(udp.length)).checked_sub(size_of::<Udp>())?;
-        Some(Self { frame, buffer_end: ctx.data_end(), offset, end: offset + length, packet: PhantomData })
+        Some(Self { ctx, offset, end: offset + length })
     }
 
     /// Bytes that are left.
@@ -263,7 +254,7 @@ impl<'packet> Payload<'packet> {
         Some(())
     }
 
-    /// The next header.
+    /// The next header; [`None`] where the payload or the packet's first buffer ends within it.
     #[inline(always)]
     fn take<H: Header>(&mut self) -> Option<&'packet H> {
         let offset = self.offset;
@@ -271,8 +262,13 @@ impl<'packet> Payload<'packet> {
         if offset > MAX_OFFSET {
             return None;
         }
-        let header = self.frame + offset;
-        if header + size_of::<H>() > self.buffer_end {
+        // The verifier would follow each way to a header apart, with the offsets that are possible on it, and give up.
+        // A mask makes them all alike. It changes nothing, for which the compiler would leave it out, were it to see
+        // that it is given the offset from above.
+        // SAFETY: a reference to a local variable is valid, aligned and initialised.
+        let offset = unsafe { core::ptr::read_volatile(&raw const offset) } & MAX_OFFSET;
+        let header = self.ctx.data() + offset;
+        if header + size_of::<H>() > self.ctx.data_end() {
             return None;
         }
         // SAFETY: as many bytes are there, and `Header` says that any will do.
