@@ -73,7 +73,7 @@ fn mirror_capture(ctx: XdpContext) -> u32 {
     count(queue, verdict);
     match verdict {
         Verdict::Redirected => XDP_REDIRECT,
-        Verdict::DroppedSource | Verdict::DroppedNoHeadroom => XDP_DROP,
+        Verdict::DroppedSource | Verdict::DroppedNoHeadroom | Verdict::DroppedNotCut => XDP_DROP,
         Verdict::PassedNotIp
         | Verdict::PassedNotTunnel
         | Verdict::PassedFragment
