@@ -9,6 +9,7 @@ use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate};
 use crate::flow::{FlowRecord, FlowTable};
 use crate::packet::Packet;
+use crate::policy::{Policies, Policy, header_length};
 use crate::record::{AccountedBy, Batch};
 use crate::sink::Producer;
 use crate::source::{BATCH, FrameSource, Received, Timestamp};
@@ -35,9 +36,8 @@ pub enum WhenFull {
 pub struct Worker<Source> {
     source: Source,
     decap: DecapConfig,
+    policies: Policies,
     flows: Option<FlowTable>,
-    /// Whether there is a record of each packet.
-    packets: bool,
     outlet: Outlet,
     /// The packets of the batch in hand.
     found: Vec<Found>,
@@ -48,6 +48,8 @@ struct Found {
     frame: usize,
     timestamp: Timestamp,
     packet: Packet,
+    /// Which records it may be in.
+    policy: Policy,
 }
 
 /// The way out of a worker.
@@ -58,29 +60,23 @@ struct Outlet {
 }
 
 impl<Source: FrameSource> Worker<Source> {
-    /// A worker that makes no records yet: see [`Self::record_packets`] and [`Self::record_flows`].
+    /// A worker that makes the records that `policies` ask for; those of flows need a table, see [`Self::with_flows`].
     pub fn new(
         source: Source,
         decap: DecapConfig,
+        policies: Policies,
         producer: Producer,
         when_full: WhenFull,
         counters: Arc<WorkerCounters>,
     ) -> Self {
         let outlet = Outlet { producer, when_full, counters };
-        Self { source, decap, flows: None, packets: false, outlet, found: Vec::with_capacity(BATCH) }
+        Self { source, decap, policies, flows: None, outlet, found: Vec::with_capacity(BATCH) }
     }
 
-    /// Makes a record of each packet.
+    /// Gathers packets into the flows of `table`, and makes the records that it hands out. A packet that is in a flow
+    /// is accounted for by it, also where it has a record of its own.
     #[must_use]
-    pub fn record_packets(mut self) -> Self {
-        self.packets = true;
-        self
-    }
-
-    /// Gathers packets into the flows of `table`, and makes the records that it hands out. A packet is accounted for
-    /// by its flow then, also where it has a record of its own.
-    #[must_use]
-    pub fn record_flows(mut self, table: FlowTable) -> Self {
+    pub fn with_flows(mut self, table: FlowTable) -> Self {
         self.flows = Some(table);
         self
     }
@@ -116,42 +112,54 @@ impl<Source: FrameSource> Worker<Source> {
     /// Records the `count` frames of the current batch.
     fn process(&mut self, count: usize) {
         self.decapsulate(count);
-        let Self { source, flows, packets, outlet, found, .. } = self;
-        let accounted_by = match flows {
-            Some(table) => {
-                let packets = found.iter().map(|found| (found.timestamp, &found.packet));
-                table.update(packets, &mut |record| outlet.flow(record));
-                outlet.counters.publish_flows(table);
-                AccountedBy::Flow
-            }
-            None => AccountedBy::Packet,
-        };
-        if *packets {
-            for &Found { frame, timestamp, ref packet } in found.iter() {
-                outlet.packet(timestamp, packet, accounted_by, |from, bytes| {
-                    source.append(frame, from, bytes);
-                });
-            }
+        let Self { source, flows, outlet, found, .. } = self;
+        if let Some(table) = flows {
+            let packets = found.iter().filter(|found| found.policy.flows);
+            table.update(packets.map(|found| (found.timestamp, &found.packet)), &mut |record| {
+                outlet.flow(record);
+            });
+            outlet.counters.publish_flows(table);
+        }
+        for found in found.iter().filter(|found| found.policy.packets) {
+            let accounted_by = if found.policy.flows { AccountedBy::Flow } else { AccountedBy::Packet };
+            outlet.packet(found.timestamp, &found.packet, accounted_by, |from, bytes| {
+                let start = bytes.len();
+                source.append(found.frame, from, bytes);
+                if !found.policy.payload {
+                    let headers = header_length(&found.packet, bytes.get(start..).unwrap_or_default());
+                    bytes.truncate(start + headers);
+                }
+            });
         }
     }
 
     /// Finds the mirrored packets in the `count` frames of the current batch.
     fn decapsulate(&mut self, count: usize) {
-        let Self { source, decap, outlet, found, .. } = self;
+        let Self { source, decap, policies, outlet, found, .. } = self;
         let counters = &outlet.counters;
-        let mut bytes = 0;
+        let (mut bytes, mut decapsulated) = (0, 0);
         found.clear();
         for index in 0..count {
             let frame = source.frame(index);
             bytes += u64::from(frame.captured_length);
-            match decapsulate(&frame, decap) {
-                Ok(packet) => found.push(Found { frame: index, timestamp: frame.timestamp, packet }),
-                Err(reason) => counters.drop_packets(reason, 1),
+            let packet = match decapsulate(&frame, decap) {
+                Ok(packet) => packet,
+                Err(reason) => {
+                    counters.drop_packets(reason, 1);
+                    continue;
+                }
+            };
+            decapsulated += 1;
+            let policy = policies.resolve(&packet.tunnel);
+            if policy.excludes() {
+                counters.drop_packets(DropReason::PolicyExcluded, 1);
+            } else {
+                found.push(Found { frame: index, timestamp: frame.timestamp, packet, policy });
             }
         }
         counters.received.add(count as u64);
         counters.received_bytes.add(bytes);
-        counters.decapsulated.add(found.len() as u64);
+        counters.decapsulated.add(decapsulated);
     }
 
     /// What is to be done while nothing arrives.

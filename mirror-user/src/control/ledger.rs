@@ -143,7 +143,8 @@ pub struct RunFacts {
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 7] = [
+const RECORD_REASONS: [DropReason; 8] = [
+    DropReason::PolicyExcluded,
     DropReason::FlowNotIp,
     DropReason::FlowFragment,
     DropReason::FlowTunnels,
