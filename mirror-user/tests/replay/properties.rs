@@ -59,6 +59,7 @@ impl FrameSource for Frames {
 
 const PACKETS: Records = Records { packets: true, flows: false };
 const FLOWS: Records = Records { packets: false, flows: true };
+const BOTH: Records = Records { packets: true, flows: true };
 
 /// Frames that are right, of every kind there is.
 fn whole_frames() -> Vec<Vec<u8>> {
@@ -151,7 +152,7 @@ proptest! {
             (Format::Pcapng, PACKETS),
             (Format::Ndjson, PACKETS),
             (Format::Ndjson, FLOWS),
-            (Format::Ndjson, Records { packets: true, flows: true }),
+            (Format::Ndjson, BOTH),
         ]),
     ) {
         let received = frames.len() as u64;
@@ -166,6 +167,7 @@ proptest! {
     #[test]
     fn damaged_files_end_and_balance(
         pcapng in any::<bool>(),
+        records in select(vec![PACKETS, FLOWS, BOTH]),
         endianness in select(vec![Endianness::Little, Endianness::Big]),
         damages in vec(Damage::any(), 1..6),
         reach in select(vec![64, 400, usize::MAX]),
@@ -180,9 +182,9 @@ proptest! {
         let path = NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, file).unwrap();
         if let Ok(source) = ReplaySource::open(vec![path.to_path_buf()], Arc::default(), Arc::default()) {
-            let Outcome { written, ledger, .. } = run(source, Format::Ndjson, PACKETS);
+            let Outcome { written, ledger, .. } = run(source, Format::Ndjson, records);
             prop_assert!(ledger.balanced, "{}", ledger.table());
-            prop_assert_eq!(accounted(&written, Format::Ndjson, PACKETS)?, ledger.recorded);
+            prop_assert_eq!(accounted(&written, Format::Ndjson, records)?, ledger.recorded);
         }
     }
 }
