@@ -21,6 +21,8 @@ use crate::{capture, crafted, golden};
 struct Frames {
     frames: Vec<Vec<u8>>,
     link_type: LinkType,
+    /// Bytes of the first of the buffers that a frame spans; headers are read from that one only.
+    first_buffer: usize,
     /// Bytes that each frame lacks at its end.
     missing: u32,
     /// The current batch.
@@ -39,10 +41,10 @@ impl FrameSource for Frames {
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {
-        let data = &self.frames[self.batch.start + index];
-        let captured_length = u32::try_from(data.len()).unwrap();
+        let frame = &self.frames[self.batch.start + index];
+        let captured_length = u32::try_from(frame.len()).unwrap();
         Frame {
-            data,
+            data: &frame[..frame.len().min(self.first_buffer)],
             captured_length,
             original_length: captured_length.saturating_add(self.missing),
             timestamp: Timestamp(index as u64),
@@ -147,6 +149,7 @@ proptest! {
     fn damaged_frames_are_counted(
         frames in damaged_frames(),
         link_type in prop_oneof![3 => Just(LinkType::Ethernet), 1 => Just(LinkType::Ip)],
+        first_buffer in prop_oneof![3 => Just(usize::MAX), 1 => 1..250_usize],
         missing in prop_oneof![3 => Just(0), 1 => 0..2000_u32, 1 => Just(u32::MAX)],
         (format, records) in select(vec![
             (Format::Pcapng, PACKETS),
@@ -156,7 +159,7 @@ proptest! {
         ]),
     ) {
         let received = frames.len() as u64;
-        let source = Frames { frames, link_type, missing, batch: 0..0 };
+        let source = Frames { frames, link_type, first_buffer, missing, batch: 0..0 };
         let Outcome { written, ledger, ended } = run(source, format, records);
         prop_assert!(ended.is_ok());
         prop_assert!(ledger.balanced, "{}", ledger.table());
