@@ -84,6 +84,7 @@ impl WorkerCounters {
             (DropReason::FlowNotIp, counters.not_ip),
             (DropReason::FlowFragment, counters.fragments_unattributed),
             (DropReason::FlowTunnels, counters.tunnels_exhausted),
+            (DropReason::NotSampled, counters.not_sampled),
         ] {
             if let Some(counter) = self.dropped.get(reason as usize) {
                 counter.set(packets);

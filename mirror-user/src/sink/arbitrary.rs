@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::flow::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
+use crate::flow::{
+    Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, SamplingRate, Traffic,
+};
 use crate::packet::{Fragment, Icmp, Ip, Link, Network, Packet, Ports, Tcp, Transport, Tunnel};
 use crate::record::{AccountedBy, BATCH_BYTES, Batch, PacketRecord};
 use crate::source::Timestamp;
@@ -138,7 +140,8 @@ fn connection() -> impl Strategy<Value = Connection> {
 prop_compose! {
     /// What can be said of a flow, whether or not it goes together.
     pub fn flow()(
-        (queue, sampling_rate) in (any::<u32>().prop_map(QueueId), any::<u32>()),
+        queue in any::<u32>().prop_map(QueueId),
+        sampling_rate in (0..16_u32).prop_map(|exponent| SamplingRate::one_in(1 << exponent).unwrap()),
         (action, connection) in (action(), of(connection())),
         (start, end) in any::<(u64, u64)>(),
         tunnel in tunnel(),
