@@ -37,7 +37,8 @@ pub struct Records {
     pub flows: bool,
 }
 
-/// Everything that `source` has, through worker and sink.
+/// Everything that `source` has, through worker and sink. There is room for a few flows and tunnels only, so that some
+/// flows end early and some packets have none.
 pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcome {
     let written = Arc::default();
     let config = SinkConfig { format, queue_batches: 2, ..SinkConfig::default() };
@@ -49,8 +50,8 @@ pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcom
     let producer = producers.remove(0);
     let mut worker = Worker::new(source, DECAP, policies, producer, WhenFull::Wait, Arc::clone(&counters));
     if flows {
-        let config = FlowConfig { max_flows: 100, ..FlowConfig::default() };
-        worker = worker.with_flows(FlowTable::new(config).unwrap());
+        let scarce = FlowConfig { max_flows: 16, max_tunnels: 8, ..FlowConfig::default() };
+        worker = worker.with_flows(FlowTable::new(scarce).unwrap());
     }
     let ended = worker.run(|| false).1;
     let sink = Arc::clone(sinks.counters());
