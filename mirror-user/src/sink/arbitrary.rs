@@ -168,8 +168,8 @@ prop_compose! {
 }
 
 /// Adds a packet with these bytes, if the batch was made with room for bytes.
-pub fn push(batch: &mut Batch, record: PacketRecord, bytes: &[u8]) {
-    let PacketRecord { timestamp, queue, packet, .. } = record;
+pub fn push(batch: &mut Batch, record: &PacketRecord, bytes: &[u8]) {
+    let PacketRecord { timestamp, queue, packet, .. } = *record;
     batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, out| out.extend_from_slice(bytes));
 }
 
@@ -181,7 +181,7 @@ pub fn batch() -> impl Strategy<Value = Batch> {
         for (mut record, bytes) in records {
             record.packet.captured_length = u32::try_from(bytes.len()).unwrap();
             record.packet.original_length = record.packet.original_length.max(record.packet.captured_length);
-            push(&mut batch, record, &bytes);
+            push(&mut batch, &record, &bytes);
         }
         batch
     })
