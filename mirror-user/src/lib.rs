@@ -10,13 +10,14 @@
 //! 6. [`record`]: what is said of a packet, in batches.
 //! 7. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
 //!
-//! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`drop_reason`] names each way in
-//! which a packet can end before it is recorded.
+//! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`degrade`] says what a worker leaves
+//! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded.
 
 pub mod attach;
 pub mod control;
 pub mod counters;
 pub mod decap;
+pub mod degrade;
 pub mod drop_reason;
 pub mod flow;
 pub mod nic;
