@@ -54,9 +54,7 @@ impl CaptureConfig {
         let [v0, v1] = self.vxlan_port.to_ne_bytes();
         let [p0, p1] = self.session_port.to_ne_bytes();
         let [k0, k1] = self.snap_kinds.to_ne_bytes();
-        [
-            s0, s1, s2, s3, q0, q1, q2, q3, c0, c1, c2, c3, m0, m1, m2, m3, g0, g1, v0, v1, p0, p1, k0, k1,
-        ]
+        [s0, s1, s2, s3, q0, q1, q2, q3, c0, c1, c2, c3, m0, m1, m2, m3, g0, g1, v0, v1, p0, p1, k0, k1]
     }
 }
 

@@ -68,6 +68,8 @@ reasons! {
     InnerIpHeader => "inner_ip_header",
     /// Mirrored packet: more IPv6 extension headers than are followed.
     InnerExtensionHeaders => "inner_extension_headers",
+    /// The policy for the packet's tunnel allows no record to which it could contribute.
+    PolicyExcluded => "policy_excluded",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).

@@ -216,7 +216,8 @@ impl Capture {
         for source in &sources {
             allowed.insert(source, 1, 0).map_err(written(config::SOURCES_MAP))?;
         }
-        let mut snap_lengths: HashMap<_, [u8; size_of::<TunnelKey>()], u32> = take_map(&mut ebpf, config::SNAP_LENGTHS_MAP)?;
+        let mut snap_lengths: HashMap<_, [u8; size_of::<TunnelKey>()], u32> =
+            take_map(&mut ebpf, config::SNAP_LENGTHS_MAP)?;
         for (key, length) in &options.snap_lengths {
             let inserted = snap_lengths.insert(key.to_bytes(), length.unwrap_or(0), 0);
             inserted.map_err(written(config::SNAP_LENGTHS_MAP))?;

@@ -7,8 +7,8 @@ use mirror_common::verdict::Verdict;
 
 use crate::setting;
 use crate::wire::{
-    Ethernet, Extension, FRAGMENT, Header, IPV4, IPV6, Ipv4, Ipv6, MAX_VLAN_TAGS, MORE_FRAGMENTS_AND_OFFSET, SERVICE_VLAN, UDP, Udp,
-    VLAN, Vlan, extension_unit,
+    Ethernet, Extension, FRAGMENT, Header, IPV4, IPV6, Ipv4, Ipv6, MAX_VLAN_TAGS, MORE_FRAGMENTS_AND_OFFSET,
+    SERVICE_VLAN, UDP, Udp, VLAN, Vlan, extension_unit,
 };
 
 /// Most IPv6 extension headers that are followed: as many as RFC 8200, section 4.1, recommends at most, without

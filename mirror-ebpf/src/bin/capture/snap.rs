@@ -11,8 +11,8 @@ use mirror_common::tunnel::{TunnelKey, most_specific};
 use crate::setting;
 use crate::wire::{
     Ethernet, Extension, FRAGMENT, Geneve, Header, IPV4, IPV6, Ipv4, Ipv6, MAX_VLAN_TAGS,
-    MORE_FRAGMENTS_AND_OFFSET, NO_NEXT_HEADER, Ports, SERVICE_VLAN, TunnelOption, UDP, Udp, VLAN, Vlan, Vxlan,
-    extension_unit,
+    MORE_FRAGMENTS_AND_OFFSET, NO_NEXT_HEADER, Ports, SERVICE_VLAN, TunnelOption, UDP, Udp, VLAN, Vlan,
+    Vxlan, extension_unit,
 };
 
 /// Furthest offset in the frame at which a header is read: all ones.
