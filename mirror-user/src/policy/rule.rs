@@ -13,8 +13,6 @@
 //! records = []
 //! ```
 
-use std::collections::hash_map::Entry;
-
 use mirror_common::tunnel::TunnelKey;
 use serde::Deserialize;
 use thiserror::Error;
@@ -97,30 +95,22 @@ pub enum PolicyError {
 
 /// The policies that `rules` make, over `default`.
 pub(super) fn settle(rules: &[Rule], default: Policy) -> Result<Policies, PolicyError> {
-    let mut policies = Policies { rest: default, ..Policies::default() };
-    let mut has_rest = false;
+    let mut policies = Policies::default();
+    let mut rest = None;
     for (number, rule) in (1..).zip(rules) {
         let policy = rule.policy(number, default)?;
-        let is_new = match rule.key(number)? {
+        let earlier = match rule.key(number)? {
             Some(key) => {
                 policies.kinds |= key.kind();
-                match policies.rules.entry(key) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(policy);
-                        true
-                    }
-                    Entry::Occupied(_) => false,
-                }
+                policies.rules.insert(key, policy)
             }
-            None => {
-                policies.rest = policy;
-                !std::mem::replace(&mut has_rest, true)
-            }
+            None => rest.replace(policy),
         };
-        if !is_new {
+        if earlier.is_some() {
             return Err(PolicyError::Duplicate { rule: number });
         }
     }
+    policies.rest = rest.unwrap_or(default);
     Ok(policies)
 }
 
