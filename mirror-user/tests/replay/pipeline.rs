@@ -8,6 +8,7 @@ use mirror_user::DropReason;
 use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::{DecapConfig, decapsulate};
+use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::packet::Packet;
 use mirror_user::policy::{Policies, Policy};
@@ -47,8 +48,10 @@ pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcom
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
     let Records { packets, flows } = records;
     let policies = Policies::new(&[], Policy { packets, flows, ..Policy::default() }).unwrap();
+    let degradation = Degradation::new(DegradeConfig::default()).unwrap();
     let producer = producers.remove(0);
-    let mut worker = Worker::new(source, DECAP, policies, producer, WhenFull::Wait, Arc::clone(&counters));
+    let mut worker =
+        Worker::new(source, DECAP, policies, degradation, producer, WhenFull::Wait, Arc::clone(&counters));
     if flows {
         let scarce = FlowConfig { max_flows: 16, max_tunnels: 8, ..FlowConfig::default() };
         worker = worker.with_flows(FlowTable::new(scarce).unwrap());

@@ -115,12 +115,22 @@ mod tests {
         let FlowOptions { max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout } = flow;
         assert!(max_flows.is_some() && max_tunnels.is_some() && idle_timeout.is_some());
         assert!(active_timeout.is_some() && closing_timeout.is_some());
-        let OutputOptions { path, records, payload, format, rotate_size, rotate_time, queue_batches, ledger } =
-            output;
+        let OutputOptions {
+            path,
+            records,
+            payload,
+            degradation,
+            format,
+            rotate_size,
+            rotate_time,
+            queue_batches,
+            ledger,
+        } = output;
         assert!(
             path.is_some()
                 && records.is_some()
                 && payload.is_some()
+                && degradation.is_some()
                 && format.is_some()
                 && rotate_size.is_some()
                 && rotate_time.is_some()

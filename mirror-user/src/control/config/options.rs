@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::value::{EbpfLog, HumanDuration, List, Switch, XdpModeOption};
+use crate::degrade::DegradeMode;
 use crate::policy::{RecordKind, Rule};
 use crate::sink::Format;
 
@@ -113,6 +114,9 @@ pub struct OutputOptions {
     /// Let what follows a packet's transport header reach a record [default: true]
     #[arg(long, value_name = "BOOL")]
     pub payload: Option<bool>,
+    /// What to leave off when a worker cannot keep up, instead of losing packets at random [default: off]
+    #[arg(long, value_name = "MODE")]
+    pub degradation: Option<DegradeMode>,
     /// Format of the records [default: ndjson]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,

@@ -16,6 +16,7 @@ use crate::control::RunError;
 use crate::control::ledger::Ledger;
 use crate::counters::WorkerCounters;
 use crate::decap::DecapConfig;
+use crate::degrade::{Degradation, DegradeConfig, DegradeMode};
 use crate::flow::{FlowConfig, FlowTable};
 use crate::policy::rule::MIN_SNAP_LENGTH;
 use crate::policy::{Policies, Policy, RecordKind};
@@ -85,6 +86,8 @@ pub struct TunnelSettings {
 pub struct OutputSettings {
     /// `-`, a file, or a directory.
     pub path: PathBuf,
+    /// What is left off when a worker cannot keep up.
+    pub degradation: DegradeMode,
     /// Format of the records.
     pub format: Format,
     /// Size of a file in a directory.
@@ -123,7 +126,7 @@ impl Settings {
             flags.flow, file.flow;
             max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout
         );
-        let (path, records, payload, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, payload, format, rotate_size, rotate_time, queue_batches, ledger);
+        let (path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger);
 
         let rx_ring = rx_ring.unwrap_or(4096);
         let format = format.unwrap_or_default();
@@ -176,6 +179,7 @@ impl Settings {
             policies: Policies::new(&file.policy, default)?,
             output: OutputSettings {
                 path: path.unwrap_or_else(|| PathBuf::from("-")),
+                degradation: degradation.unwrap_or_default(),
                 format,
                 rotate_size: rotate_size.map_or(256 << 20, |size| size.as_u64()),
                 rotate_time: time(rotate_time, Duration::from_secs(300)),
@@ -208,7 +212,10 @@ impl Settings {
         let policies = self.policies.clone();
         let flows = policies.any(|policy| policy.flows);
         let counters = Arc::clone(counters);
-        let worker = Worker::new(source, self.decap_config(), policies, producer, when_full, counters);
+        let degradation =
+            Degradation::new(DegradeConfig { mode: self.output.degradation, ..DegradeConfig::default() })?;
+        let worker =
+            Worker::new(source, self.decap_config(), policies, degradation, producer, when_full, counters);
         if !flows {
             return Ok(worker);
         }
