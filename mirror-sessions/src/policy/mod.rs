@@ -205,6 +205,11 @@ impl Policy {
         })
     }
 
+    /// The account of this id.
+    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.id == *id)
+    }
+
     /// The rules that mirror and have not ended.
     pub fn mirrors(&self, now: OffsetDateTime) -> impl Iterator<Item = (&Rule, &Mirror)> {
         self.rules.iter().filter_map(move |rule| match &rule.action {
