@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The rate never falls below this part of the configured one.
 const LOWEST_RATE: f64 = 0.05;
 /// Each call that is not throttled brings back this part of the configured rate.
-const RECOVERY: f64 = 0.02;
+const RECOVERY: f64 = 0.005;
 /// The rate is halved at most once in this time: the calls under way at the same moment are throttled together.
 const HALVING_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(answer, Ok(7));
         let slow = pace.writes.lock().rate;
         assert!(slow < 10.0, "{slow}");
-        for _ in 0..100 {
+        for _ in 0..300 {
             pace.call(Kind::Write, "Test", async || Ok(())).await.unwrap();
         }
         assert!((pace.writes.lock().rate - 10.0).abs() < f64::EPSILON);

@@ -95,7 +95,7 @@ impl fmt::Display for Change {
                 write!(formatter, "session {id} on {interface}: {reason}")
             }
             Self::ModifySession { id, interface, changes } => {
-                write!(formatter, "session {id} on {interface}:{changes}")
+                write!(formatter, "session {id} on {interface}: {changes}")
             }
             Self::CreateSession(session) => write!(formatter, "session on {session}"),
             Self::TagSession { id, interface, set, remove } => {
@@ -125,21 +125,21 @@ impl fmt::Display for NewSession {
 
 impl fmt::Display for SessionChanges {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn arrow(
-            formatter: &mut fmt::Formatter<'_>,
-            name: &str,
-            change: Option<(impl fmt::Display, impl fmt::Display)>,
-        ) -> fmt::Result {
-            change.map_or(Ok(()), |(from, to)| write!(formatter, " {name} {from} => {to}"))
+        fn arrow(name: &str, change: Option<(impl fmt::Display, impl fmt::Display)>) -> Option<String> {
+            change.map(|(from, to)| format!("{name} {from} => {to}"))
         }
         let Self { target, filter, number, packet_length, vni, description } = self;
         let bytes = |length: Option<u16>| length.map_or_else(|| "all".to_owned(), |length| length.to_string());
-        arrow(formatter, "target", target.as_ref().map(|(from, to)| (from, to)))?;
-        arrow(formatter, "filter", filter.as_ref().map(|(from, to)| (from, to)))?;
-        arrow(formatter, "number", *number)?;
-        arrow(formatter, "bytes", packet_length.map(|(from, to)| (bytes(from), bytes(to))))?;
-        arrow(formatter, "vni", *vni)?;
-        arrow(formatter, "description", description.as_ref().map(|(from, to)| (format!("{from:?}"), format!("{to:?}"))))
+        let quoted = |(from, to): &(String, String)| (format!("{from:?}"), format!("{to:?}"));
+        let parts = [
+            arrow("target", target.as_ref().map(|(from, to)| (from, to))),
+            arrow("filter", filter.as_ref().map(|(from, to)| (from, to))),
+            arrow("number", *number),
+            arrow("bytes", packet_length.map(|(from, to)| (bytes(from), bytes(to)))),
+            arrow("vni", *vni),
+            arrow("description", description.as_ref().map(quoted)),
+        ];
+        formatter.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }
 
