@@ -200,7 +200,7 @@ pub struct Manner<'token> {
 }
 
 /// The EC2 API of one account in one region.
-pub trait Api: Send + Sync + 'static {
+pub trait Api: fmt::Debug + Send + Sync + 'static {
     /// `DescribeNetworkInterfaces`.
     fn interfaces(
         &self,
@@ -255,7 +255,7 @@ pub trait Api: Send + Sync + 'static {
 }
 
 /// Gives access to accounts.
-pub trait Cloud: Send + Sync + 'static {
+pub trait Cloud: fmt::Debug + Send + Sync + 'static {
     /// Access to one account in one region.
     type Api: Api;
 
