@@ -309,7 +309,9 @@ impl ApiError {
         let about_type = words.contains("instance type") || words.contains("instance-type");
         self.kind == ApiErrorKind::Refused
             && about_type
-            && (self.code.starts_with("Unsupported") || words.contains("not supported") || words.contains("unsupported"))
+            && (self.code.starts_with("Unsupported")
+                || words.contains("not supported")
+                || words.contains("unsupported"))
     }
 }
 
@@ -318,7 +320,10 @@ impl fmt::Display for ApiError {
         let Self { operation, code, message, .. } = self;
         write!(formatter, "{operation}: {code}: {message}")?;
         if self.is_denied() {
-            write!(formatter, " (allow ec2:{operation} to the role; `mirror-sessions init` prints a policy that does)")?;
+            write!(
+                formatter,
+                " (allow ec2:{operation} to the role; `mirror-sessions init` prints a policy that does)"
+            )?;
         }
         Ok(())
     }
@@ -340,4 +345,3 @@ pub(crate) fn wrong_account(expected: &AccountId, found: &str) -> ApiError {
 pub(crate) fn texts<T: ToString>(ids: impl IntoIterator<Item = T>) -> Vec<String> {
     ids.into_iter().map(|id| id.to_string()).collect()
 }
-

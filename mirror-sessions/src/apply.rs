@@ -95,7 +95,10 @@ impl<A: Api> Executor<'_, A> {
             if pending.is_empty() {
                 return;
             }
-            tracing::info!(count = pending.len(), "made, but not to be seen: making again with a new client token");
+            tracing::info!(
+                count = pending.len(),
+                "made, but not to be seen: making again with a new client token"
+            );
         }
         for change in pending {
             let operation = "Describe";
@@ -212,7 +215,8 @@ impl<A: Api> Executor<'_, A> {
         let token = client_token(write, incarnation, generation);
         let manner = Manner { token: &token, dry_run: self.options.dry_run };
         let api = &self.connection.api;
-        let result = self.connection.pace.call(Kind::Write, write.operation(), || api.write(write, manner)).await;
+        let result =
+            self.connection.pace.call(Kind::Write, write.operation(), || api.write(write, manner)).await;
         match result {
             Err(error) if write.deletes() && error.is_not_found() => Ok(String::new()),
             other => other,
@@ -393,13 +397,15 @@ mod tests {
 
     #[test]
     fn client_tokens_follow_from_the_content() {
-        let filter = |name: &str| Write::CreateFilter {
-            tags: [("Name".to_owned(), name.to_owned())].into(),
-        };
+        let filter = |name: &str| Write::CreateFilter { tags: [("Name".to_owned(), name.to_owned())].into() };
         let token = client_token(&filter("a"), 0, 0);
         assert_eq!(token.len(), 64);
         assert_eq!(token, client_token(&filter("a"), 0, 0));
-        for other in [client_token(&filter("b"), 0, 0), client_token(&filter("a"), 1, 0), client_token(&filter("a"), 0, 1)] {
+        for other in [
+            client_token(&filter("b"), 0, 0),
+            client_token(&filter("a"), 1, 0),
+            client_token(&filter("a"), 0, 1),
+        ] {
             assert_ne!(token, other);
         }
     }

@@ -73,7 +73,12 @@ pub async fn check<C: Cloud>(manager: &Manager<C>, now: OffsetDateTime) -> Vec<F
 /// Advice on the packet lengths of the rules, which no API call is needed for.
 fn packet_lengths(policy: &Policy, now: OffsetDateTime) -> Vec<Finding> {
     let whole = ENDPOINT_MTU - VXLAN_OVERHEAD;
-    let finding = |rule: &str, level, finding: String| Finding { place: None, level, subject: format!("rule {rule}"), finding };
+    let finding = |rule: &str, level, finding: String| Finding {
+        place: None,
+        level,
+        subject: format!("rule {rule}"),
+        finding,
+    };
     policy
         .mirrors(now)
         .filter_map(|(rule, mirror)| match mirror.packet_length {
@@ -128,7 +133,13 @@ fn quotas(findings: &mut Findings<'_>, observed: &Observed) {
     ];
     for (kind, count, most) in counts {
         // From nine tenths on there is reason to look.
-        let level = if count >= most { Level::Fault } else if count * 10 >= most * 9 { Level::Advice } else { Level::Good };
+        let level = if count >= most {
+            Level::Fault
+        } else if count * 10 >= most * 9 {
+            Level::Advice
+        } else {
+            Level::Good
+        };
         findings.add(level, format!("quota of {kind}"), format!("{count} of {most}"));
     }
     let mut by_interface = BTreeMap::new();
@@ -137,15 +148,28 @@ fn quotas(findings: &mut Findings<'_>, observed: &Observed) {
     }
     let full = by_interface.values().filter(|count| **count >= SESSIONS_PER_INTERFACE).count();
     if full > 0 {
-        findings.add(Level::Advice, "sessions per interface", format!("{full} interfaces have all {SESSIONS_PER_INTERFACE} that they can have"));
+        findings.add(
+            Level::Advice,
+            "sessions per interface",
+            format!("{full} interfaces have all {SESSIONS_PER_INTERFACE} that they can have"),
+        );
     }
 }
 
 /// What the policy wants, and what of it cannot be.
-fn wishes<C: Cloud>(manager: &Manager<C>, findings: &mut Findings<'_>, observed: &Observed, now: OffsetDateTime) {
+fn wishes<C: Cloud>(
+    manager: &Manager<C>,
+    findings: &mut Findings<'_>,
+    observed: &Observed,
+    now: OffsetDateTime,
+) {
     let desired = desire(&manager.fleet().policy, &manager.instance_types(), findings.place, observed, now);
     let wanted = desired.verdicts.values().filter(|verdict| matches!(verdict, Verdict::Mirror(_))).count();
-    findings.add(Level::Good, "interfaces", format!("{wanted} of {} are to be mirrored", observed.interfaces.len()));
+    findings.add(
+        Level::Good,
+        "interfaces",
+        format!("{wanted} of {} are to be mirrored", observed.interfaces.len()),
+    );
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in desired.verdicts.values() {
         if let Verdict::Not(reason) = verdict
@@ -207,7 +231,11 @@ async fn permissions<C: Cloud>(manager: &Manager<C>, findings: &mut Findings<'_>
     }
     if !unknown.is_empty() {
         let names: Vec<_> = unknown.iter().copied().collect();
-        findings.add(Level::Advice, "permission", format!("DryRun cannot tell before there is something to try it on: {}", names.join(", ")));
+        findings.add(
+            Level::Advice,
+            "permission",
+            format!("DryRun cannot tell before there is something to try it on: {}", names.join(", ")),
+        );
     }
     let allowed = count - denied.len() - unknown.len();
     findings.add(Level::Good, "permission", format!("{allowed} of {count} changing calls are allowed"));
@@ -215,16 +243,23 @@ async fn permissions<C: Cloud>(manager: &Manager<C>, findings: &mut Findings<'_>
 
 /// One call of each kind, about things that are there where there are any.
 fn sample_writes(policy: &Policy, place: &Place, observed: &Observed) -> Vec<Write> {
-    let endpoint = policy.targets.values().flat_map(|target| &target.endpoints).find_map(|endpoint| match &endpoint.destination {
-        Destination::Endpoint(id) if endpoint.serves(place) => Some(id.clone()),
-        _ => None,
+    let endpoint = policy.targets.values().flat_map(|target| &target.endpoints).find_map(|endpoint| {
+        match &endpoint.destination {
+            Destination::Endpoint(id) if endpoint.serves(place) => Some(id.clone()),
+            _ => None,
+        }
     });
     let nothing = "00000000000000000";
     let session = observed.sessions.keys().next().cloned().unwrap_or_else(|| format!("tms-{nothing}").into());
     let filter = observed.filters.keys().next().cloned().unwrap_or_else(|| format!("tmf-{nothing}").into());
     let target = observed.targets.keys().next().cloned().unwrap_or_else(|| format!("tmt-{nothing}").into());
-    let interface = observed.interfaces.keys().next().cloned().unwrap_or_else(|| format!("eni-{nothing}").into());
-    let rule_id = observed.filters.values().find_map(|filter| filter.rules.keys().next().cloned()).unwrap_or_else(|| format!("tmfr-{nothing}").into());
+    let interface =
+        observed.interfaces.keys().next().cloned().unwrap_or_else(|| format!("eni-{nothing}").into());
+    let rule_id = observed
+        .filters
+        .values()
+        .find_map(|filter| filter.rules.keys().next().cloned())
+        .unwrap_or_else(|| format!("tmfr-{nothing}").into());
     let tags = crate::observed::Tags::from([(crate::tags::OWNER.to_owned(), policy.owner.clone())]);
     let mut writes: Vec<Write> = Filter::all()
         .rules
@@ -241,7 +276,11 @@ fn sample_writes(policy: &Policy, place: &Place, observed: &Observed) -> Vec<Wri
     writes.extend([
         Write::CreateFilter { tags: tags.clone() },
         Write::DeleteFilterRule { id: rule_id },
-        Write::ModifyNetworkServices { filter: filter.clone(), add: BTreeSet::new(), remove: ["amazon-dns".to_owned()].into() },
+        Write::ModifyNetworkServices {
+            filter: filter.clone(),
+            add: BTreeSet::new(),
+            remove: ["amazon-dns".to_owned()].into(),
+        },
         Write::CreateSession {
             interface,
             target: target.clone(),
@@ -252,7 +291,15 @@ fn sample_writes(policy: &Policy, place: &Place, observed: &Observed) -> Vec<Wri
             description: String::new(),
             tags: tags.clone(),
         },
-        Write::ModifySession { id: session.clone(), target: None, filter: None, number: None, packet_length: None, vni: None, description: Some(String::new()) },
+        Write::ModifySession {
+            id: session.clone(),
+            target: None,
+            filter: None,
+            number: None,
+            packet_length: None,
+            vni: None,
+            description: Some(String::new()),
+        },
         Write::SetTags { resource: session.to_string(), tags },
         Write::RemoveTags { resource: session.to_string(), keys: [crate::tags::ENDS.to_owned()].into() },
         Write::DeleteSession { id: session },

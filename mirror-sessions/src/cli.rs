@@ -33,11 +33,24 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Common {
     /// The policy
-    #[arg(long, short, global = true, value_name = "FILE", env = "MIRROR_SESSIONS_POLICY", default_value = "/etc/mirror-sessions/policy.toml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "MIRROR_SESSIONS_POLICY",
+        default_value = "/etc/mirror-sessions/policy.toml"
+    )]
     pub policy: PathBuf,
     /// Which log lines are written to standard error: off, error, warn, info, debug or trace, or as for tracing's
     /// EnvFilter
-    #[arg(long, global = true, value_name = "FILTER", env = "MIRROR_SESSIONS_LOG", default_value = "mirror_sessions=info,warn")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "MIRROR_SESSIONS_LOG",
+        default_value = "mirror_sessions=info,warn"
+    )]
     pub log: String,
     /// How log lines are written
     #[arg(long, global = true, value_enum, env = "MIRROR_SESSIONS_LOG_FORMAT", default_value_t = LogFormat::Text)]
@@ -160,7 +173,10 @@ pub struct WatchArgs {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|interval| !interval.is_zero()).ok_or_else(|| "not above zero".to_owned())
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|interval| !interval.is_zero())
+        .ok_or_else(|| "not above zero".to_owned())
 }
 
 /// Options of `list`.

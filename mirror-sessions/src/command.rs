@@ -25,8 +25,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::cli::{
-    ApplyArgs, CheckArgs, Common, InitCommand, ListArgs, MapArgs, PlanArgs, ReapArgs, ReconcileArgs, ShowArgs,
-    WatchArgs,
+    ApplyArgs, CheckArgs, Common, InitCommand, ListArgs, MapArgs, PlanArgs, ReapArgs, ReconcileArgs,
+    ShowArgs, WatchArgs,
 };
 
 /// How the program ends; the help text says what each means.
@@ -85,7 +85,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 /// `validate`.
 pub fn validate(policy: &Policy) -> Result<Exit> {
     let places = policy.places().count();
-    print(&format!("{} rules for {} accounts, {places} accounts and regions\n", policy.rules.len(), policy.accounts.len()))?;
+    print(&format!(
+        "{} rules for {} accounts, {places} accounts and regions\n",
+        policy.rules.len(),
+        policy.accounts.len()
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -112,7 +116,11 @@ pub async fn plan(common: &Common, policy: Policy, args: PlanArgs) -> Result<Exi
         write_atomically(path, &serde_json::to_vec_pretty(&plan)?)
             .with_context(|| format!("cannot save the plan as {}", path.display()))?;
     }
-    if args.json { print_json(&plan)? } else { print(&format!("{plan}\n"))? }
+    if args.json {
+        print_json(&plan)?
+    } else {
+        print(&format!("{plan}\n"))?
+    }
     Ok(match plan.is_empty() {
         _ if !plan.unseen.is_empty() => Exit::Partial,
         false if args.exit_code => Exit::Pending,
@@ -124,7 +132,11 @@ pub async fn plan(common: &Common, policy: Policy, args: PlanArgs) -> Result<Exi
 pub async fn apply(common: &Common, policy: Policy, args: ApplyArgs) -> Result<Exit> {
     let saved = load_plan(&args.plan)?;
     if saved.owner != policy.owner {
-        bail!("the plan is of owner {:?} and the policy of {:?}: name the policy that it was made with", saved.owner, policy.owner);
+        bail!(
+            "the plan is of owner {:?} and the policy of {:?}: name the policy that it was made with",
+            saved.owner,
+            policy.owner
+        );
     }
     let manager = manager(common, policy).await?;
     let since = Instant::now();
@@ -160,7 +172,8 @@ async fn reconcile_event(manager: &Manager<Aws>, path: &Path, dry_run: bool) -> 
     if path == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).context("cannot read the event from standard input")?;
     } else {
-        text = std::fs::read_to_string(path).with_context(|| format!("cannot read the event {}", path.display()))?;
+        text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the event {}", path.display()))?;
     }
     let mut exit = Exit::Done;
     for event in event::read(&text)? {
@@ -203,7 +216,13 @@ pub async fn reap(common: &Common, policy: Policy, args: ReapArgs) -> Result<Exi
 }
 
 /// Tells what became of a plan.
-fn finish(common: &Common, manager: &Manager<Aws>, summary: &Summary, dry_run: bool, as_json: bool) -> Result<Exit> {
+fn finish(
+    common: &Common,
+    manager: &Manager<Aws>,
+    summary: &Summary,
+    dry_run: bool,
+    as_json: bool,
+) -> Result<Exit> {
     write_metrics(common, manager)?;
     if as_json {
         print_json(&outcome_json(summary, dry_run))?;
@@ -294,7 +313,11 @@ async fn look(common: &Common, policy: Policy) -> Result<(Manager<Aws>, World, E
 pub async fn list(common: &Common, policy: Policy, args: ListArgs) -> Result<Exit> {
     let (manager, world, exit) = look(common, policy).await?;
     let rows = list::rows(&world, &manager.fleet().policy.owner, args.all);
-    if args.json { print_json(&rows)? } else { print(&Table(&rows).to_string())? }
+    if args.json {
+        print_json(&rows)?
+    } else {
+        print(&Table(&rows).to_string())?
+    }
     Ok(exit)
 }
 

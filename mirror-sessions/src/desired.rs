@@ -160,7 +160,9 @@ pub fn desire(
         place: place.clone(),
         owner: policy.owner.clone(),
         verdicts,
-        filters: filters.filter_map(|name| Some((name.to_owned(), policy.filters.get(name)?.clone()))).collect(),
+        filters: filters
+            .filter_map(|name| Some((name.to_owned(), policy.filters.get(name)?.clone())))
+            .collect(),
         endpoints: policy.endpoints_in_use(place, now).into_iter().cloned().collect(),
     }
 }
@@ -230,8 +232,7 @@ fn first_match<'policy>(
             Action::Mirror(mirror) if mirror.ended(now) => return None,
             Action::Mirror(mirror) => Some(mirror),
         };
-        let selected =
-            (primary || rule.interfaces == Interfaces::All) && rule.selector.selects(candidate);
+        let selected = (primary || rule.interfaces == Interfaces::All) && rule.selector.selects(candidate);
         selected.then_some((index, rule, mirror))
     })
 }

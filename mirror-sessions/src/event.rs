@@ -124,7 +124,9 @@ fn called(detail: &Value) -> Touched {
             touched.merge(instances([text_at(detail, "/requestParameters/instanceId")]));
             touched
         }
-        Some("DeleteNetworkInterface") => interfaces([text_at(detail, "/requestParameters/networkInterfaceId")]),
+        Some("DeleteNetworkInterface") => {
+            interfaces([text_at(detail, "/requestParameters/networkInterfaceId")])
+        }
         _ => Touched::default(),
     }
 }
@@ -159,10 +161,34 @@ mod tests {
         let attach = json!({"eventName": "AttachNetworkInterface", "requestParameters": {"networkInterfaceId": "eni-1", "instanceId": "i-1"}});
         let delete = json!({"eventName": "DeleteNetworkInterface", "requestParameters": {"networkInterfaceId": "eni-1"}});
         let cases: &[(&str, &[&str], Value, &[&str], &[&str])] = &[
-            ("EC2 Instance State-change Notification", &[], json!({"instance-id": "i-1", "state": "running"}), &["i-1"], &[]),
-            ("Tag Change on Resource", &["arn:aws:ec2:eu-west-1:111111111111:instance/i-1"], json!({}), &["i-1"], &[]),
-            ("Tag Change on Resource", &["arn:aws:ec2:eu-west-1:111111111111:network-interface/eni-1"], json!({}), &[], &["eni-1"]),
-            ("Tag Change on Resource", &["arn:aws:ec2:eu-west-1:111111111111:traffic-mirror-session/tms-1"], json!({}), &[], &[]),
+            (
+                "EC2 Instance State-change Notification",
+                &[],
+                json!({"instance-id": "i-1", "state": "running"}),
+                &["i-1"],
+                &[],
+            ),
+            (
+                "Tag Change on Resource",
+                &["arn:aws:ec2:eu-west-1:111111111111:instance/i-1"],
+                json!({}),
+                &["i-1"],
+                &[],
+            ),
+            (
+                "Tag Change on Resource",
+                &["arn:aws:ec2:eu-west-1:111111111111:network-interface/eni-1"],
+                json!({}),
+                &[],
+                &["eni-1"],
+            ),
+            (
+                "Tag Change on Resource",
+                &["arn:aws:ec2:eu-west-1:111111111111:traffic-mirror-session/tms-1"],
+                json!({}),
+                &[],
+                &[],
+            ),
             (CALL, &[], run, &["i-1", "i-2"], &[]),
             (CALL, &[], failed, &[], &[]),
             (CALL, &[], create, &[], &["eni-1"]),

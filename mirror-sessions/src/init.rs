@@ -76,7 +76,8 @@ fn patterns() -> [(&'static str, Value); 3] {
 /// The permissions of a role, in its own account. What this owner did not make stays out of reach: changes are allowed
 /// by the ownership tag alone.
 fn permissions(owner: &str) -> Value {
-    let mirror = |kind: &str| format!("arn:${{AWS::Partition}}:ec2:*:${{AWS::AccountId}}:traffic-mirror-{kind}/*");
+    let mirror =
+        |kind: &str| format!("arn:${{AWS::Partition}}:ec2:*:${{AWS::AccountId}}:traffic-mirror-{kind}/*");
     let ours: Vec<Value> =
         ["filter", "filter-rule", "session", "target"].map(|kind| json!({"Fn::Sub": mirror(kind)})).into();
     let owned = json!({"StringEquals": {format!("aws:ResourceTag/{}", crate::tags::OWNER): owner}});
@@ -142,7 +143,12 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
                 "Targets": [{"Id": "queue", "Arn": {"Fn::GetAtt": ["Events", "Arn"]}}]}}),
         );
     }
-    let members: Vec<Value> = policy.accounts.iter().filter(|account| account.role_arn.is_some()).map(|account| json!(account.id)).collect();
+    let members: Vec<Value> = policy
+        .accounts
+        .iter()
+        .filter(|account| account.role_arn.is_some())
+        .map(|account| json!(account.id))
+        .collect();
     for account in policy.accounts.iter().filter(|account| account.role_arn.is_some()) {
         resources.insert(
             format!("From{}", account.id),
@@ -153,7 +159,8 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
                 "Principal": account.id}}),
         );
     }
-    let roles: Vec<&String> = policy.accounts.iter().filter_map(|account| account.role_arn.as_ref()).collect();
+    let roles: Vec<&String> =
+        policy.accounts.iter().filter_map(|account| account.role_arn.as_ref()).collect();
     let mut statements = vec![
         json!({"Sid": "Queue", "Effect": "Allow",
                "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
@@ -162,18 +169,20 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
                "Resource": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}),
     ];
     if !roles.is_empty() {
-        statements.push(json!({"Sid": "Members", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}));
+        statements.push(
+            json!({"Sid": "Members", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}),
+        );
     }
     resources.insert(
         "Manager".to_owned(),
         json!({"Type": "AWS::IAM::Role", "Properties": {
-            "RoleName": format!("mirror-sessions-{owner}-manager"),
-            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [{
-                "Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}]},
-            "Policies": [
-                {"PolicyName": "manage", "PolicyDocument": {"Version": "2012-10-17", "Statement": statements}},
-                {"PolicyName": "mirror", "PolicyDocument": permissions(owner)}
-            ]}}),
+        "RoleName": format!("mirror-sessions-{owner}-manager"),
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}]},
+        "Policies": [
+            {"PolicyName": "manage", "PolicyDocument": {"Version": "2012-10-17", "Statement": statements}},
+            {"PolicyName": "mirror", "PolicyDocument": permissions(owner)}
+        ]}}),
     );
     json!({
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -192,7 +201,13 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
 /// template is deployed. `None` if the policy has no role for the account.
 ///
 /// IAM is not regional: the role is made where `with_role` is set, so set it in one region only.
-pub fn member(policy: &Policy, account: &str, hub_account: &str, hub_region: &str, with_role: bool) -> Option<Value> {
+pub fn member(
+    policy: &Policy,
+    account: &str,
+    hub_account: &str,
+    hub_region: &str,
+    with_role: bool,
+) -> Option<Value> {
     let owner = &policy.owner;
     let account = policy.accounts.iter().find(|candidate| candidate.id.as_str() == account)?;
     let role_name = account.role_arn.as_ref()?.rsplit('/').next()?.to_owned();

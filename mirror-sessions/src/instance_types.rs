@@ -101,10 +101,20 @@ mod tests {
     #[test]
     fn documented_types() {
         let types = InstanceTypes::default();
-        for unsupported in ["t2.micro", "m7i.large", "m7i-flex.large", "c6gn.xlarge", "m5.metal", "i4i.metal-24xl", "p5.48xlarge"] {
+        for unsupported in [
+            "t2.micro",
+            "m7i.large",
+            "m7i-flex.large",
+            "c6gn.xlarge",
+            "m5.metal",
+            "i4i.metal-24xl",
+            "p5.48xlarge",
+        ] {
             assert_eq!(types.unsupported(unsupported), Some(Unsupported::Documented), "{unsupported}");
         }
-        for supported in ["m5.large", "t3.micro", "c5n.18xlarge", "r5.xlarge", "i3.large", "m4.large", "x1e.xlarge"] {
+        for supported in
+            ["m5.large", "t3.micro", "c5n.18xlarge", "r5.xlarge", "i3.large", "m4.large", "x1e.xlarge"]
+        {
             assert_eq!(types.unsupported(supported), None, "{supported}");
         }
     }

@@ -2,15 +2,15 @@
 
 pub mod api;
 pub mod apply;
-pub mod connection;
 pub mod check;
+pub mod connection;
 pub mod desired;
 pub mod ec2;
 pub mod event;
 pub mod file;
 pub mod id;
-pub mod instance_types;
 pub mod init;
+pub mod instance_types;
 pub mod limits;
 pub mod list;
 pub mod manager;

@@ -61,7 +61,8 @@ pub fn rows(world: &World, owner: &str, all: bool) -> Vec<Row> {
 
 fn row(place: &Place, observed: &Observed, session: &Session, owner: &str) -> Row {
     let owned = session.owned_by(owner);
-    let attachment = observed.interfaces.get(&session.interface).and_then(|interface| interface.attachment.as_ref());
+    let attachment =
+        observed.interfaces.get(&session.interface).and_then(|interface| interface.attachment.as_ref());
     let instance = attachment.and_then(|attachment| observed.instances.get(&attachment.instance));
     let endpoint = observed.targets.get(&session.target).and_then(|target| target.endpoint.as_ref());
     let filter = observed.filters.get(&session.filter).filter(|filter| filter.owned_by(owner));
@@ -99,7 +100,20 @@ pub struct Table<'a>(pub &'a [Row]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["ACCOUNT", "REGION", "SESSION", "INTERFACE", "INSTANCE", "NAME", "RULE", "NUMBER", "VNI", "TARGET", "FILTER", "BYTES"];
+        let head = [
+            "ACCOUNT",
+            "REGION",
+            "SESSION",
+            "INTERFACE",
+            "INSTANCE",
+            "NAME",
+            "RULE",
+            "NUMBER",
+            "VNI",
+            "TARGET",
+            "FILTER",
+            "BYTES",
+        ];
         let cells = |row: &Row| {
             let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             [
@@ -126,7 +140,8 @@ impl fmt::Display for Table<'_> {
             }
         }
         for row in &rows {
-            let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let line: Vec<String> =
+                row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
             writeln!(formatter, "{}", line.join("  ").trim_end())?;
         }
         Ok(())
@@ -138,8 +153,22 @@ pub struct Details<'a>(pub &'a Row);
 
 impl fmt::Display for Details<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row { place, session, interface, instance, name, rule, owned, number, vni, target, filter, packet_length, ends, tags } =
-            self.0;
+        let Row {
+            place,
+            session,
+            interface,
+            instance,
+            name,
+            rule,
+            owned,
+            number,
+            vni,
+            target,
+            filter,
+            packet_length,
+            ends,
+            tags,
+        } = self.0;
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         writeln!(formatter, "session     {session}")?;
         writeln!(formatter, "place       {place}")?;
@@ -151,7 +180,11 @@ impl fmt::Display for Details<'_> {
         writeln!(formatter, "vni         {vni}")?;
         writeln!(formatter, "target      {target}")?;
         writeln!(formatter, "filter      {filter}")?;
-        writeln!(formatter, "bytes       {}", packet_length.map_or_else(|| "all".to_owned(), |length| length.to_string()))?;
+        writeln!(
+            formatter,
+            "bytes       {}",
+            packet_length.map_or_else(|| "all".to_owned(), |length| length.to_string())
+        )?;
         writeln!(formatter, "ends        {}", text(ends))?;
         tags.iter().try_for_each(|(key, value)| writeln!(formatter, "tag         {key} = {value}"))
     }

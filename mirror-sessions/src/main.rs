@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<Exit> {
     log(&cli.common)?;
     let Some(policy) = command::policy(&cli.common)? else { return Ok(Exit::Usage) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     runtime.block_on(async {
         match cli.command {
             Command::Validate => command::validate(&policy),

@@ -17,7 +17,7 @@ use crate::id::{EndpointId, InterfaceId, Place};
 use crate::instance_types::{self, InstanceTypes};
 use crate::observe::{Scope, Touched, observe};
 use crate::observed::Observed;
-use crate::plan::{Change, Plan, PlacePlan, Unseen, VERSION, plan};
+use crate::plan::{Change, PlacePlan, Plan, Unseen, VERSION, plan};
 use crate::policy::VniPolicy;
 use crate::vni;
 
@@ -175,8 +175,9 @@ impl<C: Cloud> Manager<C> {
     /// Carries out a plan made from `world` at the moment `since`. Interfaces that an event has had looked at after that
     /// are left alone.
     pub async fn apply(&self, plan: Plan, world: &World, since: Instant, dry_run: bool) -> Summary {
-        let superseded =
-            |interface: &InterfaceId| lock(&self.touched).get(interface).is_some_and(|touched| *touched > since);
+        let superseded = |interface: &InterfaceId| {
+            lock(&self.touched).get(interface).is_some_and(|touched| *touched > since)
+        };
         let options = Options { dry_run, superseded: &superseded };
         let carried_out: Vec<_> = futures::stream::iter(&plan.places)
             .map(|place| async move { (place, self.carry_out(place, options).await) })
@@ -238,7 +239,13 @@ impl<C: Cloud> Manager<C> {
         let planned = plan(&desired, &observed);
         if !dry_run {
             let mut marks = lock(&self.touched);
-            marks.extend(observed.interfaces.keys().chain(&touched.interfaces).map(|interface| (interface.clone(), seen)));
+            marks.extend(
+                observed
+                    .interfaces
+                    .keys()
+                    .chain(&touched.interfaces)
+                    .map(|interface| (interface.clone(), seen)),
+            );
         }
         let outcome = self.carry_out(&planned, Options { dry_run, superseded: &|_| false }).await?;
         self.learn(&observed, &outcome);
@@ -252,8 +259,12 @@ impl<C: Cloud> Manager<C> {
         for place in self.fleet.policy.places() {
             let ids = self.fleet.policy.endpoints_in_use(&place, OffsetDateTime::now_utc());
             match self.endpoints(&place, ids).await {
-                Ok(endpoints) => found.extend(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.interfaces))),
-                Err(error) => tracing::warn!(%place, code = error.code, %error, "endpoints cannot be described"),
+                Ok(endpoints) => {
+                    found.extend(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.interfaces)))
+                }
+                Err(error) => {
+                    tracing::warn!(%place, code = error.code, %error, "endpoints cannot be described")
+                }
             }
         }
         found
@@ -295,7 +306,9 @@ impl<C: Cloud> Manager<C> {
         for (change, error) in outcome.failed.iter().filter(|(_, error)| error.is_unsupported_source()) {
             let interface = change.interface().and_then(|id| observed.interfaces.get(id));
             let attachment = interface.and_then(|interface| interface.attachment.as_ref());
-            let Some(instance) = attachment.and_then(|attachment| observed.instances.get(&attachment.instance)) else {
+            let Some(instance) =
+                attachment.and_then(|attachment| observed.instances.get(&attachment.instance))
+            else {
                 continue;
             };
             if types.learn(&instance.instance_type, &error.message) {
@@ -313,7 +326,8 @@ impl<C: Cloud> Manager<C> {
 
 /// The candidates of the place's interfaces that sessions in other places have.
 fn foreign_vnis(desired: &Desired, in_use: &HashMap<u32, HashSet<Place>>) -> Vec<u32> {
-    let elsewhere = |vni: &u32| in_use.get(vni).is_some_and(|places| places.iter().any(|place| *place != desired.place));
+    let elsewhere =
+        |vni: &u32| in_use.get(vni).is_some_and(|places| places.iter().any(|place| *place != desired.place));
     desired
         .verdicts
         .iter()
@@ -335,9 +349,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// When the file cannot be read, is not a plan, or is one of another version of the program.
 pub fn load_plan(path: &Path) -> Result<Plan, PlanFileError> {
     let file = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| PlanFileError::Unreadable { file: file(), error })?;
-    let plan: Plan = serde_json::from_str(&text).map_err(|error| PlanFileError::NotAPlan { file: file(), error })?;
-    if plan.version == VERSION { Ok(plan) } else { Err(PlanFileError::Version { file: file(), version: plan.version }) }
+    let text =
+        std::fs::read_to_string(path).map_err(|error| PlanFileError::Unreadable { file: file(), error })?;
+    let plan: Plan =
+        serde_json::from_str(&text).map_err(|error| PlanFileError::NotAPlan { file: file(), error })?;
+    if plan.version == VERSION {
+        Ok(plan)
+    } else {
+        Err(PlanFileError::Version { file: file(), version: plan.version })
+    }
 }
 
 /// Why a saved plan cannot be used.

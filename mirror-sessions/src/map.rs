@@ -86,7 +86,9 @@ impl EnrichmentMap {
         let endpoints = policy.targets.values().flat_map(|target| &target.endpoints);
         Self {
             owner: policy.owner.clone(),
-            geneve_ids: endpoints.filter_map(|endpoint| Some((endpoint.destination.clone(), endpoint.geneve_id?))).collect(),
+            geneve_ids: endpoints
+                .filter_map(|endpoint| Some((endpoint.destination.clone(), endpoint.geneve_id?)))
+                .collect(),
             interfaces: BTreeMap::new(),
             entries: BTreeMap::new(),
         }
@@ -99,7 +101,10 @@ impl EnrichmentMap {
 
     /// Puts the sessions of a full observation in the place of those known before.
     pub fn replace(&mut self, place: &Place, observed: &Observed) {
-        let entries = observed.sessions.values().map(|session| (session.id.clone(), self.entry(place, observed, session)));
+        let entries = observed
+            .sessions
+            .values()
+            .map(|session| (session.id.clone(), self.entry(place, observed, session)));
         let entries = entries.collect();
         self.entries.insert(place.clone(), entries);
     }
@@ -168,7 +173,8 @@ impl EnrichmentMap {
         let mut sessions: Vec<&Entry> = self.entries.values().flat_map(BTreeMap::values).collect();
         sessions.sort_by_key(|entry| (&entry.endpoint, entry.vni, &entry.session));
         let generated = now.format(&Rfc3339).map_err(io::Error::other)?;
-        let mut json = serde_json::to_vec_pretty(&File { version: VERSION, generated, owner: &self.owner, sessions })?;
+        let mut json =
+            serde_json::to_vec_pretty(&File { version: VERSION, generated, owner: &self.owner, sessions })?;
         json.push(b'\n');
         Ok(json)
     }

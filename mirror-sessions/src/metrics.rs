@@ -85,10 +85,32 @@ impl Default for Metrics {
         let events = Family::<EventLabels, Counter>::default();
         registry.register("events", "Events by what became of them", events.clone());
         let event_lag = Histogram::new(exponential_buckets(0.1, 2.0, 14));
-        registry.register_with_unit("event_lag", "From an event to the end of the work", Unit::Seconds, event_lag.clone());
+        registry.register_with_unit(
+            "event_lag",
+            "From an event to the end of the work",
+            Unit::Seconds,
+            event_lag.clone(),
+        );
         let reconciled = Gauge::default();
-        registry.register_with_unit("last_reconcile_timestamp", "When everything was last looked at", Unit::Seconds, reconciled.clone());
-        Self { registry, desired, present, missing, orphaned, problems, unseen, calls, events, event_lag, reconciled }
+        registry.register_with_unit(
+            "last_reconcile_timestamp",
+            "When everything was last looked at",
+            Unit::Seconds,
+            reconciled.clone(),
+        );
+        Self {
+            registry,
+            desired,
+            present,
+            missing,
+            orphaned,
+            problems,
+            unseen,
+            calls,
+            events,
+            event_lag,
+            reconciled,
+        }
     }
 }
 

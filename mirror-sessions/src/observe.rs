@@ -122,8 +122,11 @@ async fn touched<A: Api>(
         .chain(of_interfaces)
         .map(|session| (session.id.clone(), session))
         .collect();
-    let foreign_vnis =
-        same_vni.iter().filter(|session| !sessions.contains_key(&session.id)).map(|session| session.vni).collect();
+    let foreign_vnis = same_vni
+        .iter()
+        .filter(|session| !sessions.contains_key(&session.id))
+        .map(|session| session.vni)
+        .collect();
     Ok(Observed {
         complete: false,
         interfaces: found,

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::policy::Rates;
 
 /// Calls of one request at most, the first included.
-const ATTEMPTS: u32 = 9;
+const ATTEMPTS: u32 = 12;
 /// The pause before the first retry is up to this.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// No pause is longer.
@@ -166,7 +166,8 @@ mod tests {
     use super::*;
 
     fn pace(rate: f64, burst: u32) -> Pace {
-        let rates = Rates { reads_per_second: rate, read_burst: burst, writes_per_second: rate, write_burst: burst };
+        let rates =
+            Rates { reads_per_second: rate, read_burst: burst, writes_per_second: rate, write_burst: burst };
         Pace::new(rates, Arc::default())
     }
 

@@ -155,7 +155,8 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
 
     /// Whether an event is about something that can be mirrored, in a place of the policy.
     fn concerns(&self, event: &Event) -> bool {
-        event.touched != Touched::default() && self.manager.fleet().policy.places().any(|place| place == event.place)
+        event.touched != Touched::default()
+            && self.manager.fleet().policy.places().any(|place| place == event.place)
     }
 
     /// Brings what the events are about to the policy, and the map to what is there then.

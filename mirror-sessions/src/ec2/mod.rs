@@ -36,8 +36,9 @@ pub struct Aws {
 impl Aws {
     /// Reads the environment: credentials, endpoints (`AWS_ENDPOINT_URL_EC2` and kin), and a default region.
     pub async fn from_environment() -> Self {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT);
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts.build());
         Self { config: config.load().await }
     }
@@ -69,7 +70,9 @@ impl Aws {
                     DisplayErrorContext(&error)
                 ),
             })?;
-            config = config.credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(provider));
+            config = config.credentials_provider(
+                aws_credential_types::provider::SharedCredentialsProvider::new(provider),
+            );
         }
         Ok(config.build())
     }
@@ -101,7 +104,11 @@ pub struct Ec2 {
 }
 
 impl Api for Ec2 {
-    async fn interfaces(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Interface>, ApiError> {
+    async fn interfaces(
+        &self,
+        only: Option<&Only>,
+        page: Option<String>,
+    ) -> Result<Page<Interface>, ApiError> {
         read::interfaces(&self.client, only, page).await
     }
 
@@ -157,7 +164,12 @@ where
     let code = error.code().map_or_else(|| name_of(error, status), str::to_owned);
     let kind = if THROTTLED.contains(&&*code) || status == 429 {
         ApiErrorKind::Throttled
-    } else if status >= 500 || matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_)) {
+    } else if status >= 500
+        || matches!(
+            error,
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_)
+        )
+    {
         ApiErrorKind::Transient
     } else {
         ApiErrorKind::Refused

@@ -54,7 +54,9 @@ pub(super) async fn interfaces(
         Ok(Interface {
             id: id.into(),
             attachment: interface.attachment().and_then(attachment),
-            kind: interface.interface_type().map_or_else(|| "interface".to_owned(), |kind| kind.as_str().to_owned()),
+            kind: interface
+                .interface_type()
+                .map_or_else(|| "interface".to_owned(), |kind| kind.as_str().to_owned()),
             vpc: interface.vpc_id().unwrap_or_default().to_owned(),
             subnet: interface.subnet_id().unwrap_or_default().to_owned(),
             zone: interface.availability_zone().unwrap_or_default().to_owned(),
@@ -177,14 +179,19 @@ pub(super) async fn filters(
     let items = answer.traffic_mirror_filters().iter().map(|filter| {
         let id = filter.traffic_mirror_filter_id().ok_or_else(|| malformed(OPERATION, "filter id"))?;
         let rules = filter.ingress_filter_rules().iter().chain(filter.egress_filter_rules()).map(|rule| {
-            let id = rule.traffic_mirror_filter_rule_id().ok_or_else(|| malformed(OPERATION, "filter rule id"))?;
+            let id =
+                rule.traffic_mirror_filter_rule_id().ok_or_else(|| malformed(OPERATION, "filter rule id"))?;
             let rule = filter_rule(rule).ok_or_else(|| malformed(OPERATION, "filter rule"))?;
             Ok((id.into(), rule))
         });
         Ok(Filter {
             id: id.into(),
             rules: rules.collect::<Result<BTreeMap<_, _>, ApiError>>()?,
-            network_services: filter.network_services().iter().map(|service| service.as_str().to_owned()).collect(),
+            network_services: filter
+                .network_services()
+                .iter()
+                .map(|service| service.as_str().to_owned())
+                .collect(),
             tags: tags(filter.tags()),
         })
     });
@@ -274,6 +281,7 @@ pub(super) async fn zones(client: &Client) -> Result<Vec<(String, String)>, ApiE
         .send()
         .await
         .map_err(|error| failure("DescribeAvailabilityZones", &error))?;
-    let names = |zone: &types::AvailabilityZone| Some((zone.zone_name()?.to_owned(), zone.zone_id()?.to_owned()));
+    let names =
+        |zone: &types::AvailabilityZone| Some((zone.zone_name()?.to_owned(), zone.zone_id()?.to_owned()));
     Ok(answer.availability_zones().iter().filter_map(names).collect())
 }

@@ -27,7 +27,10 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                     .tag_specifications(specification(types::ResourceType::TrafficMirrorTarget, tags))
                     .client_token(token)
             );
-            answer.traffic_mirror_target().and_then(|target| target.traffic_mirror_target_id()).map(str::to_owned)
+            answer
+                .traffic_mirror_target()
+                .and_then(|target| target.traffic_mirror_target_id())
+                .map(str::to_owned)
         }
         Write::CreateFilter { tags } => {
             let answer = send!(
@@ -36,7 +39,10 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                     .tag_specifications(specification(types::ResourceType::TrafficMirrorFilter, tags))
                     .client_token(token)
             );
-            answer.traffic_mirror_filter().and_then(|filter| filter.traffic_mirror_filter_id()).map(str::to_owned)
+            answer
+                .traffic_mirror_filter()
+                .and_then(|filter| filter.traffic_mirror_filter_id())
+                .map(str::to_owned)
         }
         Write::CreateFilterRule { filter, rule } => {
             let answer = send!(
@@ -181,6 +187,7 @@ fn removed_fields(from: &FilterRule, to: &FilterRule) -> Option<Vec<types::Traff
         (Field::SourcePortRange, from.source_ports.is_some() && to.source_ports.is_none()),
         (Field::DestinationPortRange, from.destination_ports.is_some() && to.destination_ports.is_none()),
     ];
-    let removed: Vec<_> = fields.into_iter().filter_map(|(field, removed)| removed.then_some(field)).collect();
+    let removed: Vec<_> =
+        fields.into_iter().filter_map(|(field, removed)| removed.then_some(field)).collect();
     Some(removed).filter(|removed| !removed.is_empty())
 }

@@ -206,16 +206,26 @@ impl<'a> Planner<'a> {
             })
             .collect();
         wanted.sort_by_key(|(interface, wanted)| (wanted.rule_index, *interface));
-        let deleted = self.changes.iter().filter(|change| matches!(change, Change::DeleteSession { .. })).count();
+        let deleted =
+            self.changes.iter().filter(|change| matches!(change, Change::DeleteSession { .. })).count();
         let mut room = SESSIONS_PER_ACCOUNT.saturating_sub(self.observed.sessions.len() - deleted);
         let mut created = Vec::new();
         for (interface, wanted) in wanted {
             let problem = if self.theirs.get(interface).map_or(0, Vec::len) >= SESSIONS_PER_INTERFACE {
-                Some(format!("rule {} wants it, but others have made all {SESSIONS_PER_INTERFACE} sessions that an interface can have: delete one", wanted.rule))
+                Some(format!(
+                    "rule {} wants it, but others have made all {SESSIONS_PER_INTERFACE} sessions that an interface can have: delete one",
+                    wanted.rule
+                ))
             } else if wanted.vni == VniPolicy::Deterministic && !vnis.contains_key(interface) {
-                Some(format!("rule {} wants it, but every virtual network id for it is taken: set vni = \"aws\"", wanted.rule))
+                Some(format!(
+                    "rule {} wants it, but every virtual network id for it is taken: set vni = \"aws\"",
+                    wanted.rule
+                ))
             } else if room == 0 {
-                Some(format!("rule {} wants it, but the account has all {SESSIONS_PER_ACCOUNT} sessions that it can have: let the policy select less", wanted.rule))
+                Some(format!(
+                    "rule {} wants it, but the account has all {SESSIONS_PER_ACCOUNT} sessions that it can have: let the policy select less",
+                    wanted.rule
+                ))
             } else {
                 None
             };
@@ -243,10 +253,12 @@ impl<'a> Planner<'a> {
     fn target_ref(&self, destination: &Destination) -> TargetRef {
         match destination {
             Destination::MirrorTarget(id) => TargetRef::Existing(id.clone()),
-            Destination::Endpoint(endpoint) => match self.targets.get(endpoint).and_then(|found| found.first()) {
-                Some(target) => TargetRef::Existing(target.id.clone()),
-                None => TargetRef::Planned(endpoint.clone()),
-            },
+            Destination::Endpoint(endpoint) => {
+                match self.targets.get(endpoint).and_then(|found| found.first()) {
+                    Some(target) => TargetRef::Existing(target.id.clone()),
+                    None => TargetRef::Planned(endpoint.clone()),
+                }
+            }
         }
     }
 
@@ -261,7 +273,8 @@ impl<'a> Planner<'a> {
     fn filters(&mut self, keep: &BTreeMap<&InterfaceId, Kept<'_>>, created: &[NewSession]) {
         let desired = self.desired;
         let kept_names = keep.values().map(|(_, wanted)| self.filter_ref(&wanted.filter));
-        let used: BTreeSet<FilterRef> = kept_names.chain(created.iter().map(|session| session.filter.clone())).collect();
+        let used: BTreeSet<FilterRef> =
+            kept_names.chain(created.iter().map(|session| session.filter.clone())).collect();
         for (name, filter) in &desired.filters {
             match self.filters.get(name.as_str()).and_then(|found| found.first()) {
                 Some(existing) => self.keep_filter(existing, filter),
@@ -313,7 +326,11 @@ impl<'a> Planner<'a> {
         }
         if !filter.network_services.is_empty() {
             let add = filter.network_services.iter().cloned().collect();
-            self.changes.push(Change::ModifyNetworkServices { filter: planned, add, remove: BTreeSet::new() });
+            self.changes.push(Change::ModifyNetworkServices {
+                filter: planned,
+                add,
+                remove: BTreeSet::new(),
+            });
         }
     }
 
@@ -348,7 +365,8 @@ impl<'a> Planner<'a> {
     fn targets(&mut self, keep: &BTreeMap<&InterfaceId, Kept<'_>>, created: &[NewSession]) {
         let desired = self.desired;
         let kept = keep.values().map(|(_, wanted)| self.target_ref(&wanted.destination));
-        let used: BTreeSet<TargetRef> = kept.chain(created.iter().map(|session| session.target.clone())).collect();
+        let used: BTreeSet<TargetRef> =
+            kept.chain(created.iter().map(|session| session.target.clone())).collect();
         for target in used {
             let TargetRef::Planned(endpoint) = target else { continue };
             let tags = Tags::from([
@@ -393,4 +411,3 @@ impl<'a> Planner<'a> {
         Census { desired, present: keep.len(), missing: desired - keep.len(), orphaned: ours - keep.len() }
     }
 }
-

@@ -317,7 +317,8 @@ impl Plan {
     /// The changes that stand in only one of the two plans: in this one, and in the other. Places that the other does
     /// not have are left out.
     pub fn difference<'plan>(&'plan self, other: &'plan Self) -> Difference<'plan> {
-        let others: BTreeMap<&Place, &PlacePlan> = other.places.iter().map(|place| (&place.place, place)).collect();
+        let others: BTreeMap<&Place, &PlacePlan> =
+            other.places.iter().map(|place| (&place.place, place)).collect();
         let mut difference = Difference::default();
         for place in &self.places {
             let Some(other) = others.get(&place.place) else { continue };

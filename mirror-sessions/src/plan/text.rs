@@ -45,8 +45,10 @@ impl fmt::Display for PlacePlan {
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sides = [("no longer needed", &self.only_here), ("needed now", &self.only_there)];
-        for (index, (label, (place, change))) in
-            sides.into_iter().flat_map(|(label, changes)| changes.iter().map(move |change| (label, change))).enumerate()
+        for (index, (label, (place, change))) in sides
+            .into_iter()
+            .flat_map(|(label, changes)| changes.iter().map(move |change| (label, change)))
+            .enumerate()
         {
             let separator = if index == 0 { "" } else { "\n" };
             write!(formatter, "{separator}{label}: {place}: {change}")?;
@@ -81,7 +83,9 @@ impl fmt::Display for Change {
         match self {
             Self::CreateTarget { endpoint, .. } => write!(formatter, "target for {endpoint}"),
             Self::CreateFilter { name, .. } => write!(formatter, "filter {name}"),
-            Self::DeleteFilterRule { filter, id, rule } => write!(formatter, "rule {id} of filter {filter}: {rule}"),
+            Self::DeleteFilterRule { filter, id, rule } => {
+                write!(formatter, "rule {id} of filter {filter}: {rule}")
+            }
             Self::ModifyFilterRule { filter, id, from, to } => {
                 write!(formatter, "rule {id} of filter {filter}: {from} => {to}")
             }
@@ -129,7 +133,8 @@ impl fmt::Display for SessionChanges {
             change.map(|(from, to)| format!("{name} {from} => {to}"))
         }
         let Self { target, filter, number, packet_length, vni, description } = self;
-        let bytes = |length: Option<u16>| length.map_or_else(|| "all".to_owned(), |length| length.to_string());
+        let bytes =
+            |length: Option<u16>| length.map_or_else(|| "all".to_owned(), |length| length.to_string());
         let quoted = |(from, to): &(String, String)| (format!("{from:?}"), format!("{to:?}"));
         let parts = [
             arrow("target", target.as_ref().map(|(from, to)| (from, to))),

@@ -125,13 +125,23 @@ impl fmt::Display for PortRange {
 
 impl fmt::Display for FilterRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { direction, number, action, protocol, source, destination, source_ports, destination_ports } = self;
+        let Self {
+            direction,
+            number,
+            action,
+            protocol,
+            source,
+            destination,
+            source_ports,
+            destination_ports,
+        } = self;
         write!(formatter, "{direction} {number} {action} ")?;
         match protocol {
             Some(protocol) => write!(formatter, "protocol {protocol}")?,
             None => write!(formatter, "any protocol")?,
         }
-        for (network, ports, arrow) in [(source, source_ports, " "), (destination, destination_ports, " -> ")] {
+        for (network, ports, arrow) in [(source, source_ports, " "), (destination, destination_ports, " -> ")]
+        {
             write!(formatter, "{arrow}{network}")?;
             if let Some(ports) = ports {
                 write!(formatter, " port {ports}")?;

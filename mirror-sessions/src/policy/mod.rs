@@ -198,10 +198,7 @@ impl Policy {
     /// Every account and region of the policy.
     pub fn places(&self) -> impl Iterator<Item = Place> {
         self.accounts.iter().flat_map(|account| {
-            account
-                .regions
-                .iter()
-                .map(|region| Place { account: account.id.clone(), region: region.clone() })
+            account.regions.iter().map(|region| Place { account: account.id.clone(), region: region.clone() })
         })
     }
 
@@ -249,9 +246,14 @@ impl Target {
     /// that zone, else the first fallback that serves the place.
     pub fn destination(&self, place: &Place, zone_names: [&str; 2]) -> Option<&Destination> {
         let here = || self.endpoints.iter().filter(|endpoint| endpoint.serves(place));
-        here().find(|endpoint| zone_names.contains(&endpoint.zone.as_str())).map(|endpoint| &endpoint.destination).or_else(
-            || self.fallback.iter().find(|fallback| here().any(|endpoint| endpoint.destination == **fallback)),
-        )
+        here()
+            .find(|endpoint| zone_names.contains(&endpoint.zone.as_str()))
+            .map(|endpoint| &endpoint.destination)
+            .or_else(|| {
+                self.fallback
+                    .iter()
+                    .find(|fallback| here().any(|endpoint| endpoint.destination == **fallback))
+            })
     }
 }
 

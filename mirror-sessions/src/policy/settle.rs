@@ -87,7 +87,11 @@ fn hex(bytes: &[u8]) -> String {
 fn settle_owner(owner: Spanned<String>, faults: &mut Collector<'_>) -> String {
     let fits = !owner.get_ref().is_empty() && owner.get_ref().chars().count() <= 64;
     if !fits {
-        faults.add(&owner.span(), "owner is empty or longer than 64 characters", "give a short name, such as \"inspection\"");
+        faults.add(
+            &owner.span(),
+            "owner is empty or longer than 64 characters",
+            "give a short name, such as \"inspection\"",
+        );
     }
     owner.into_inner()
 }
@@ -101,10 +105,18 @@ fn settle_accounts(raw: Vec<Spanned<raw::Account>>, faults: &mut Collector<'_>) 
         .map(|account| {
             let raw::Account { id, role_arn, external_id, regions } = account.into_inner();
             if id.get_ref().len() != 12 || !id.get_ref().bytes().all(|byte| byte.is_ascii_digit()) {
-                faults.add(&id.span(), format!("{:?} is not an account id", id.get_ref()), "write its 12 digits in quotes");
+                faults.add(
+                    &id.span(),
+                    format!("{:?} is not an account id", id.get_ref()),
+                    "write its 12 digits in quotes",
+                );
             }
             if !seen.insert(id.get_ref().clone()) {
-                faults.add(&id.span(), format!("account {} stands here twice", id.get_ref()), "merge the two entries");
+                faults.add(
+                    &id.span(),
+                    format!("account {} stands here twice", id.get_ref()),
+                    "merge the two entries",
+                );
             }
             if let Some(role) = &role_arn
                 && !is_role_of(role.get_ref(), id.get_ref())
@@ -116,10 +128,18 @@ fn settle_accounts(raw: Vec<Spanned<raw::Account>>, faults: &mut Collector<'_>) 
                 );
             }
             if let (Some(external_id), None) = (&external_id, &role_arn) {
-                faults.add(&external_id.span(), "external_id without role_arn", "add the role, or remove the external id");
+                faults.add(
+                    &external_id.span(),
+                    "external_id without role_arn",
+                    "add the role, or remove the external id",
+                );
             }
             if regions.get_ref().is_empty() {
-                faults.add(&regions.span(), "the account has no regions", "name at least one, such as \"eu-west-1\"");
+                faults.add(
+                    &regions.span(),
+                    "the account has no regions",
+                    "name at least one, such as \"eu-west-1\"",
+                );
             }
             let mut names = BTreeSet::new();
             let regions = regions
@@ -153,26 +173,31 @@ fn check_region(region: &Spanned<String>, faults: &mut Collector<'_>) -> bool {
         && number.bytes().all(|byte| byte.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !good {
-        faults.add(&region.span(), format!("{text:?} is not a region"), "write it as AWS does, such as \"eu-west-1\"");
+        faults.add(
+            &region.span(),
+            format!("{text:?} is not a region"),
+            "write it as AWS does, such as \"eu-west-1\"",
+        );
     }
     good
 }
 
-fn settle_target(
-    name: &str,
-    raw: raw::Target,
-    accounts: &[Account],
-    faults: &mut Collector<'_>,
-) -> Target {
+fn settle_target(name: &str, raw: raw::Target, accounts: &[Account], faults: &mut Collector<'_>) -> Target {
     if raw.endpoints.get_ref().is_empty() {
-        faults.add(&raw.endpoints.span(), format!("target {name:?} has no endpoints"), "add one for each zone");
+        faults.add(
+            &raw.endpoints.span(),
+            format!("target {name:?} has no endpoints"),
+            "add one for each zone",
+        );
     }
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for endpoint in raw.endpoints.into_inner() {
         let span = endpoint.span();
         let Some(endpoint) = settle_endpoint(endpoint.into_inner(), accounts, faults) else { continue };
         let same = |other: &Endpoint| {
-            other.zone == endpoint.zone && other.region == endpoint.region && other.account == endpoint.account
+            other.zone == endpoint.zone
+                && other.region == endpoint.region
+                && other.account == endpoint.account
         };
         if endpoints.iter().any(same) {
             faults.add(
@@ -213,11 +238,7 @@ fn destination(id: &str) -> Option<Destination> {
     }
 }
 
-fn settle_endpoint(
-    raw: raw::Endpoint,
-    accounts: &[Account],
-    faults: &mut Collector<'_>,
-) -> Option<Endpoint> {
+fn settle_endpoint(raw: raw::Endpoint, accounts: &[Account], faults: &mut Collector<'_>) -> Option<Endpoint> {
     let Some(destination) = destination(raw.id.get_ref()) else {
         faults.add(
             &raw.id.span(),
@@ -253,7 +274,11 @@ fn settle_endpoint(
     let geneve_id = raw.geneve_id.and_then(|text| {
         let id = u64::from_str_radix(text.get_ref(), 16).ok();
         if id.is_none() {
-            faults.add(&text.span(), format!("{:?} is not a GENEVE endpoint id", text.get_ref()), "write up to 16 hexadecimal digits");
+            faults.add(
+                &text.span(),
+                format!("{:?} is not a GENEVE endpoint id", text.get_ref()),
+                "write up to 16 hexadecimal digits",
+            );
         }
         id
     });
@@ -263,7 +288,11 @@ fn settle_endpoint(
 fn settle_filter(name: &str, raw: raw::Filter, faults: &mut Collector<'_>) -> Filter {
     let count = raw.rules.get_ref().len();
     if count == 0 {
-        faults.add(&raw.rules.span(), format!("filter {name:?} has no rules, and would mirror nothing"), "add a rule, or use the filter \"all\"");
+        faults.add(
+            &raw.rules.span(),
+            format!("filter {name:?} has no rules, and would mirror nothing"),
+            "add a rule, or use the filter \"all\"",
+        );
     }
     if count > limits::RULES_PER_FILTER {
         faults.add(
@@ -289,7 +318,11 @@ fn settle_filter(name: &str, raw: raw::Filter, faults: &mut Collector<'_>) -> Fi
         if service.get_ref() == "amazon-dns" {
             network_services.insert(service.into_inner());
         } else {
-            faults.add(&service.span(), format!("{:?} is not a network service", service.get_ref()), "the only one is \"amazon-dns\"");
+            faults.add(
+                &service.span(),
+                format!("{:?} is not a network service", service.get_ref()),
+                "the only one is \"amazon-dns\"",
+            );
         }
     }
     Filter { rules, network_services: network_services.into_iter().collect() }
@@ -319,13 +352,21 @@ fn settle_filter_rule(
     let source = network(&raw.source, faults)?;
     let destination = network(&raw.destination, faults)?;
     if source.addr().is_ipv4() != destination.addr().is_ipv4() {
-        faults.add(&span, "source and destination are of different IP versions", "write one rule for IPv4 and one for IPv6");
+        faults.add(
+            &span,
+            "source and destination are of different IP versions",
+            "write one rule for IPv4 and one for IPv6",
+        );
     }
     let source_ports = ports(raw.source_ports, faults);
     let destination_ports = ports(raw.destination_ports, faults);
     let has_ports = source_ports.is_some() || destination_ports.is_some();
     if has_ports && !matches!(protocol, Some(6 | 17)) {
-        faults.add(&span, "ports without TCP or UDP", "add protocol = \"tcp\" or \"udp\", or remove the ports");
+        faults.add(
+            &span,
+            "ports without TCP or UDP",
+            "add protocol = \"tcp\" or \"udp\", or remove the ports",
+        );
     }
     Some(FilterRule {
         direction: raw.direction,
@@ -376,7 +417,11 @@ fn ports(text: Option<Spanned<raw::NameOrNumber>>, faults: &mut Collector<'_>) -
     let text = text?;
     let range = text.get_ref().0.parse().ok();
     if range.is_none() {
-        faults.add(&text.span(), format!("{:?} is not a port or a range", text.get_ref().0), "write \"443\" or \"1024-65535\"");
+        faults.add(
+            &text.span(),
+            format!("{:?} is not a port or a range", text.get_ref().0),
+            "write \"443\" or \"1024-65535\"",
+        );
     }
     range
 }
@@ -393,10 +438,18 @@ fn settle_rules(
             let span = rule.span();
             let mut rule = rule.into_inner();
             if !names.insert(rule.name.get_ref().clone()) {
-                faults.add(&rule.name.span(), format!("two rules have the name {:?}", rule.name.get_ref()), "rename one");
+                faults.add(
+                    &rule.name.span(),
+                    format!("two rules have the name {:?}", rule.name.get_ref()),
+                    "rename one",
+                );
             }
             if rule.name.get_ref().is_empty() || rule.name.get_ref().chars().count() > 64 {
-                faults.add(&rule.name.span(), "the rule's name is empty or longer than 64 characters", "give a short name");
+                faults.add(
+                    &rule.name.span(),
+                    "the rule's name is empty or longer than 64 characters",
+                    "give a short name",
+                );
             }
             let selector = settle_selector(std::mem::take(&mut rule.select), faults);
             let interfaces = rule.interfaces;
@@ -454,12 +507,12 @@ fn settle_mirror(
     if let Some(filter) = &rule.filter {
         known(filter, "filter", filters.keys(), faults);
     }
-    let packet_length = rule.packet_length.and_then(|length| {
-        within(&length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults)
-    });
-    let session_number = rule.session_number.map_or(Some(1), |number| {
-        within(&number, 1..=limits::MAX_SESSION_NUMBER, "session_number", faults)
-    });
+    let packet_length = rule
+        .packet_length
+        .and_then(|length| within(&length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults));
+    let session_number = rule
+        .session_number
+        .map_or(Some(1), |number| within(&number, 1..=limits::MAX_SESSION_NUMBER, "session_number", faults));
     let ends = rule.ends.and_then(|ends| {
         let parsed = OffsetDateTime::parse(&ends.get_ref().to_string(), &Rfc3339).ok();
         if parsed.is_none() {
@@ -524,16 +577,28 @@ fn settle_tags(
 ) -> BTreeMap<String, String> {
     let most = limits::TAGS_PER_RESOURCE - tags::RESERVED;
     if tags.get_ref().len() > most {
-        faults.add(&tags.span(), format!("there are more than {most} tags"), "remove some: AWS allows 50, and a few are needed for ownership");
+        faults.add(
+            &tags.span(),
+            format!("there are more than {most} tags"),
+            "remove some: AWS allows 50, and a few are needed for ownership",
+        );
     }
     tags.into_inner()
         .into_iter()
         .map(|(key, value)| {
             if key.get_ref().starts_with("aws:") || key.get_ref().starts_with(tags::PREFIX) {
-                faults.add(&key.span(), format!("the tag {:?} has a reserved prefix", key.get_ref()), "choose another key");
+                faults.add(
+                    &key.span(),
+                    format!("the tag {:?} has a reserved prefix", key.get_ref()),
+                    "choose another key",
+                );
             }
             if key.get_ref().is_empty() || key.get_ref().chars().count() > limits::TAG_KEY_LENGTH {
-                faults.add(&key.span(), "the tag's key is empty or longer than 128 characters", "choose another key");
+                faults.add(
+                    &key.span(),
+                    "the tag's key is empty or longer than 128 characters",
+                    "choose another key",
+                );
             }
             if value.get_ref().chars().count() > limits::TAG_VALUE_LENGTH {
                 faults.add(&value.span(), "the tag's value is longer than 256 characters", "shorten it");
@@ -558,14 +623,18 @@ fn settle_selector(raw: raw::Selector, faults: &mut Collector<'_>) -> Selector {
         .into_iter()
         .filter_map(|(property, values)| values.map(|values| Selector::Property(property, globs(values))))
         .collect();
-    parts.extend(raw.tag.into_iter().flatten().map(|(key, values)| Selector::Tag { key, values: globs(values) }));
+    parts.extend(
+        raw.tag.into_iter().flatten().map(|(key, values)| Selector::Tag { key, values: globs(values) }),
+    );
     parts.extend(raw.all.into_iter().flatten().map(|part| settle_selector(part, faults)));
     parts.extend(raw.not.map(|part| Selector::Not(Box::new(settle_selector(*part, faults)))));
     if let Some(any) = raw.any {
         if any.get_ref().is_empty() {
             faults.add(&any.span(), "any = [] selects nothing", "name the alternatives, or remove it");
         }
-        parts.push(Selector::Any(any.into_inner().into_iter().map(|part| settle_selector(part, faults)).collect()));
+        parts.push(Selector::Any(
+            any.into_inner().into_iter().map(|part| settle_selector(part, faults)).collect(),
+        ));
     }
     Selector::All(parts)
 }
@@ -577,7 +646,11 @@ fn globs(raw: raw::OneOrMany) -> Vec<WildMatch> {
 fn settle_rates(rates: &Spanned<Rates>, faults: &mut Collector<'_>) -> Rates {
     let Rates { reads_per_second, read_burst, writes_per_second, write_burst } = *rates.get_ref();
     let fast_enough = |rate: f64| rate.is_finite() && rate > 0.0;
-    if !fast_enough(reads_per_second) || !fast_enough(writes_per_second) || read_burst == 0 || write_burst == 0 {
+    if !fast_enough(reads_per_second)
+        || !fast_enough(writes_per_second)
+        || read_burst == 0
+        || write_burst == 0
+    {
         faults.add(&rates.span(), "a rate of [api] is not above zero", "write rates and bursts above 0");
     }
     *rates.get_ref()

@@ -6,6 +6,7 @@ Error codes are those of the EC2 API reference ("Error codes for the Amazon EC2 
 type is an assumption, as no code is documented for it.
 """
 
+import datetime
 import ipaddress
 import itertools
 import json
@@ -15,8 +16,9 @@ import time
 from collections import Counter
 
 from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
 from moto.ec2.exceptions import DryRunClientError, EC2ClientError
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import ec2_backends, instances, vpcs
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses._base_response import EC2BaseResponse
 from moto.ec2.utils import convert_tag_spec, random_id
@@ -531,6 +533,18 @@ def install():
     for name, value in vars(MirrorActions).items():
         if not name.startswith("__"):
             setattr(EC2Response, name, value)
+    # Endpoints as AWS has them: 17 digits of which the first is 0, and found by their id.
+    vpcs.random_vpc_ep_id = lambda: f"vpce-0{random.getrandbits(64):016x}"
+    vpcs.VPCEndPoint.vpc_endpoint_id = property(lambda self: self.id)
+    # An instance that is started again has a new launch time, in whole seconds.
+    start = instances.Instance.start
+
+    def start_again(self, *arguments, **options):
+        if self._state.name == "stopped":
+            self.launch_time = max(utcnow(), self.launch_time + datetime.timedelta(seconds=1))
+        return start(self, *arguments, **options)
+
+    instances.Instance.start = start_again
     original = EC2Response.call_action
 
     def call_action(self):

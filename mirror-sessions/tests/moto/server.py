@@ -16,6 +16,7 @@ import threading
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "true")
 
 from moto.events.models import Rule, events_backends  # noqa: E402
+from moto.events.utils import EventTemplateParser  # noqa: E402
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: E402
 from moto.utilities.arns import parse_arn  # noqa: E402
 from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: E402
@@ -64,8 +65,11 @@ class Control:
         return {}
 
 
-def forward_as_eventbridge_does():
-    """An event that a rule forwards to another bus keeps its account, region, time and resources; moto drops them."""
+def deliver_as_eventbridge_does():
+    """An event tells its account, and one that a rule forwards to another bus keeps its account, region, time and
+    resources; moto drops them."""
+    template = EventTemplateParser.DEFAULT_EVENT_INPUT_TEMPLATE
+    EventTemplateParser.DEFAULT_EVENT_INPUT_TEMPLATE = template.replace('"region"', '"account": "<account>", "region"')
     original = Rule.send_to_targets
 
     def send_to_targets(self, original_event, transform_input=True):
@@ -97,7 +101,7 @@ class Quiet(WSGIRequestHandler):
 
 def main():
     mirror_actions.install()
-    forward_as_eventbridge_does()
+    deliver_as_eventbridge_does()
     app = Control(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -30,7 +30,13 @@ const MAKE: Options<'_> = Options { dry_run: false, superseded: &|_| false };
 fn world(instances: usize) -> Observed {
     let mut observed = Observed { complete: true, ..Observed::default() };
     for number in 0..instances {
-        add_instance(&mut observed, &format!("i-{number:05}"), "m5.large", &[&format!("eni-{number:05}")], Tags::new());
+        add_instance(
+            &mut observed,
+            &format!("i-{number:05}"),
+            "m5.large",
+            &[&format!("eni-{number:05}")],
+            Tags::new(),
+        );
     }
     observed
 }
@@ -69,7 +75,10 @@ async fn ten_thousand_interfaces() {
     println!("carried out in {minutes:.1} simulated minutes");
     assert_eq!(outcome.done.len(), plan.changes.len());
     let calls = connection.api.state().calls.clone();
-    assert!(!calls.keys().any(|(_, outcome)| outcome == "RequestLimitExceeded"), "never throttled: {calls:?}");
+    assert!(
+        !calls.keys().any(|(_, outcome)| outcome == "RequestLimitExceeded"),
+        "never throttled: {calls:?}"
+    );
     assert!(minutes < 45.0, "{minutes}");
     assert!(plan_of(&policy, &look(&connection).await).changes.is_empty());
 
@@ -89,7 +98,14 @@ async fn throttling_slows_and_does_not_fail() {
     let connection = connect(memory, eager);
     let (plan, outcome) = reconcile(&connection, &policy).await;
     assert_eq!(outcome.done.len(), plan.changes.len(), "{:?}", outcome.failed);
-    let throttled = connection.api.state().calls.iter().filter(|((_, code), _)| code == "RequestLimitExceeded").map(|(_, count)| count).sum::<usize>();
+    let throttled = connection
+        .api
+        .state()
+        .calls
+        .iter()
+        .filter(|((_, code), _)| code == "RequestLimitExceeded")
+        .map(|(_, count)| count)
+        .sum::<usize>();
     assert!(throttled > 0);
     assert!(throttled < 200, "the rate gives way: {throttled}");
 }
@@ -115,7 +131,10 @@ async fn eventual_consistency_is_waited_for() {
     let connection = connect(memory, unlimited());
     let (_, outcome) = reconcile(&connection, &policy).await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
-    assert!(plan_of(&policy, &look(&connection).await).changes.is_empty(), "what was made shows when apply returns");
+    assert!(
+        plan_of(&policy, &look(&connection).await).changes.is_empty(),
+        "what was made shows when apply returns"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +174,8 @@ async fn a_number_that_was_taken_meanwhile_makes_way_for_the_next() {
     connection.api.state().observed.sessions.insert(theirs.id.clone(), theirs);
     let outcome = apply(&connection, &plan, MAKE).await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
-    let numbers: Vec<u16> = connection.api.observed().sessions.values().map(|session| session.number).collect();
+    let numbers: Vec<u16> =
+        connection.api.observed().sessions.values().map(|session| session.number).collect();
     assert_eq!(numbers, [2, 1]);
     assert!(plan_of(&policy, &look(&connection).await).changes.is_empty());
 }
@@ -188,7 +208,8 @@ async fn an_event_looks_at_nothing_else() {
     let connection = connect(Memory::new(world(50)), unlimited());
     connection.api.state().page = 7;
     reconcile(&connection, &policy).await;
-    connection.api.state().observed.instances.get_mut(&"i-00007".into()).unwrap().state = InstanceState::Stopped;
+    connection.api.state().observed.instances.get_mut(&"i-00007".into()).unwrap().state =
+        InstanceState::Stopped;
     connection.api.state().calls.clear();
 
     let touched = Touched { instances: ["i-00007".into()].into(), interfaces: Default::default() };

@@ -123,7 +123,8 @@ async fn as_wanted() {
 #[tokio::test]
 async fn drift() {
     let mut observed = settled(world()).await;
-    let web = observed.sessions.values_mut().find(|session| session.interface.as_str() == "eni-web-0").unwrap();
+    let web =
+        observed.sessions.values_mut().find(|session| session.interface.as_str() == "eni-web-0").unwrap();
     web.packet_length = None;
     web.number = 3;
     web.vni = 5;

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use mirror_sessions::api::{Api, ApiError, ApiErrorKind, Cloud, Endpoint, Manner, Only, Page, Write};
-use mirror_sessions::id::{FilterId, Region, SessionId, TargetId};
+use mirror_sessions::api::{Api, ApiError, ApiErrorKind, Endpoint, Manner, Only, Page, Write};
+use mirror_sessions::id::{FilterId, SessionId, TargetId};
 use mirror_sessions::limits;
 use mirror_sessions::observed::{Filter, Instance, Interface, Observed, Session, Target};
-use mirror_sessions::policy::Account;
 use tokio::time::Instant;
 
 /// An account in one region.
@@ -31,7 +30,7 @@ pub struct State {
     pub fail_every: Option<u64>,
     /// Calls by operation and outcome.
     pub calls: BTreeMap<(&'static str, String), usize>,
-    /// Resources that a write of the wrong owner touched; always empty in a correct run.
+    /// Digits of the next resource's id.
     pub next_id: u64,
     made: HashMap<String, Instant>,
     tokens: HashMap<String, (Write, String)>,
@@ -130,7 +129,8 @@ impl State {
         if !observed.filters.contains_key(&session.filter) {
             return Err(refused(operation, "InvalidTrafficMirrorFilterId.NotFound"));
         }
-        if session.number == 0 || session.number > limits::MAX_SESSION_NUMBER || session.vni > limits::MAX_VNI {
+        if session.number == 0 || session.number > limits::MAX_SESSION_NUMBER || session.vni > limits::MAX_VNI
+        {
             return Err(refused(operation, "InvalidParameterValue"));
         }
         let others: Vec<&Session> = observed
@@ -153,12 +153,19 @@ impl State {
         match write.clone() {
             Write::CreateTarget { endpoint, tags } => {
                 let id = TargetId::from(self.id("tmt"));
-                self.observed.targets.insert(id.clone(), Target { id: id.clone(), endpoint: Some(endpoint), tags });
+                self.observed
+                    .targets
+                    .insert(id.clone(), Target { id: id.clone(), endpoint: Some(endpoint), tags });
                 Ok(id.to_string())
             }
             Write::CreateFilter { tags } => {
                 let id = FilterId::from(self.id("tmf"));
-                let filter = Filter { id: id.clone(), rules: BTreeMap::new(), network_services: Default::default(), tags };
+                let filter = Filter {
+                    id: id.clone(),
+                    rules: BTreeMap::new(),
+                    network_services: Default::default(),
+                    tags,
+                };
                 self.observed.filters.insert(id.clone(), filter);
                 Ok(id.to_string())
             }
@@ -192,20 +199,39 @@ impl State {
                 found.network_services.retain(|service| !remove.contains(service));
                 Ok(filter.to_string())
             }
-            Write::CreateSession { interface, target, filter, number, packet_length, vni, description, tags } => {
+            Write::CreateSession {
+                interface,
+                target,
+                filter,
+                number,
+                packet_length,
+                vni,
+                description,
+                tags,
+            } => {
                 if self.observed.sessions.len() >= limits::SESSIONS_PER_ACCOUNT {
                     return Err(refused(operation, "TrafficMirrorSessionLimitExceeded"));
                 }
                 let id = SessionId::from(self.id("tms"));
                 let vni = vni.unwrap_or_else(|| fastrand::u32(1..=limits::MAX_VNI));
-                let session =
-                    Session { id: id.clone(), interface, target, filter, number, packet_length, vni, description, tags };
+                let session = Session {
+                    id: id.clone(),
+                    interface,
+                    target,
+                    filter,
+                    number,
+                    packet_length,
+                    vni,
+                    description,
+                    tags,
+                };
                 self.check_session(&session, operation)?;
                 self.observed.sessions.insert(id.clone(), session);
                 Ok(id.to_string())
             }
             Write::ModifySession { id, target, filter, number, packet_length, vni, description } => {
-                let mut session = self.observed.sessions.get(&id).cloned().ok_or_else(|| not_found("Session"))?;
+                let mut session =
+                    self.observed.sessions.get(&id).cloned().ok_or_else(|| not_found("Session"))?;
                 session.target = target.unwrap_or(session.target);
                 session.filter = filter.unwrap_or(session.filter);
                 session.number = number.unwrap_or(session.number);
@@ -250,12 +276,18 @@ fn wanted(only: Option<&Only>, value: impl Fn(&str) -> Option<String>) -> bool {
 }
 
 impl Api for &'static Memory {
-    async fn interfaces(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Interface>, ApiError> {
+    async fn interfaces(
+        &self,
+        only: Option<&Only>,
+        page: Option<String>,
+    ) -> Result<Page<Interface>, ApiError> {
         self.read("DescribeNetworkInterfaces", page, |state| {
             let all = state.observed.interfaces.values();
             let value = |interface: &Interface, name: &str| match name {
                 "network-interface-id" => Some(interface.id.to_string()),
-                "attachment.instance-id" => interface.attachment.as_ref().map(|attachment| attachment.instance.to_string()),
+                "attachment.instance-id" => {
+                    interface.attachment.as_ref().map(|attachment| attachment.instance.to_string())
+                }
                 other => panic!("filter {other}"),
             };
             all.filter(|interface| wanted(only, |name| value(interface, name))).cloned().collect()
@@ -347,20 +379,10 @@ impl Api for &'static Memory {
         if let Ok(id) = &result {
             state.tokens.insert(manner.token.to_owned(), (write.clone(), id.clone()));
         }
-        state.count(operation, result.as_ref().map_or_else(|error| &*error.code, |_| "ok").to_owned().as_str());
+        state.count(
+            operation,
+            result.as_ref().map_or_else(|error| &*error.code, |_| "ok").to_owned().as_str(),
+        );
         if fails { unavailable() } else { result }
-    }
-}
-
-/// Accounts in memory, by id and region.
-#[derive(Debug, Default)]
-pub struct Accounts(pub HashMap<(String, String), &'static Memory>);
-
-impl Cloud for Accounts {
-    type Api = &'static Memory;
-
-    async fn connect(&self, account: &Account, region: &Region) -> Result<&'static Memory, ApiError> {
-        let key = (account.id.to_string(), region.to_string());
-        self.0.get(&key).copied().ok_or_else(|| refused("AssumeRole", "AccessDenied"))
     }
 }

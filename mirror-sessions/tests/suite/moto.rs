@@ -106,25 +106,49 @@ impl Moto {
         self.control("POST", "settings", &settings.to_string());
     }
 
-    /// How often each action was called: by account, action and outcome.
-    pub fn calls(&self) -> serde_json::Map<String, Value> {
-        let body = self.control("GET", "calls", "");
-        serde_json::from_str(&body).unwrap()
+    /// How often an action was called in all accounts, whatever came of it.
+    pub fn calls(&self, action: &str) -> u64 {
+        let calls: serde_json::Map<String, Value> =
+            serde_json::from_str(&self.control("GET", "calls", "")).unwrap();
+        let of_action = calls.iter().filter(|(key, _)| key.split(' ').nth(1) == Some(action));
+        of_action.map(|(_, count)| count.as_u64().unwrap()).sum()
     }
 
     fn control(&self, method: &str, path: &str, body: &str) -> String {
+        self.http(&format!("{method} /_mirror/{path}"), "", body)
+    }
+
+    /// Puts an EC2 state change on the event bus of the account that the access key belongs to. The crate has no
+    /// client of EventBridge, and the CLI takes longer to start than an event may take to be acted on.
+    pub fn put_event(&self, access_key: &str, detail: &Value) {
+        let entry = serde_json::json!({"Entries": [{
+            "Source": "aws.ec2",
+            "DetailType": "EC2 Instance State-change Notification",
+            "Detail": detail.to_string(),
+        }]});
+        let headers = format!(
+            "X-Amz-Target: AWSEvents.PutEvents\r\nContent-Type: application/x-amz-json-1.1\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential={access_key}/20260101/{REGION}/events/aws4_request, \
+             SignedHeaders=host, Signature=0\r\n"
+        );
+        let answer = self.http("POST /", &headers, &entry.to_string());
+        assert!(answer.contains("EventId"), "{answer}");
+    }
+
+    /// One HTTP request; the body of its answer.
+    fn http(&self, what: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let length = body.len();
         write!(
             stream,
-            "{method} /_mirror/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
+            "{what} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let body = answer.split_once("\r\n\r\n").unwrap().1;
-        // The server sends such short answers in one chunk, where it sends chunks.
+        // Answers without a length come in chunks; of such short ones there is one.
         let json = body.find(['{', '[']).map_or("", |start| &body[start..]);
         json[..json.rfind(['}', ']']).map_or(0, |end| end + 1)].to_owned()
     }
@@ -201,7 +225,8 @@ impl Moto {
             return base;
         }
         let role = format!("arn:aws:iam::{account}:role/mirror-sessions");
-        let answer = aws_sdk_sts::Client::new(&base).assume_role().role_arn(role).role_session_name("test").send();
+        let answer =
+            aws_sdk_sts::Client::new(&base).assume_role().role_arn(role).role_session_name("test").send();
         let answer = answer.await.unwrap();
         let credentials = answer.credentials().unwrap();
         let credentials = Credentials::new(
@@ -231,9 +256,13 @@ impl Moto {
     pub async fn account(&self, account: &str, region: &str) -> Account {
         let config = self.config(account, region).await;
         let ec2 = aws_sdk_ec2::Client::new(&config);
-        let vpc = ec2.create_vpc().cidr_block("10.0.0.0/8").send().await.unwrap();
+        let vpc = ec2.create_vpc().cidr_block("10.0.0.0/16").send().await.unwrap();
         let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
-        let subnet = ec2.create_subnet().vpc_id(&vpc).cidr_block("10.0.0.0/16").availability_zone(format!("{region}a"));
+        let subnet = ec2
+            .create_subnet()
+            .vpc_id(&vpc)
+            .cidr_block("10.0.0.0/16")
+            .availability_zone(format!("{region}a"));
         let subnet = subnet.send().await.unwrap().subnet().unwrap().subnet_id().unwrap().to_owned();
         let endpoint = ec2
             .create_vpc_endpoint()

@@ -19,7 +19,12 @@ const OWNER: &str = "inspection";
 /// Policies with one to three rules over a few tags, targets and filters.
 fn policies() -> impl Strategy<Value = String> {
     let rule = (
-        prop_oneof![Just("{}"), Just("{ tag = { role = \"web\" } }"), Just("{ not = { tag = { role = \"db\" } } }"), Just("{ tag = { role = \"d*\" } }")],
+        prop_oneof![
+            Just("{}"),
+            Just("{ tag = { role = \"web\" } }"),
+            Just("{ not = { tag = { role = \"db\" } } }"),
+            Just("{ tag = { role = \"d*\" } }")
+        ],
         prop_oneof![3 => Just(false), 1 => Just(true)],
         prop_oneof![Just("near"), Just("shared")],
         prop_oneof![Just("all"), Just("web")],
@@ -82,7 +87,9 @@ fn worlds() -> impl Strategy<Value = Observed> {
         proptest::collection::vec((any::<bool>(), rule_change), 0..3),
         any::<bool>(),
     )
-        .prop_map(|(instances, sessions, filters, own_target)| build(instances, sessions, filters, own_target))
+        .prop_map(|(instances, sessions, filters, own_target)| {
+            build(instances, sessions, filters, own_target)
+        })
 }
 
 type InstanceShape = (&'static str, InstanceState, Option<&'static str>, usize, Vec<&'static str>);
@@ -113,7 +120,9 @@ fn build(
         let rules = wanted.rules.into_iter().enumerate();
         let filter = Filter {
             id: format!("tmf-{index}").as_str().into(),
-            rules: rules.map(|(number, rule)| (format!("tmfr-{index}-{number}").as_str().into(), rule)).collect(),
+            rules: rules
+                .map(|(number, rule)| (format!("tmfr-{index}-{number}").as_str().into(), rule))
+                .collect(),
             network_services: BTreeSet::new(),
             tags: if ours { tag_map([(tags::OWNER, OWNER), (tags::FILTER, "all")]) } else { Tags::new() },
         };
@@ -122,14 +131,21 @@ fn build(
     let shared = Target { id: "tmt-0f".into(), endpoint: Some("vpce-0f".into()), tags: Tags::new() };
     observed.targets.insert(shared.id.clone(), shared);
     if own_target {
-        let own = Target { id: "tmt-01".into(), endpoint: Some("vpce-0a".into()), tags: tag_map([(tags::OWNER, OWNER)]) };
+        let own = Target {
+            id: "tmt-01".into(),
+            endpoint: Some("vpce-0a".into()),
+            tags: tag_map([(tags::OWNER, OWNER)]),
+        };
         observed.targets.insert(own.id.clone(), own);
     }
     let interfaces: Vec<_> = observed.interfaces.keys().cloned().collect();
     let filters: Vec<_> = observed.filters.keys().cloned().collect();
     for (index, (interface, filter, ours, number, vni, length)) in sessions.into_iter().enumerate() {
-        let (Some(interface), Some(filter)) = (interfaces.get(interface), filters.get(filter)) else { continue };
-        let same: Vec<&Session> = observed.sessions.values().filter(|other| other.interface == *interface).collect();
+        let (Some(interface), Some(filter)) = (interfaces.get(interface), filters.get(filter)) else {
+            continue;
+        };
+        let same: Vec<&Session> =
+            observed.sessions.values().filter(|other| other.interface == *interface).collect();
         if same.len() >= limits::SESSIONS_PER_INTERFACE || same.iter().any(|other| other.number == number) {
             continue; // no account can be in such a state
         }
@@ -151,7 +167,8 @@ fn build(
 
 /// Carries out the plan of `policy` for `observed`; returns the world after it, and how many changes failed.
 fn carry_out(policy: &Policy, observed: &Observed, shape: impl FnOnce(&Memory)) -> (Observed, usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let memory = Memory::new(observed.clone());
         shape(&memory);
@@ -172,8 +189,12 @@ fn unowned(observed: &Observed) -> (Vec<Session>, Vec<Filter>, Vec<Target>) {
 
 fn within_limits(observed: &Observed) -> Result<(), TestCaseError> {
     for interface in observed.interfaces.keys() {
-        let numbers: Vec<u16> =
-            observed.sessions.values().filter(|session| session.interface == *interface).map(|session| session.number).collect();
+        let numbers: Vec<u16> = observed
+            .sessions
+            .values()
+            .filter(|session| session.interface == *interface)
+            .map(|session| session.number)
+            .collect();
         prop_assert!(numbers.len() <= limits::SESSIONS_PER_INTERFACE);
         prop_assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len(), "numbers are unique");
     }

@@ -61,8 +61,7 @@ pub fn add_instance(observed: &mut Observed, id: &str, instance_type: &str, inte
         tags,
     };
     for (index, interface) in interfaces.iter().enumerate() {
-        let attachment =
-            Attachment { instance: id.into(), primary: index == 0, since: NOW - 3600 };
+        let attachment = Attachment { instance: id.into(), primary: index == 0, since: NOW - 3600 };
         let interface = Interface {
             id: (*interface).into(),
             attachment: Some(attachment),
