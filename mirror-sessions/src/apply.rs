@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
 use crate::api::{Api, ApiError, Manner, Write, texts};
 use crate::connection::Connection;
+use crate::hash::sha256_hex;
 use crate::id::{EndpointId, FilterId, InterfaceId, TargetId};
 use crate::limits::{MAX_SESSION_NUMBER, SESSIONS_PER_INTERFACE};
+use crate::lock::lock;
 use crate::pace::Kind;
 use crate::plan::{Change, FilterRef, NewSession, PlacePlan, TargetRef};
 
@@ -373,22 +374,10 @@ impl<A: Api> Executor<'_, A> {
     }
 }
 
-/// What a panic elsewhere left behind is still whole: every change to it is one call.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A token that the same call has again after a crash, and no other call: 64 hexadecimal digits.
 fn client_token(write: &Write, incarnation: i64, generation: u8) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
     // Maps and sets are ordered, so the text depends on the content alone.
-    hash.update(format!("{write:?} {incarnation} {generation}"));
-    hash.finalize().iter().fold(String::with_capacity(64), |mut token, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(token, "{byte:02x}");
-        token
-    })
+    sha256_hex(format!("{write:?} {incarnation} {generation}"))
 }
 
 #[cfg(test)]

@@ -117,9 +117,9 @@ pub async fn plan(common: &Common, policy: Policy, args: PlanArgs) -> Result<Exi
             .with_context(|| format!("cannot save the plan as {}", path.display()))?;
     }
     if args.json {
-        print_json(&plan)?
+        print_json(&plan)?;
     } else {
-        print(&format!("{plan}\n"))?
+        print(&format!("{plan}\n"))?;
     }
     Ok(match plan.is_empty() {
         _ if !plan.unseen.is_empty() => Exit::Partial,
@@ -314,9 +314,9 @@ pub async fn list(common: &Common, policy: Policy, args: ListArgs) -> Result<Exi
     let (manager, world, exit) = look(common, policy).await?;
     let rows = list::rows(&world, &manager.fleet().policy.owner, args.all);
     if args.json {
-        print_json(&rows)?
+        print_json(&rows)?;
     } else {
-        print(&Table(&rows).to_string())?
+        print(&Table(&rows).to_string())?;
     }
     Ok(exit)
 }

@@ -160,7 +160,9 @@ mod tests {
         let create = json!({"eventName": "CreateNetworkInterface", "responseElements": {"networkInterface": {"networkInterfaceId": "eni-1"}}});
         let attach = json!({"eventName": "AttachNetworkInterface", "requestParameters": {"networkInterfaceId": "eni-1", "instanceId": "i-1"}});
         let delete = json!({"eventName": "DeleteNetworkInterface", "requestParameters": {"networkInterfaceId": "eni-1"}});
-        let cases: &[(&str, &[&str], Value, &[&str], &[&str])] = &[
+        // Detail type, resources, detail; then the instances and the interfaces that are expected.
+        type Case<'a> = (&'a str, &'a [&'a str], Value, &'a [&'a str], &'a [&'a str]);
+        let cases: &[Case<'_>] = &[
             (
                 "EC2 Instance State-change Notification",
                 &[],

@@ -61,9 +61,7 @@ pub fn rows(world: &World, owner: &str, all: bool) -> Vec<Row> {
 
 fn row(place: &Place, observed: &Observed, session: &Session, owner: &str) -> Row {
     let owned = session.owned_by(owner);
-    let attachment =
-        observed.interfaces.get(&session.interface).and_then(|interface| interface.attachment.as_ref());
-    let instance = attachment.and_then(|attachment| observed.instances.get(&attachment.instance));
+    let instance = observed.instance_of(&session.interface);
     let endpoint = observed.targets.get(&session.target).and_then(|target| target.endpoint.as_ref());
     let filter = observed.filters.get(&session.filter).filter(|filter| filter.owned_by(owner));
     let tag = |key: &str| session.tags.get(key).filter(|_| owned).cloned();
@@ -71,7 +69,7 @@ fn row(place: &Place, observed: &Observed, session: &Session, owner: &str) -> Ro
         place: place.clone(),
         session: session.id.clone(),
         interface: session.interface.clone(),
-        instance: attachment.map(|attachment| attachment.instance.to_string()),
+        instance: instance.map(|instance| instance.id.to_string()),
         name: instance.and_then(|instance| instance.tags.get(tags::NAME)).cloned(),
         rule: tag(tags::RULE),
         owned,

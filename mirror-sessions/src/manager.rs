@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use futures::StreamExt as _;
 use time::OffsetDateTime;
@@ -15,6 +15,7 @@ use crate::connection::Fleet;
 use crate::desired::{Desired, Verdict, desire};
 use crate::id::{EndpointId, InterfaceId, Place};
 use crate::instance_types::{self, InstanceTypes};
+use crate::lock::lock;
 use crate::observe::{Scope, Touched, observe};
 use crate::observed::Observed;
 use crate::plan::{Change, PlacePlan, Plan, Unseen, VERSION, plan};
@@ -260,10 +261,10 @@ impl<C: Cloud> Manager<C> {
             let ids = self.fleet.policy.endpoints_in_use(&place, OffsetDateTime::now_utc());
             match self.endpoints(&place, ids).await {
                 Ok(endpoints) => {
-                    found.extend(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.interfaces)))
+                    found.extend(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.interfaces)));
                 }
                 Err(error) => {
-                    tracing::warn!(%place, code = error.code, %error, "endpoints cannot be described")
+                    tracing::warn!(%place, code = error.code, %error, "endpoints cannot be described");
                 }
             }
         }
@@ -304,13 +305,7 @@ impl<C: Cloud> Manager<C> {
         let mut news = false;
         let mut types = lock(&self.instance_types);
         for (change, error) in outcome.failed.iter().filter(|(_, error)| error.is_unsupported_source()) {
-            let interface = change.interface().and_then(|id| observed.interfaces.get(id));
-            let attachment = interface.and_then(|interface| interface.attachment.as_ref());
-            let Some(instance) =
-                attachment.and_then(|attachment| observed.instances.get(&attachment.instance))
-            else {
-                continue;
-            };
+            let Some(instance) = change.interface().and_then(|id| observed.instance_of(id)) else { continue };
             if types.learn(&instance.instance_type, &error.message) {
                 tracing::warn!(instance_type = instance.instance_type, "learnt that it cannot be a source");
                 news = true;
@@ -335,11 +330,6 @@ fn foreign_vnis(desired: &Desired, in_use: &HashMap<u32, HashSet<Place>>) -> Vec
         .flat_map(|(interface, _)| vni::candidates(&desired.place.account, interface))
         .filter(elsewhere)
         .collect()
-}
-
-/// What a panic elsewhere left behind is still whole: every change to it is one call.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads a plan that was saved.

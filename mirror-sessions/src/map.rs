@@ -125,8 +125,7 @@ impl EnrichmentMap {
 
     fn entry(&self, place: &Place, observed: &Observed, session: &Session) -> Entry {
         let interface = observed.interfaces.get(&session.interface);
-        let attachment = interface.and_then(|interface| interface.attachment.as_ref());
-        let instance = attachment.and_then(|attachment| observed.instances.get(&attachment.instance));
+        let instance = observed.instance_of(&session.interface);
         let endpoint = observed.targets.get(&session.target).and_then(|target| target.endpoint.clone());
         let mut all = instance.map(|instance| instance.tags.clone()).unwrap_or_default();
         all.extend(interface.map(|interface| interface.tags.clone()).unwrap_or_default());
@@ -145,7 +144,7 @@ impl EnrichmentMap {
             vpc: interface.map(|interface| interface.vpc.clone()),
             subnet: interface.map(|interface| interface.subnet.clone()),
             zone: interface.map(|interface| interface.zone.clone()),
-            instance: attachment.map(|attachment| attachment.instance.to_string()),
+            instance: instance.map(|instance| instance.id.to_string()),
             instance_type: instance.map(|instance| instance.instance_type.clone()),
             tags: all,
         }

@@ -194,9 +194,9 @@ macro_rules! owned {
 owned!(Session, Filter, Target);
 
 impl Observed {
-    /// The instance that an interface is attached to, with how.
-    pub fn attached(&self, interface: &Interface) -> Option<(&Instance, Attachment)> {
-        let attachment = interface.attachment.clone()?;
-        Some((self.instances.get(&attachment.instance)?, attachment))
+    /// The instance that an interface is attached to.
+    pub fn instance_of(&self, interface: &InterfaceId) -> Option<&Instance> {
+        let attachment = self.interfaces.get(interface)?.attachment.as_ref()?;
+        self.instances.get(&attachment.instance)
     }
 }

@@ -2,12 +2,13 @@
 //! when the API throttles and comes back after, and retries with full jitter.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::api::{ApiError, ApiErrorKind};
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::policy::Rates;
 
@@ -127,14 +128,9 @@ impl Bucket {
         Self { full_rate: rate, capacity, state: Mutex::new(state) }
     }
 
-    /// The state is plain numbers, good after a panic too.
-    fn lock(&self) -> MutexGuard<'_, BucketState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a token, and says how long to wait until it is there.
     fn take(&self) -> Duration {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = Instant::now();
         let gained = now.duration_since(state.filled).as_secs_f64() * state.rate;
         state.tokens = (state.tokens + gained).min(self.capacity) - 1.0;
@@ -143,7 +139,7 @@ impl Bucket {
     }
 
     fn yield_half(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let now = Instant::now();
         if state.halved.is_some_and(|halved| now.duration_since(halved) < HALVING_INTERVAL) {
             return;
@@ -154,7 +150,7 @@ impl Bucket {
     }
 
     fn recover(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.rate = (state.rate + self.full_rate * RECOVERY).min(self.full_rate);
     }
 }
@@ -204,13 +200,13 @@ mod tests {
             })
             .await;
         assert_eq!(answer, Ok(7));
-        let slow = pace.writes.lock().rate;
+        let slow = lock(&pace.writes.state).rate;
         assert!(slow < 10.0, "{slow}");
         for _ in 0..300 {
             pace.call(Kind::Write, "Test", async || Ok(())).await.unwrap();
         }
-        assert!((pace.writes.lock().rate - 10.0).abs() < f64::EPSILON);
-        assert!((pace.reads.lock().rate - 10.0).abs() < f64::EPSILON, "reads are not slowed by writes");
+        assert!((lock(&pace.writes.state).rate - 10.0).abs() < f64::EPSILON);
+        assert!((lock(&pace.reads.state).rate - 10.0).abs() < f64::EPSILON, "reads are not slowed by writes");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Census, Change, FilterRef, NewSession, PlacePlan, Problem, SessionChanges, TargetRef};
 use crate::desired::{Desired, Verdict, Wanted};
-use crate::id::{EndpointId, InterfaceId, SessionId};
+use crate::id::{EndpointId, InterfaceId};
 use crate::limits::{MAX_PACKET_LENGTH, MAX_SESSION_NUMBER, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE};
 use crate::observed::{Filter, Observed, Owned as _, Session, Tags, Target};
-use crate::policy::filter::{Direction, FilterRule};
 use crate::policy::{Destination, VniPolicy};
 use crate::{tags, vni};
 
@@ -30,23 +29,23 @@ pub fn plan(desired: &Desired, observed: &Observed) -> PlacePlan {
     PlacePlan { place: desired.place.clone(), changes, problems: planner.problems, census }
 }
 
-struct Planner<'a> {
-    desired: &'a Desired,
-    observed: &'a Observed,
+pub(super) struct Planner<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
     /// Sessions of this owner, by interface.
     ours: BTreeMap<&'a InterfaceId, Vec<&'a Session>>,
     /// Sessions of others, by interface.
-    theirs: BTreeMap<&'a InterfaceId, Vec<&'a Session>>,
+    pub(super) theirs: BTreeMap<&'a InterfaceId, Vec<&'a Session>>,
     /// Filters of this owner, by name; where there are several, the first is used.
-    filters: BTreeMap<&'a str, Vec<&'a Filter>>,
+    pub(super) filters: BTreeMap<&'a str, Vec<&'a Filter>>,
     /// Targets of this owner, by endpoint; where there are several, the first is used.
-    targets: BTreeMap<&'a EndpointId, Vec<&'a Target>>,
-    changes: Vec<Change>,
+    pub(super) targets: BTreeMap<&'a EndpointId, Vec<&'a Target>>,
+    pub(super) changes: Vec<Change>,
     problems: Vec<Problem>,
 }
 
 /// A session that stays, and what is wanted of it.
-type Kept<'a> = (&'a Session, &'a Wanted);
+pub(super) type Kept<'a> = (&'a Session, &'a Wanted);
 
 impl<'a> Planner<'a> {
     fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
@@ -69,13 +68,13 @@ impl<'a> Planner<'a> {
         Self { desired, observed, ours, theirs, filters, targets, changes: Vec::new(), problems: Vec::new() }
     }
 
-    fn problem(&mut self, resource: impl ToString, problem: impl ToString) {
+    pub(super) fn problem(&mut self, resource: &impl ToString, problem: &impl ToString) {
         self.problems.push(Problem { resource: resource.to_string(), problem: problem.to_string() });
     }
 
-    fn delete_session(&mut self, session: &Session, reason: impl ToString) {
+    fn delete_session(&mut self, session: &Session, reason: &str) {
         let (id, interface) = (session.id.clone(), session.interface.clone());
-        self.changes.push(Change::DeleteSession { id, interface, reason: reason.to_string() });
+        self.changes.push(Change::DeleteSession { id, interface, reason: reason.to_owned() });
     }
 
     /// Decides which sessions stay, and deletes the rest of the owner's.
@@ -230,7 +229,7 @@ impl<'a> Planner<'a> {
                 None
             };
             if let Some(problem) = problem {
-                self.problem(interface, problem);
+                self.problem(interface, &problem);
                 continue;
             }
             room -= 1;
@@ -250,7 +249,7 @@ impl<'a> Planner<'a> {
         created
     }
 
-    fn target_ref(&self, destination: &Destination) -> TargetRef {
+    pub(super) fn target_ref(&self, destination: &Destination) -> TargetRef {
         match destination {
             Destination::MirrorTarget(id) => TargetRef::Existing(id.clone()),
             Destination::Endpoint(endpoint) => {
@@ -262,141 +261,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn filter_ref(&self, name: &str) -> FilterRef {
+    pub(super) fn filter_ref(&self, name: &str) -> FilterRef {
         match self.filters.get(name).and_then(|found| found.first()) {
             Some(filter) => FilterRef::Existing(filter.id.clone()),
             None => FilterRef::Planned(name.to_owned()),
-        }
-    }
-
-    /// Makes the filters that are used, keeps those of rules in force to the policy, and deletes the others.
-    fn filters(&mut self, keep: &BTreeMap<&InterfaceId, Kept<'_>>, created: &[NewSession]) {
-        let desired = self.desired;
-        let kept_names = keep.values().map(|(_, wanted)| self.filter_ref(&wanted.filter));
-        let used: BTreeSet<FilterRef> =
-            kept_names.chain(created.iter().map(|session| session.filter.clone())).collect();
-        for (name, filter) in &desired.filters {
-            match self.filters.get(name.as_str()).and_then(|found| found.first()) {
-                Some(existing) => self.keep_filter(existing, filter),
-                None if used.contains(&FilterRef::Planned(name.clone())) => self.create_filter(name, filter),
-                None => {}
-            }
-        }
-        if !self.observed.complete {
-            return;
-        }
-        for (name, found) in self.filters.clone() {
-            let (surplus, reason) = match desired.filters.contains_key(name) {
-                true => (found.get(1..), "there is another filter of this name"),
-                false => (found.get(..), "no rule in force uses it"),
-            };
-            for filter in surplus.unwrap_or_default() {
-                let user = self.foreign_user(|session| session.filter == filter.id);
-                match user {
-                    None => self.changes.push(Change::DeleteFilter {
-                        id: filter.id.clone(),
-                        name: name.to_owned(),
-                        reason: reason.to_owned(),
-                    }),
-                    Some(session) => self.problem(
-                        &filter.id,
-                        format!("{reason}, but session {session}, which is not this owner's, does: change that session"),
-                    ),
-                }
-            }
-        }
-    }
-
-    /// A session of others that fulfils the condition.
-    fn foreign_user(&self, uses: impl Fn(&Session) -> bool) -> Option<SessionId> {
-        let sessions = self.theirs.values().flatten();
-        sessions.into_iter().find(|session| uses(session)).map(|session| session.id.clone())
-    }
-
-    fn create_filter(&mut self, name: &str, filter: &crate::policy::filter::Filter) {
-        let tags = Tags::from([
-            (tags::NAME.to_owned(), format!("{}/{name}", self.desired.owner)),
-            (tags::OWNER.to_owned(), self.desired.owner.clone()),
-            (tags::FILTER.to_owned(), name.to_owned()),
-        ]);
-        self.changes.push(Change::CreateFilter { name: name.to_owned(), tags });
-        let planned = FilterRef::Planned(name.to_owned());
-        for rule in &filter.rules {
-            self.changes.push(Change::CreateFilterRule { filter: planned.clone(), rule: rule.clone() });
-        }
-        if !filter.network_services.is_empty() {
-            let add = filter.network_services.iter().cloned().collect();
-            self.changes.push(Change::ModifyNetworkServices {
-                filter: planned,
-                add,
-                remove: BTreeSet::new(),
-            });
-        }
-    }
-
-    fn keep_filter(&mut self, existing: &Filter, wanted: &crate::policy::filter::Filter) {
-        let place = |rule: &FilterRule| (rule.direction, rule.number);
-        let mut missing: BTreeMap<(Direction, u16), &FilterRule> =
-            wanted.rules.iter().map(|rule| (place(rule), rule)).collect();
-        for (id, rule) in &existing.rules {
-            let (filter, id) = (existing.id.clone(), id.clone());
-            match missing.remove(&place(rule)) {
-                Some(wanted) if wanted == rule => {}
-                Some(wanted) => {
-                    let (from, to) = (rule.clone(), wanted.clone());
-                    self.changes.push(Change::ModifyFilterRule { filter, id, from, to });
-                }
-                None => self.changes.push(Change::DeleteFilterRule { filter, id, rule: rule.clone() }),
-            }
-        }
-        let filter = FilterRef::Existing(existing.id.clone());
-        for rule in missing.into_values() {
-            self.changes.push(Change::CreateFilterRule { filter: filter.clone(), rule: rule.clone() });
-        }
-        let services: BTreeSet<String> = wanted.network_services.iter().cloned().collect();
-        if services != existing.network_services {
-            let add = services.difference(&existing.network_services).cloned().collect();
-            let remove = existing.network_services.difference(&services).cloned().collect();
-            self.changes.push(Change::ModifyNetworkServices { filter, add, remove });
-        }
-    }
-
-    /// Makes the targets that are used, and deletes those of the owner that no rule in force can use.
-    fn targets(&mut self, keep: &BTreeMap<&InterfaceId, Kept<'_>>, created: &[NewSession]) {
-        let desired = self.desired;
-        let kept = keep.values().map(|(_, wanted)| self.target_ref(&wanted.destination));
-        let used: BTreeSet<TargetRef> =
-            kept.chain(created.iter().map(|session| session.target.clone())).collect();
-        for target in used {
-            let TargetRef::Planned(endpoint) = target else { continue };
-            let tags = Tags::from([
-                (tags::NAME.to_owned(), format!("{}/{endpoint}", desired.owner)),
-                (tags::OWNER.to_owned(), desired.owner.clone()),
-            ]);
-            self.changes.push(Change::CreateTarget { endpoint, tags });
-        }
-        if !self.observed.complete {
-            return;
-        }
-        for (endpoint, found) in self.targets.clone() {
-            let (surplus, reason) = match desired.endpoints.contains(endpoint) {
-                true => (found.get(1..), "there is another target for this endpoint"),
-                false => (found.get(..), "no rule in force can send to it"),
-            };
-            for target in surplus.unwrap_or_default() {
-                let user = self.foreign_user(|session| session.target == target.id);
-                match user {
-                    None => self.changes.push(Change::DeleteTarget {
-                        id: target.id.clone(),
-                        endpoint: endpoint.to_string(),
-                        reason: reason.to_owned(),
-                    }),
-                    Some(session) => self.problem(
-                        &target.id,
-                        format!("{reason}, but session {session}, which is not this owner's, does: change that session"),
-                    ),
-                }
-            }
         }
     }
 

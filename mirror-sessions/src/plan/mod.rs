@@ -6,6 +6,7 @@
 //! - `text`: the plan as a person reads it.
 
 mod diff;
+mod resources;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

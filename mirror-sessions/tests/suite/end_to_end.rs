@@ -1,6 +1,8 @@
 //! The program itself against a moto server: accounts, roles, queues, faults, crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -541,4 +543,121 @@ async fn from_an_event_to_a_session_within_a_second() {
     for line in std::fs::read_to_string(moto.path("log")).unwrap().lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
+}
+
+/// A state change as EventBridge writes it.
+fn state_change(account: &str, instance: &str, state: &str) -> Value {
+    json!({
+        "version": "0",
+        "id": "7bf73129-1428-4cd3-a780-95db273d1602",
+        "detail-type": "EC2 Instance State-change Notification",
+        "source": "aws.ec2",
+        "account": account,
+        "time": "2026-11-21T00:00:00Z",
+        "region": REGION,
+        "resources": [format!("arn:aws:ec2:{REGION}:{account}:instance/{instance}")],
+        "detail": {"instance-id": instance, "state": state},
+    })
+}
+
+#[tokio::test]
+async fn one_event_from_a_file_or_standard_input() {
+    let Some(moto) = start() else { return };
+    let hub = moto.account(HUB, REGION).await;
+    let instances = hub.launch(2, "web", "m5.large").await;
+    moto.policy(&policy(&[(HUB, &hub)]));
+    let file = moto.path("event.json");
+    std::fs::write(&file, state_change(HUB, &instances[0], "running").to_string()).unwrap();
+    moto.run(&["reconcile", "--event", file.to_str().unwrap()], 0);
+    let sessions = hub.sessions().await;
+    assert_eq!(sessions.len(), 1, "only what the event is about");
+    assert!(sessions[0].description().unwrap().ends_with(&instances[0]));
+
+    // As a batch of Lambda, with an event of an account that the policy does not have.
+    let bodies =
+        [state_change(HUB, &instances[1], "running"), state_change("999999999999", "i-9", "running")];
+    let records = bodies.map(|body| json!({"messageId": "1", "body": body.to_string()}));
+    let mut child = moto
+        .program(&["reconcile", "--event", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(json!({"Records": records}).to_string().as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(hub.sessions().await.len(), 2);
+
+    std::fs::write(&file, "not an event").unwrap();
+    moto.run(&["reconcile", "--event", file.to_str().unwrap()], 1);
+}
+
+/// Lambda's runtime interface: hands out `events` one after the other, and returns what was answered to each.
+fn lambda(listener: &TcpListener, events: &[String]) -> Vec<String> {
+    let mut answers = Vec::new();
+    let mut pending = events.iter().enumerate();
+    while answers.len() < events.len() {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut request = String::new();
+        reader.read_line(&mut request).unwrap();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let (id, event) = if request.contains("/next ") {
+            pending.next().map(|(index, event)| (format!("request-{index}"), event.as_str())).unwrap()
+        } else {
+            answers.push(request.split(' ').nth(1).unwrap().to_owned());
+            (String::new(), "{}")
+        };
+        let length = event.len();
+        write!(&stream, "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {id}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{event}").unwrap();
+    }
+    answers
+}
+
+#[tokio::test]
+async fn as_a_lambda_function() {
+    let Some(moto) = start() else { return };
+    if std::process::Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("SKIPPED: curl is missing, which Lambda's runtime has");
+        return;
+    }
+    let hub = moto.account(HUB, REGION).await;
+    let instances = hub.launch(2, "web", "m5.large").await;
+    moto.policy(&policy(&[(HUB, &hub)]));
+    let root = moto.files.path();
+    let bootstrap = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/lambda/bootstrap");
+    std::fs::copy(bootstrap, root.join("bootstrap")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mirror-sessions"), root.join("mirror-sessions")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = std::process::Command::new(root.join("bootstrap"));
+    let function = moto
+        .environment(&mut command)
+        .env("AWS_LAMBDA_RUNTIME_API", listener.local_addr().unwrap().to_string())
+        .env("LAMBDA_TASK_ROOT", root)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let function = Running(function);
+    let records = |body: &str| json!({"Records": [{"messageId": "1", "body": body}]}).to_string();
+    let events = [
+        records(&state_change(HUB, &instances[0], "running").to_string()),
+        records("not an event"),
+        json!({"detail-type": "Scheduled Event"}).to_string(),
+    ];
+    let answers = tokio::task::spawn_blocking(move || lambda(&listener, &events)).await.unwrap();
+    drop(function);
+    let path = |index: usize, end: &str| format!("/2018-06-01/runtime/invocation/request-{index}/{end}");
+    assert_eq!(answers, [path(0, "response"), path(1, "error"), path(2, "response")]);
+    assert_eq!(hub.sessions().await.len(), 2, "the schedule asks for everything");
 }

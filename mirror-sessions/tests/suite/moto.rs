@@ -177,7 +177,8 @@ impl Moto {
         if output.stdout.is_empty() { Value::Null } else { serde_json::from_slice(&output.stdout).unwrap() }
     }
 
-    fn environment<'command>(&self, command: &'command mut Command) -> &'command mut Command {
+    /// Adds the environment in which the CLI and the program find the server.
+    pub fn environment<'command>(&self, command: &'command mut Command) -> &'command mut Command {
         command
             .env("AWS_ENDPOINT_URL", self.url())
             .env("AWS_ACCESS_KEY_ID", "testing")
