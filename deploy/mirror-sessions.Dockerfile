@@ -1,8 +1,6 @@
 # An image with mirror-sessions alone: `docker build --file deploy/mirror-sessions.Dockerfile .` at the root.
 # Run once with `reconcile`, or for good with `watch`; the policy is mounted at /etc/mirror-sessions/policy.toml.
 FROM rust:1.95-bookworm AS build
-# For the TLS library of the SDK.
-RUN apt-get update && apt-get install --yes --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --package mirror-sessions

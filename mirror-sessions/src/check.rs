@@ -10,8 +10,8 @@ use crate::api::{Api, ApiError, Cloud, Manner, Write};
 use crate::desired::{Verdict, desire};
 use crate::id::Place;
 use crate::limits::{
-    ENDPOINT_MTU, FILTERS_PER_ACCOUNT, MAX_PACKET_LENGTH, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE,
-    TARGETS_PER_ACCOUNT, VXLAN_OVERHEAD,
+    ENDPOINT_MTU, FILTERS_PER_ACCOUNT, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE, TARGETS_PER_ACCOUNT,
+    VXLAN_OVERHEAD,
 };
 use crate::manager::Manager;
 use crate::observe::Scope;
@@ -19,6 +19,9 @@ use crate::observed::Observed;
 use crate::pace::Kind;
 use crate::policy::filter::Filter;
 use crate::policy::{Destination, Policy};
+
+/// Bytes of Ethernet, IPv4 and TCP header without options.
+const TCP_HEADERS: u16 = 14 + 20 + 20;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -72,29 +75,30 @@ pub async fn check<C: Cloud>(manager: &Manager<C>, now: OffsetDateTime) -> Vec<F
 
 /// Advice on the packet lengths of the rules, which no API call is needed for.
 fn packet_lengths(policy: &Policy, now: OffsetDateTime) -> Vec<Finding> {
-    let whole = ENDPOINT_MTU - VXLAN_OVERHEAD;
-    let finding = |rule: &str, level, finding: String| Finding {
+    let most = ENDPOINT_MTU - VXLAN_OVERHEAD;
+    let advice = |length: Option<u16>| match length {
+        None => Some(format!(
+            "mirrors whole packets, and {most} bytes of a frame fit through an endpoint (MTU {ENDPOINT_MTU}, less \
+             {VXLAN_OVERHEAD} for IPv4, UDP and VXLAN): where interfaces have an MTU of 9001, set packet_length = {most}"
+        )),
+        Some(length) if length > most => Some(format!(
+            "packet_length {length} is more than the {most} bytes that fit through an endpoint (MTU {ENDPOINT_MTU}, \
+             less {VXLAN_OVERHEAD} for IPv4, UDP and VXLAN): set {most} or less"
+        )),
+        Some(length) if length < TCP_HEADERS => Some(format!(
+            "packet_length {length} cuts the headers (Ethernet, IPv4 and TCP have {TCP_HEADERS} bytes without options, \
+             20 more with IPv6): set at least 128 to keep them"
+        )),
+        Some(_) => None,
+    };
+    let finding = |rule: &str, finding| Finding {
         place: None,
-        level,
+        level: Level::Advice,
         subject: format!("rule {rule}"),
         finding,
     };
-    policy
-        .mirrors(now)
-        .filter_map(|(rule, mirror)| match mirror.packet_length {
-            None => Some(finding(&rule.name, Level::Advice, format!(
-                "mirrors whole packets; the endpoint's MTU of {ENDPOINT_MTU} leaves {whole} bytes of IP packet behind the \
-                 {VXLAN_OVERHEAD} bytes of VXLAN and Ethernet. Where interfaces have an MTU of 9001, set packet_length = {whole} or lower the MTU"
-            ))),
-            Some(length) if length > whole && length <= MAX_PACKET_LENGTH => Some(finding(&rule.name, Level::Advice, format!(
-                "packet_length {length} is more than the {whole} bytes that fit through an endpoint with VXLAN around them: set {whole} or less"
-            ))),
-            Some(length) if length < 54 => Some(finding(&rule.name, Level::Advice, format!(
-                "packet_length {length} cuts Ethernet, IPv4 and TCP headers (54 bytes; 74 with IPv6): set at least 128 to keep headers with their options"
-            ))),
-            Some(_) => None,
-        })
-        .collect()
+    let rules = policy.mirrors(now);
+    rules.filter_map(|(rule, mirror)| Some(finding(&rule.name, advice(mirror.packet_length)?))).collect()
 }
 
 async fn check_place<C: Cloud>(manager: &Manager<C>, place: &Place, now: OffsetDateTime) -> Vec<Finding> {

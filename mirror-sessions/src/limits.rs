@@ -18,8 +18,8 @@ pub const MAX_PACKET_LENGTH: u16 = 8_500;
 pub const MAX_VNI: u32 = (1 << 24) - 1;
 /// MTU of a Gateway Load Balancer endpoint: the whole VXLAN packet must fit.
 pub const ENDPOINT_MTU: u16 = 8_500;
-/// Bytes of outer IPv4, UDP, VXLAN and inner Ethernet header that a mirrored IP packet gains.
-pub const VXLAN_OVERHEAD: u16 = 20 + 8 + 8 + 14;
+/// Bytes of IPv4, UDP and VXLAN header in front of a mirrored frame; a packet length counts what is behind them.
+pub const VXLAN_OVERHEAD: u16 = 20 + 8 + 8;
 /// Tags on one resource; a few of them are needed for ownership.
 pub const TAGS_PER_RESOURCE: usize = 50;
 /// Characters of a tag's key and of its value.

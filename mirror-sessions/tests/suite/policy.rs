@@ -317,3 +317,25 @@ fn all_faults_are_told_at_once() {
     let lines: Vec<usize> = faults.faults.iter().map(|fault| fault.line).collect();
     assert_eq!(lines, [1, 3, 4]);
 }
+
+#[test]
+fn the_program_tells_faults_and_ends_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    let validate = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mirror-sessions"));
+        command.arg("--policy").arg(&file).arg("validate").output().unwrap()
+    };
+    std::fs::write(&file, WHOLE).unwrap();
+    let output = validate();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "3 rules for 2 accounts, 3 accounts and regions\n");
+    assert_eq!(output.status.code(), Some(0));
+    std::fs::write(&file, WHOLE.replace("\"web\"\ninterfaces", "\"wed\"\ninterfaces")).unwrap();
+    let output = validate();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.ends_with("there is no filter \"wed\": add [filter.wed], or use one of: all, web\n"),
+        "{told}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
