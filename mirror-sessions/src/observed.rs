@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use time::OffsetDateTime;
-
 use crate::id::{EndpointId, FilterId, FilterRuleId, InstanceId, InterfaceId, SessionId, TargetId};
 use crate::policy::filter::FilterRule;
 use crate::tags;
@@ -137,14 +135,6 @@ pub struct Session {
     pub description: String,
     /// Its tags.
     pub tags: Tags,
-}
-
-impl Session {
-    /// The end time that was written on it when it was made.
-    pub fn ends(&self) -> Option<OffsetDateTime> {
-        let text = self.tags.get(tags::ENDS)?;
-        OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
-    }
 }
 
 /// A traffic mirror filter.

@@ -6,7 +6,7 @@ pub const PREFIX: &str = "mirror-sessions:";
 pub const OWNER: &str = "mirror-sessions:owner";
 /// On a session: the rule that wants it.
 pub const RULE: &str = "mirror-sessions:rule";
-/// On a session: the time from which it is not wanted any more (RFC 3339).
+/// On a session: the end time of its rule (RFC 3339), for whoever looks at it; the policy decides.
 pub const ENDS: &str = "mirror-sessions:ends";
 /// On a filter: its name in the policy.
 pub const FILTER: &str = "mirror-sessions:filter";

@@ -143,11 +143,11 @@ async fn a_token_that_outlived_its_resource_is_replaced() {
     let connection = connect(Memory::new(world(2)), unlimited());
     reconcile(&connection, &policy).await;
     // Somebody deletes everything; EC2 remembers the tokens of what there was.
-    let mut state = connection.api.state();
-    state.observed.sessions.clear();
-    state.observed.filters.clear();
-    state.observed.targets.clear();
-    drop(state);
+    connection.api.change(|state| {
+        state.observed.sessions.clear();
+        state.observed.filters.clear();
+        state.observed.targets.clear();
+    });
     let (_, outcome) = reconcile(&connection, &policy).await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     let (again, _) = reconcile(&connection, &policy).await;
@@ -222,9 +222,9 @@ async fn an_event_looks_at_nothing_else() {
     assert!(matches!(&plan.changes[..], [Change::DeleteSession { .. }]), "{plan}");
 
     // An interface that has left the instance since then is found by the session's description.
-    let mut state = connection.api.state();
-    state.observed.interfaces.get_mut(&"eni-00007".into()).unwrap().attachment = None;
-    drop(state);
+    connection.api.change(|state| {
+        state.observed.interfaces.get_mut(&"eni-00007".into()).unwrap().attachment = None;
+    });
     let observed = observe(&connection, "inspection", &Scope::Touched(touched)).await.unwrap();
     let plan = plan_of(&policy, &observed);
     assert!(plan.to_string().contains("the interface is not attached to an instance"), "{plan}");

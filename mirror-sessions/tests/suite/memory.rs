@@ -66,6 +66,11 @@ impl Memory {
         Self { state: Mutex::new(State { observed, ..State::default() }) }
     }
 
+    /// Changes what is there or how it behaves.
+    pub fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+    }
+
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -364,7 +369,9 @@ impl Api for &'static Memory {
             let code = "InternalError".to_owned();
             Err(ApiError { operation, kind: ApiErrorKind::Transient, code, message: String::new() })
         };
-        if fails && state.writes_seen % 2 == 0 {
+        let before_the_work =
+            state.fail_every.is_some_and(|every| (state.writes_seen / every).is_multiple_of(2));
+        if fails && before_the_work {
             state.count(operation, "InternalError");
             return unavailable();
         }
