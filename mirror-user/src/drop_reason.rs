@@ -28,6 +28,8 @@ reasons! {
     SourceNotAllowed => "source_not_allowed",
     /// XDP: the driver leaves no room for the packet's metadata.
     NoHeadroom => "no_headroom",
+    /// XDP: the kernel refused to cut the packet to its snap length.
+    NotCut => "not_cut",
     /// AF_XDP: the fill ring was empty, so the kernel had no frame to write into (`rx_dropped`).
     FillRingEmpty => "fill_ring_empty",
     /// AF_XDP: the receive ring was full, because the worker fell behind (`rx_ring_full`).
@@ -68,12 +70,18 @@ reasons! {
     InnerIpHeader => "inner_ip_header",
     /// Mirrored packet: more IPv6 extension headers than are followed.
     InnerExtensionHeaders => "inner_extension_headers",
+    /// The policy for the packet's tunnel allows no record to which it could contribute.
+    PolicyExcluded => "policy_excluded",
     /// Flows: neither IPv4 nor IPv6, so that there is no flow for it.
     FlowNotIp => "flow_not_ip",
     /// Flows: a fragment whose first fragment was not seen before.
     FlowFragment => "flow_fragment",
     /// Flows: of a tunnel beyond those that may have flows at a time.
     FlowTunnels => "flow_tunnels_exhausted",
+    /// Sampling of flows: of a flow that was not selected.
+    NotSampled => "not_sampled",
+    /// Counters only: nothing is recorded until the worker keeps up again.
+    CountersOnly => "counters_only",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flow_support::*;
 use mirror_user::flow::{
     Action, Connection, EndReason, FlowConfig, FlowRecord, FlowTransport, Initiator, NetworkDirection,
-    Traffic,
+    SamplingRate, Traffic,
 };
 use mirror_user::packet::{Network, Packet, Transport};
 use mirror_user::source::Timestamp;
@@ -29,7 +29,7 @@ fn both_directions_are_one_flow() {
     let record = run.finish_one();
     let expected = FlowRecord {
         queue: QueueId(3),
-        sampling_rate: 1,
+        sampling_rate: SamplingRate::EVERY,
         action: Action::End(EndReason::Shutdown),
         start: at(5),
         end: at(20),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flow_support::*;
-use mirror_user::flow::{Action, FlowConfig, FlowRecord, FlowTable, FlowTransport};
+use mirror_user::flow::{Action, FlowConfig, FlowRecord, FlowTable, FlowTransport, SamplingRate};
 use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel};
 use mirror_user::source::Timestamp;
 use mirror_user::wire::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
@@ -117,6 +117,10 @@ fn configs() -> impl Strategy<Value = FlowConfig> {
         })
 }
 
+fn rate() -> impl Strategy<Value = SamplingRate> {
+    (0..5_u32).prop_map(|exponent| SamplingRate::one_in(1 << exponent).unwrap())
+}
+
 /// The records of packets that are given in groups of `group`.
 fn run(config: FlowConfig, packets: &[(Timestamp, Packet)], group: usize) -> (Vec<FlowRecord>, FlowTable) {
     let mut run = Run::new(config);
@@ -215,6 +219,43 @@ proptest! {
         let ends = records.iter().filter(|record| matches!(record.action, Action::End(_))).count() as u64;
         prop_assert_eq!(ends, counters.created);
         prop_assert_eq!((table.active_flows(), table.active_tunnels()), (0, 0));
+    }
+
+    /// The same where flows are sampled at a rate that changes.
+    #[test]
+    fn nothing_is_lost_where_flows_are_sampled(
+        config in configs(),
+        packets in packets(true),
+        rates in prop::collection::vec(rate(), 1..8),
+    ) {
+        let mut run = Run::new(config);
+        for (packets, rate) in packets.chunks(packets.len() / rates.len() + 1).zip(&rates) {
+            run.table.set_sampling(*rate);
+            run.packets(packets);
+        }
+        let (records, table) = run.finish();
+        let counters = table.counters();
+        let left_out = counters.not_ip + counters.fragments_unattributed + counters.tunnels_exhausted;
+        prop_assert_eq!(counters.packets, packets.len() as u64);
+        prop_assert_eq!(counters.packets, counters.attributed + counters.not_sampled + left_out);
+        prop_assert_eq!(records.iter().map(FlowRecord::packets).sum::<u64>(), counters.attributed);
+        prop_assert!(records.iter().all(|record| rates.contains(&record.sampling_rate)));
+        prop_assert_eq!((table.active_flows(), table.active_tunnels()), (0, 0));
+    }
+
+    /// Sampling leaves flows out, and counts the same in the others.
+    #[test]
+    fn sampled_flows_are_those_of_all(config in configs(), packets in packets(true), rate in rate()) {
+        let config = FlowConfig { max_flows: 1000, max_tunnels: 1000, ..config };
+        let mut expected = flows(&run(config, &packets, 64).0);
+        let mut sampled = Run::new(config);
+        sampled.table.set_sampling(rate);
+        sampled.packets(&packets);
+        let (records, _) = sampled.finish();
+        prop_assert!(records.iter().all(|record| record.sampling_rate == rate));
+        let found = flows(&records);
+        expected.retain(|name, _| found.contains_key(name));
+        prop_assert_eq!(found, expected);
     }
 
     /// The sums of each flow are those of its packets, counted the plain way, whatever their order, eviction

@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -356,6 +356,157 @@ fn other_sources_are_dropped_and_other_traffic_passes() {
     assert_eq!((ended.number("seen"), ended.number("received")), (report.sent, 0));
     assert!(ended.ledger["passed"]["passed_not_tunnel"].as_u64().unwrap() >= 3, "{:#}", ended.ledger);
     assert!(ended.ledger["passed"]["passed_not_ip"].as_u64().unwrap() >= 1, "ARP: {:#}", ended.ledger);
+}
+
+/// Packets that the flow records of a file account for, and how many of them end a flow.
+fn read_flows(path: &Path) -> (u64, u64) {
+    let (mut packets, mut ended) = (0, 0);
+    for line in BufReader::new(fs::File::open(path).unwrap()).lines() {
+        let line = line.unwrap();
+        let before = &line[..line.rfind(",\"direction\":").expect("a flow record")];
+        let digits = before.rfind(|c: char| !c.is_ascii_digit()).unwrap();
+        assert!(before[..=digits].ends_with("\"packets\":"), "{line}");
+        packets += before[digits + 1..].parse::<u64>().unwrap();
+        ended += u64::from(line.contains("\"action\":\"end\""));
+    }
+    (packets, ended)
+}
+
+#[test]
+fn a_million_flows() {
+    if skipped_without_root() {
+        return;
+    }
+    const FLOWS: u64 = 1_000_000;
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--records", "flow", "--max-flows", "1048576"]);
+    let profile = Profile { flows: FLOWS, ..mixed() };
+    let report = send_all(&pair, &profile, &settings(3 * FLOWS / 2, Source::Live));
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    let (packets, flows) = read_flows(&ended.records());
+    assert_eq!(packets, ended.number("recorded"));
+    assert_eq!(packets + ended.dropped().values().sum::<u64>(), report.sent);
+    let queue = &ended.ledger["queues"][0];
+    assert_eq!(queue["flows_created"], flows, "each flow ends once");
+    assert_eq!(queue["flows_evicted"], 0);
+    if ended.overrun() == 0 {
+        assert!(flows > FLOWS * 9 / 10, "each flow that a whole packet was sent of: {flows}");
+    }
+}
+
+#[test]
+fn a_full_pipeline_loses_nothing_without_a_count() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--max-flows", "1000"];
+    let daemon = Daemon::start(&pair, &[&["--records", "flow"], &tight[..]].concat());
+    let profile = Profile { flows: 100_000, ..mixed() };
+    let unlimited = generator::Settings { rate: None, ..settings(2_000_000, Source::Live) };
+    let report = send_all(&pair, &profile, &unlimited);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    assert!(ended.overrun() > 0, "the pipeline was full: {:#}", ended.ledger);
+    let queue = &ended.ledger["queues"][0];
+    assert!(queue["flows_evicted"].as_u64().unwrap() > 100_000, "the table was full: {queue:#}");
+    let (packets, _) = read_flows(&ended.records());
+    assert_eq!(packets + ended.dropped().values().sum::<u64>(), report.sent);
+}
+
+#[test]
+fn packets_and_flows_together() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--records", "packet,flow"]);
+    let report = send_all(&pair, &mixed(), &settings(50_000, Source::Live));
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    let queue = &ended.ledger["queues"][0];
+    let written = |kind: &str| queue[kind]["written"].as_u64().unwrap();
+    assert!(written("flow_records") >= 900 && written("packet_records") > 40_000, "{queue:#}");
+    let lines = fs::read(ended.records()).unwrap().iter().filter(|&&byte| byte == b'\n').count();
+    assert_eq!(lines as u64, written("flow_records") + written("packet_records"));
+}
+
+#[test]
+fn degradation_is_declared() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--max-flows", "1000"];
+    let auto = [&["--records", "packet,flow", "--degradation", "auto"], &tight[..]].concat();
+    let daemon = Daemon::start(&pair, &auto);
+    let profile = Profile { flows: 100_000, ..mixed() };
+    let unlimited = generator::Settings { rate: None, ..settings(3_000_000, Source::Live) };
+    let report = send_all(&pair, &profile, &unlimited);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    assert!(ended.log.contains("records from full to flows"), "{}", ended.log);
+    let queue = &ended.ledger["queues"][0];
+    assert!(queue["level_changes"].as_u64().unwrap() >= 2, "{queue:#}");
+    let levels = queue["levels"].as_array().unwrap();
+    assert!(levels.len() >= 3, "{queue:#}");
+    let packets: u64 = levels.iter().map(|level| level["packets"].as_u64().unwrap()).sum();
+    assert_eq!(queue["decapsulated"], packets, "each packet was worked on at one level");
+    let rates: BTreeSet<u64> = BufReader::new(fs::File::open(ended.records()).unwrap())
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            record["mirror"]["sampling_rate"].as_u64().expect("a rate on each record")
+        })
+        .collect();
+    assert!(rates.contains(&1) && rates.contains(&8), "{rates:?}");
+}
+
+#[test]
+fn each_tunnel_has_its_policy() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("mirror-capture.toml");
+    let rules = "[[policy]]\ngwlbe_id = \"0e5d000000000001\"\nrecords = []\n\
+                 [[policy]]\ngwlbe_id = \"0e5d000000000002\"\nsnap_length = 160\n\
+                 [[policy]]\ngwlbe_id = \"0e5d000000000003\"\nrecords = [\"flow\"]\n";
+    fs::write(&config, rules).unwrap();
+    let daemon = Daemon::start(&pair, &["--config", config.to_str().unwrap()]);
+    let profile = Profile { vxlan: Share::NONE, malformed: Share::NONE, ..mixed() };
+    let report = send_all(&pair, &profile, &settings(20_000, Source::Live));
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    assert!(ended.dropped()["policy_excluded"] > 1_000, "{:#}", ended.ledger);
+    let mut endpoints = BTreeMap::<String, u64>::new();
+    for line in fs::read_to_string(ended.records()).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let mirror = &record["mirror"];
+        let endpoint = mirror["gwlbe_id"].as_str().unwrap().to_owned();
+        let flow = record["event"]["dataset"] == "mirror.flow";
+        assert_eq!(flow, endpoint == "0e5d000000000003", "{record}");
+        if !flow {
+            let captured = if endpoint == "0e5d000000000002" { 160 - 82 } else { 256 - 82 };
+            assert_eq!(mirror["captured_bytes"], captured, "{record}");
+            assert_eq!(mirror["original_bytes"], 256 - 82, "{record}");
+        }
+        *endpoints.entry(endpoint).or_default() += 1;
+    }
+    let endpoints: Vec<&str> = endpoints.keys().map(String::as_str).collect();
+    assert_eq!(endpoints, ["0e5d000000000002", "0e5d000000000003", "0e5d000000000004"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::{fmt, io};
 
 use indicatif::ProgressBar;
 use mirror_user::DropReason;
+use mirror_user::degrade::DegradeConfigError;
 use mirror_user::flow::FlowConfigError;
 use mirror_user::sink::SinkError;
 use serde::Serialize;
@@ -58,6 +59,9 @@ pub enum MicroError {
     /// The flow table.
     #[error(transparent)]
     Flow(#[from] FlowConfigError),
+    /// The level of the work.
+    #[error(transparent)]
+    Degrade(#[from] DegradeConfigError),
     /// The sink cannot be started.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use mirror_common::port;
 use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::DecapConfig;
+use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
+use mirror_user::policy::{Policies, Policy};
 use mirror_user::sink::{self, SinkConfig, Sinks};
 use mirror_user::source::FrameSource;
 use mirror_user::wire::number::QueueId;
@@ -39,12 +41,14 @@ pub(super) fn worker<Source: FrameSource>(
     let config = SinkConfig { queue_batches: batches, ..SinkConfig::default() };
     let (mut producers, sinks) = sink::start_with(&config, 1, vec![output::forget()])?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let mut worker = Worker::new(source, DECAP, producers.remove(0), WhenFull::Drop, counters);
-    if matches!(records, Records::Packet | Records::Both) {
-        worker = worker.record_packets();
-    }
-    if matches!(records, Records::Flow | Records::Both) {
-        worker = worker.record_flows(flow_table()?);
-    }
-    Ok((worker, sinks))
+    let policy = Policy {
+        packets: matches!(records, Records::Packet | Records::Both),
+        flows: matches!(records, Records::Flow | Records::Both),
+        ..Policy::default()
+    };
+    let policies = Policies::uniform(policy);
+    let degradation = Degradation::new(DegradeConfig::default())?;
+    let producer = producers.remove(0);
+    let worker = Worker::new(source, DECAP, policies, degradation, producer, WhenFull::Drop, counters);
+    Ok((if policy.flows { worker.with_flows(flow_table()?) } else { worker }, sinks))
 }

@@ -27,6 +27,9 @@ pub struct FlowConfig {
     pub fragment: Duration,
     /// The secret of the hash, which senders must not know. The records do not depend on it.
     pub seed: u64,
+    /// The secret of the hash that selects flows when they are [sampled](super::FlowTable::set_sampling). All workers
+    /// and appliances need the same for them to select the same flows.
+    pub sampling_seed: u64,
     /// Where the packets come from, for the records.
     pub queue: QueueId,
 }
@@ -66,8 +69,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl Default for FlowConfig {
     /// A million flows; idle after 120 s, as a Gateway Load Balancer forgets flows other than TCP; a record
-    /// per 60 s, as VPC Flow Logs aggregate; closing for 5 s; fragments for 30 s, as Linux reassembles. The
-    /// seed is 0: set it to a random number where senders are not trusted.
+    /// per 60 s, as VPC Flow Logs aggregate; closing for 5 s; fragments for 30 s, as Linux reassembles. Both
+    /// seeds are 0: set them to random numbers where senders are not trusted.
     fn default() -> Self {
         Self {
             max_flows: 1 << 20,
@@ -77,6 +80,7 @@ impl Default for FlowConfig {
             closing: Duration::from_secs(5),
             fragment: Duration::from_secs(30),
             seed: 0,
+            sampling_seed: 0,
             queue: QueueId(0),
         }
     }

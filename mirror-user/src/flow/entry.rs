@@ -1,7 +1,8 @@
 //! What the table remembers of a flow.
 
-use super::key::{End, Key, WideAddresses};
+use super::key::{self, End, Key, WideAddresses};
 use super::record::Initiator;
+use super::sampling::SamplingRate;
 use super::slab::{Slot, Vacant};
 use super::tcp::Phase;
 
@@ -33,8 +34,8 @@ impl U40 {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Flow {
-    /// [`Key::selector`]; 0 in a vacant place.
-    pub(super) selector: u64,
+    /// [`Key::selector`], with the number of the sampling rate in its spare bits; 0 in a vacant place.
+    selector: u64,
     /// [`Key::addresses`]. In IPv6 the lower half is the slot of the addresses.
     pub(super) addresses: u64,
     /// The first cookie, if [`Marks::COOKIE`] is set.
@@ -189,9 +190,9 @@ pub(super) struct Counted {
 
 impl Flow {
     /// A flow without packets.
-    pub(super) fn new(key: &Key, marks: Marks, origin: u16) -> Self {
+    pub(super) fn new(key: &Key, rate: SamplingRate, marks: Marks, origin: u16) -> Self {
         Self {
-            selector: key.selector,
+            selector: key::with_spare(key.selector, rate.number()),
             addresses: key.addresses,
             first_cookie: 0,
             latest_cookie: 0,
@@ -200,6 +201,23 @@ impl Flow {
             phase: Phase::default(),
             directions: [Direction::default(); 2],
         }
+    }
+
+    /// [`Key::selector`]; 0 in a vacant place.
+    #[inline(always)]
+    pub(super) const fn selector(&self) -> u64 {
+        key::without_spare(self.selector)
+    }
+
+    /// How many flows this one stands for.
+    #[inline(always)]
+    pub(super) const fn sampling_rate(&self) -> SamplingRate {
+        SamplingRate::from_number(key::spare(self.selector))
+    }
+
+    /// Changes how many flows this one stands for.
+    pub(super) const fn set_sampling_rate(&mut self, rate: SamplingRate) {
+        self.selector = key::with_spare(self.selector, rate.number());
     }
 
     /// What `end` sent.
@@ -312,7 +330,7 @@ impl Direction {
 impl Vacant for Flow {
     fn vacant(next: Slot) -> Self {
         let none = Key { selector: 0, addresses: next.number().into(), wide: WideAddresses::default() };
-        Self::new(&none, Marks::default(), 0)
+        Self::new(&none, SamplingRate::EVERY, Marks::default(), 0)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a slot number was put in")]

@@ -151,11 +151,21 @@ impl FlowTable {
         }
     }
 
+    /// Makes the record of a flow's interval so far, because it stands for fewer flows from now on.
+    #[cold]
+    pub(super) fn lower_sampling_rate(&mut self, slot: Slot, out: &mut impl FnMut(&FlowRecord)) {
+        if self.flows[slot].start().is_some() {
+            self.report(slot, out);
+        }
+        self.flows[slot].set_sampling_rate(self.sampler.rate());
+    }
+
     /// Makes the last record of a flow, and forgets it.
     pub(super) fn end(&mut self, slot: Slot, reason: EndReason, out: &mut impl FnMut(&FlowRecord)) {
         self.counters.records += 1;
         out(&self.record(slot, Action::End(reason)));
-        let Flow { selector, addresses, origin, .. } = self.flows[slot];
+        let flow = self.flows[slot];
+        let (selector, addresses, origin) = (flow.selector(), flow.addresses, flow.origin);
         let hash = if key::is_wide(selector) {
             let wide_slot = key::wide_slot(addresses);
             let hash = key::wide_hash(&self.wide[wide_slot], selector, &self.hasher);
@@ -178,7 +188,8 @@ impl FlowTable {
         let flow = &self.flows[slot];
         let aside = self.asides.get(slot.number() as usize).copied().unwrap_or_default();
         let initiator = flow.marks.initiator();
-        let [low, high] = if key::is_wide(flow.selector) {
+        let selector = flow.selector();
+        let [low, high] = if key::is_wide(selector) {
             self.wide[key::wide_slot(flow.addresses)]
                 .0
                 .map(|address| IpAddr::V6(Ipv6Addr::from_bits(address)))
@@ -198,7 +209,7 @@ impl FlowTable {
         let last = flow.last();
         FlowRecord {
             queue: self.config.queue,
-            sampling_rate: 1,
+            sampling_rate: flow.sampling_rate(),
             action,
             start: self.clock.timestamp(flow.start().unwrap_or(last)),
             end: self.clock.timestamp(last),
@@ -207,8 +218,8 @@ impl FlowTable {
             vlans,
             source,
             destination,
-            protocol: key::protocol(flow.selector),
-            transport: match key::selector(flow.selector, initiator) {
+            protocol: key::protocol(selector),
+            transport: match key::selector(selector, initiator) {
                 Selector::Protocol => FlowTransport::Unread,
                 Selector::Ports(source, destination) => FlowTransport::Ports { source, destination },
                 Selector::Icmp { kind, code, identifier } => FlowTransport::Icmp { kind, code, identifier },

@@ -102,6 +102,11 @@ const OCCUPIED: u64 = 1 << 40;
 const WIDE: u64 = 1 << 41;
 /// The kind of the selector: two bits.
 const FORM: u32 = 42;
+/// Bits that keys leave to what is remembered of their flow: four.
+const SPARE: u32 = 44;
+const SPARE_BITS: u64 = 0xf << SPARE;
+/// The tunnel scope: 16 bits.
+const SCOPE: u32 = 48;
 /// The lower half of a word.
 const LOWER_HALF: u64 = 0xffff_ffff;
 const FORM_PORTS: u64 = 1;
@@ -117,7 +122,7 @@ pub(super) struct WideAddresses(pub(super) [u128; 2]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     /// Bits from the lowest: port of the low end (or ICMP code, then type) 16, port of the high end (or ICMP
-    /// identifier) 16, protocol 8, [`OCCUPIED`], [`WIDE`], form of the selector 2, unused 4, tunnel scope 16.
+    /// identifier) 16, protocol 8, [`OCCUPIED`], [`WIDE`], form of the selector 2, spare 4, tunnel scope 16.
     pub(super) selector: u64,
     /// IPv4: address of the low end in the lower half, of the high end in the upper one. IPv6: the lower half
     /// is 0, the upper one has bits of the hash, since the addresses themselves stand elsewhere.
@@ -131,7 +136,7 @@ impl Key {
     #[inline(always)]
     pub(super) fn of(ip: &Ip, selector: Selector, scope: u16, hasher: &Hasher) -> (Self, u64, End) {
         let (source_port, destination_port) = selector.ports();
-        let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << 48;
+        let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE;
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
             let (source, destination) = (u64::from(source.to_bits()), u64::from(destination.to_bits()));
             let sender = End::of_source((source, source_port), (destination, destination_port));
@@ -170,6 +175,35 @@ pub(super) fn narrow_hash(addresses: u64, selector: u64, hasher: &Hasher) -> u64
 pub(super) fn wide_hash(addresses: &WideAddresses, selector: u64, hasher: &Hasher) -> u64 {
     let [[a, b], [c, d]] = addresses.0.map(halves);
     hasher.words(&[a, b, c, d, selector])
+}
+
+/// The hash of a key without its tunnel scope, whose number is one table's own.
+#[inline(always)]
+pub(super) fn hash_without_scope(key: &Key, hasher: &Hasher) -> u64 {
+    let selector = key.selector & !(u64::MAX << SCOPE);
+    if is_wide(selector) {
+        wide_hash(&key.wide, selector, hasher)
+    } else {
+        narrow_hash(key.addresses, selector, hasher)
+    }
+}
+
+/// A selector word with `bits` in its spare bits.
+#[inline(always)]
+pub(super) const fn with_spare(selector: u64, bits: u64) -> u64 {
+    without_spare(selector) | bits << SPARE & SPARE_BITS
+}
+
+/// A selector word as it is in the key.
+#[inline(always)]
+pub(super) const fn without_spare(selector: u64) -> u64 {
+    selector & !SPARE_BITS
+}
+
+/// The spare bits of a selector word.
+#[inline(always)]
+pub(super) const fn spare(selector: u64) -> u64 {
+    (selector & SPARE_BITS) >> SPARE
 }
 
 /// Whether a selector word is of IPv6.

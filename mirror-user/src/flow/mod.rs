@@ -40,6 +40,7 @@ mod key;
 mod memory;
 mod recency;
 mod record;
+mod sampling;
 mod slab;
 mod tcp;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use self::community_id::CommunityId;
 pub use self::config::{FlowConfig, FlowConfigError};
 pub use self::direction::NetworkDirection;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
+pub use self::sampling::SamplingRate;
 
 use self::clock::Clock;
 use self::entry::{Aside, Flow};
@@ -61,6 +63,7 @@ use self::hash::Hasher;
 use self::index::Index;
 use self::key::WideAddresses;
 use self::recency::Recency;
+use self::sampling::Sampler;
 use self::slab::Slab;
 use self::tunnels::Tunnels;
 use self::update::Step;
@@ -73,6 +76,7 @@ pub struct FlowTable {
     timeouts: Timeouts,
     clock: Clock,
     hasher: Hasher,
+    sampler: Sampler,
     tunnels: Tunnels,
     fragments: Fragments,
     index: Index,
@@ -98,7 +102,7 @@ struct Timeouts {
 
 /// What became of the packets that a table was given.
 ///
-/// The first is the sum of the next four; and `attributed` is the sum of the packets of all records, once
+/// The first is the sum of the next five; and `attributed` is the sum of the packets of all records, once
 /// [`FlowTable::drain`] was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
@@ -112,6 +116,8 @@ pub struct FlowCounters {
     pub fragments_unattributed: u64,
     /// Packets of a tunnel that there was no room for.
     pub tunnels_exhausted: u64,
+    /// Packets of flows that were not selected by [`FlowTable::set_sampling`].
+    pub not_sampled: u64,
     /// Flows that began.
     pub created: u64,
     /// Flows that ended early, to make room.
@@ -144,6 +150,7 @@ impl FlowTable {
             },
             clock: Clock::default(),
             hasher,
+            sampler: Sampler::new(config.sampling_seed),
             tunnels: Tunnels::with_capacity(config.max_tunnels, hasher),
             fragments: Fragments::new(config.fragment, hasher),
             index: Index::with_capacity(config.max_flows),
@@ -155,6 +162,12 @@ impl FlowTable {
             counters: FlowCounters::default(),
             batch: Vec::with_capacity(BATCH),
         })
+    }
+
+    /// From the next packet on, of the flows that are not in the table only one in so many begins. Flows that are in
+    /// it go on, and records tell the rate at which a reader scales them.
+    pub const fn set_sampling(&mut self, rate: SamplingRate) {
+        self.sampler.set_rate(rate);
     }
 
     /// What became of the packets so far.

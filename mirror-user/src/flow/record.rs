@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::community_id::CommunityId;
 use super::icmp;
+use super::sampling::SamplingRate;
 use crate::packet::Tunnel;
 use crate::source::Timestamp;
 use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
@@ -19,9 +20,8 @@ use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
 pub struct FlowRecord {
     /// Queue that the packets came by.
     pub queue: QueueId,
-    /// The flow stands for this many: one in so many was selected when it began. 1 where every flow is recorded. A
-    /// reader multiplies what the flow's records count by it.
-    pub sampling_rate: u32,
+    /// How many flows this one stands for: a reader multiplies by it what is counted here.
+    pub sampling_rate: SamplingRate,
     /// Which of the flow's records it is.
     pub action: Action,
     /// First packet that is counted here; if there is none, the last one that was counted before.

@@ -22,7 +22,7 @@ pub(super) struct Step {
     visit: Option<Visit>,
 }
 
-/// A packet that belongs to a flow.
+/// A packet that belongs to a flow, or may begin one.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
     key: Key,
@@ -135,7 +135,7 @@ impl FlowTable {
         for visit in batch.iter().filter_map(|step| step.visit.as_ref()) {
             self.recency.prefetch_neighbours(visit.candidate);
             let flow = &self.flows[visit.candidate];
-            if key::is_wide(flow.selector) {
+            if key::is_wide(flow.selector()) {
                 memory::prefetch(&self.wide[key::wide_slot(flow.addresses)]);
             }
         }
@@ -144,16 +144,25 @@ impl FlowTable {
     /// Last pass: counts a packet in its flow.
     #[inline(always)]
     fn visit(&mut self, visit: &Visit, time: u64, out: &mut impl FnMut(&FlowRecord)) {
-        let slot = match self.find(visit) {
-            Some(slot) => match self.reason_to_end(slot, visit.sender, visit.segment.as_ref()) {
-                Some(reason) => {
-                    self.end(slot, reason, out);
-                    self.open(visit, out)
-                }
-                None => slot,
-            },
-            None => self.open(visit, out),
+        let mut known = self.find(visit);
+        if let Some(slot) = known
+            && let Some(reason) = self.reason_to_end(slot, visit.sender, visit.segment.as_ref())
+        {
+            self.end(slot, reason, out);
+            known = None;
+        }
+        let slot = match known {
+            Some(slot) => slot,
+            None if self.sampler.selects(&visit.key) => self.open(visit, out),
+            None => {
+                self.tunnels.release(visit.origin);
+                self.counters.not_sampled += 1;
+                return;
+            }
         };
+        if self.flows[slot].sampling_rate() > self.sampler.rate() {
+            self.lower_sampling_rate(slot, out);
+        }
         let flow = &self.flows[slot];
         let is_active_over =
             flow.start().is_some_and(|start| self.clock.now().saturating_sub(start) >= self.timeouts.active);
@@ -196,7 +205,7 @@ impl FlowTable {
     #[inline(always)]
     fn is_at(&self, key: &Key, slot: Slot) -> bool {
         let flow = &self.flows[slot];
-        if flow.selector != key.selector {
+        if flow.selector() != key.selector {
             return false;
         }
         if key::is_wide(key.selector) {
@@ -212,7 +221,7 @@ impl FlowTable {
         if self.flows.is_full() {
             self.make_room(out);
         }
-        let mut flow = Flow::new(&visit.key, visit.marks, visit.origin);
+        let mut flow = Flow::new(&visit.key, self.sampler.rate(), visit.marks, visit.origin);
         self.tunnels.hold_again(visit.origin);
         if key::is_wide(visit.key.selector) {
             flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(visit.key.wide));

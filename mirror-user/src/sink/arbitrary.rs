@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::flow::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
+use crate::flow::{
+    Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, SamplingRate, Traffic,
+};
 use crate::packet::{Fragment, Icmp, Ip, Link, Network, Packet, Ports, Tcp, Transport, Tunnel};
 use crate::record::{AccountedBy, BATCH_BYTES, Batch, PacketRecord};
 use crate::source::Timestamp;
@@ -138,7 +140,8 @@ fn connection() -> impl Strategy<Value = Connection> {
 prop_compose! {
     /// What can be said of a flow, whether or not it goes together.
     pub fn flow()(
-        (queue, sampling_rate) in (any::<u32>().prop_map(QueueId), any::<u32>()),
+        queue in any::<u32>().prop_map(QueueId),
+        sampling_rate in (0..16_u32).prop_map(|exponent| SamplingRate::one_in(1 << exponent).unwrap()),
         (action, connection) in (action(), of(connection())),
         (start, end) in any::<(u64, u64)>(),
         tunnel in tunnel(),
@@ -165,8 +168,8 @@ prop_compose! {
 }
 
 /// Adds a packet with these bytes, if the batch was made with room for bytes.
-pub fn push(batch: &mut Batch, record: PacketRecord, bytes: &[u8]) {
-    let PacketRecord { timestamp, queue, packet, .. } = record;
+pub fn push(batch: &mut Batch, record: &PacketRecord, bytes: &[u8]) {
+    let PacketRecord { timestamp, queue, packet, .. } = *record;
     batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, out| out.extend_from_slice(bytes));
 }
 
@@ -178,7 +181,7 @@ pub fn batch() -> impl Strategy<Value = Batch> {
         for (mut record, bytes) in records {
             record.packet.captured_length = u32::try_from(bytes.len()).unwrap();
             record.packet.original_length = record.packet.original_length.max(record.packet.captured_length);
-            push(&mut batch, record, &bytes);
+            push(&mut batch, &record, &bytes);
         }
         batch
     })

@@ -207,7 +207,7 @@ mod tests {
         let record = record();
         let mut pushed = 0;
         while let Ok(batch) = producer.batch() {
-            arbitrary::push(batch, record.clone(), &[]);
+            arbitrary::push(batch, &record, &[]);
             pushed += 1;
         }
         pushed
@@ -266,7 +266,7 @@ mod tests {
         let mut record = record();
         record.packet.captured_length = u32::try_from(LONGEST_PACKET).unwrap();
         for _ in 0..BATCH_BYTES / LONGEST_PACKET + 1 {
-            arbitrary::push(producer.batch().unwrap(), record.clone(), &longest);
+            arbitrary::push(producer.batch().unwrap(), &record, &longest);
         }
         let filled = consumer.receive(None).unwrap();
         assert_eq!(filled.batch.packets().len(), BATCH_BYTES / LONGEST_PACKET);
@@ -304,7 +304,7 @@ mod tests {
         producer.flush();
         assert!(consumer.receive(Some(Duration::ZERO)).is_err(), "nothing to hand over");
         for _ in 0..BATCHES + 3 {
-            arbitrary::push(producer.batch().unwrap(), record(), &[]);
+            arbitrary::push(producer.batch().unwrap(), &record(), &[]);
             producer.flush();
         }
         assert_eq!(
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn a_producer_that_ends_hands_over_its_last_batch_and_ends_the_queue() {
         let (mut producer, consumer, counters) = one_worker(false);
-        arbitrary::push(producer.batch().unwrap(), record(), &[]);
+        arbitrary::push(producer.batch().unwrap(), &record(), &[]);
         drop(producer);
         assert_eq!(settle_all(&consumer, true), 1);
         assert_eq!(consumer.receive(None).unwrap_err(), RecvTimeoutError::Disconnected);
@@ -331,7 +331,7 @@ mod tests {
         let (mut producer, consumer, counters) = one_worker(false);
         drop(consumer);
         for _ in 0..10 * BATCH_RECORDS {
-            arbitrary::push(producer.batch().unwrap(), record(), &[]);
+            arbitrary::push(producer.batch().unwrap(), &record(), &[]);
         }
         assert_eq!(pool(&mut producer), BATCHES);
         drop(producer);

@@ -187,11 +187,15 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         DropReason::InnerExtensionHeaders => innermost.is_some_and(|ip| ip.all_ending_with(".nxt").len() > 8),
         DropReason::SourceNotAllowed
         | DropReason::NoHeadroom
+        | DropReason::NotCut
         | DropReason::FillRingEmpty
         | DropReason::RxRingFull
+        | DropReason::PolicyExcluded
         | DropReason::FlowNotIp
         | DropReason::FlowFragment
         | DropReason::FlowTunnels
+        | DropReason::NotSampled
+        | DropReason::CountersOnly
         | DropReason::SinkQueueFull
         | DropReason::SinkWriteFailed => panic!("{} cannot come out of decapsulation", reason.name()),
     }

@@ -77,7 +77,7 @@ pub(in crate::sink) fn flow(record: &FlowRecord, out: &mut Vec<u8>) {
     let is_followed = record.connection.is_some();
     direction(br#""source":{"#, &record.forward, is_followed, out);
     direction(br#""destination":{"#, &record.reverse, is_followed, out);
-    end(record.sampling_rate, record.queue, out);
+    end(record.sampling_rate.get(), record.queue, out);
 }
 
 /// `event`.
