@@ -9,6 +9,9 @@ pub const GLOBAL: &str = "CONFIG";
 pub const XSK_MAP: &str = "XSKS";
 /// Name of the LPM trie of allowed outer sources. The key is an IPv6 address; IPv4 stands mapped (`::ffff:0:0/96`).
 pub const SOURCES_MAP: &str = "ALLOWED_SOURCES";
+/// Name of the hash map from [`TunnelKey`](crate::tunnel::TunnelKey) to the snap length of those tunnels, in the form
+/// of [`CaptureConfig::snap_length`].
+pub const SNAP_LENGTHS_MAP: &str = "SNAP_LENGTHS";
 /// Name of the program in the capture object.
 pub const PROGRAM: &str = "mirror_capture";
 
@@ -20,7 +23,7 @@ pub const MIN_SNAP_LENGTH: u32 = 14;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaptureConfig {
     /// Keep only this many bytes of the frame, counted from its first byte on the wire. 0: keep all; else at
-    /// least [`MIN_SNAP_LENGTH`].
+    /// least [`MIN_SNAP_LENGTH`]. It holds for packets for which [`SNAP_LENGTHS_MAP`] has no other.
     pub snap_length: u32,
     /// Receive queues of the interface: entries of [`XSK_MAP`], and one less than entries of
     /// [`verdict::MAP`](crate::verdict::MAP).
@@ -33,6 +36,11 @@ pub struct CaptureConfig {
     pub geneve_port: u16,
     /// UDP destination port of VXLAN that is not inside GENEVE. 0: such packets pass to the kernel.
     pub vxlan_port: u16,
+    /// UDP destination port of the mirror sessions' VXLAN, directly inside GENEVE, whose VNI then is the packet's. 0:
+    /// the VNI of GENEVE always is.
+    pub session_port: u16,
+    /// Kinds of the keys of [`SNAP_LENGTHS_MAP`]: a set of the bits in [`crate::tunnel::kind`]. 0: it is empty.
+    pub snap_kinds: u16,
 }
 
 impl CaptureConfig {
@@ -44,7 +52,9 @@ impl CaptureConfig {
         let [m0, m1, m2, m3] = self.metadata_mode.to_ne_bytes();
         let [g0, g1] = self.geneve_port.to_ne_bytes();
         let [v0, v1] = self.vxlan_port.to_ne_bytes();
-        [s0, s1, s2, s3, q0, q1, q2, q3, c0, c1, c2, c3, m0, m1, m2, m3, g0, g1, v0, v1]
+        let [p0, p1] = self.session_port.to_ne_bytes();
+        let [k0, k1] = self.snap_kinds.to_ne_bytes();
+        [s0, s1, s2, s3, q0, q1, q2, q3, c0, c1, c2, c3, m0, m1, m2, m3, g0, g1, v0, v1, p0, p1, k0, k1]
     }
 }
 
@@ -63,6 +73,8 @@ mod tests {
             metadata_mode: 0x0d0e_0f10,
             geneve_port: 0x1112,
             vxlan_port: 0x1314,
+            session_port: 0x1516,
+            snap_kinds: 0x1718,
         };
         let bytes = config.to_bytes();
         let long = |offset: usize| u32::from_ne_bytes(bytes[offset..offset + 4].try_into().unwrap());
@@ -73,5 +85,7 @@ mod tests {
         assert_eq!(long(offset_of!(CaptureConfig, metadata_mode)), config.metadata_mode);
         assert_eq!(short(offset_of!(CaptureConfig, geneve_port)), config.geneve_port);
         assert_eq!(short(offset_of!(CaptureConfig, vxlan_port)), config.vxlan_port);
+        assert_eq!(short(offset_of!(CaptureConfig, session_port)), config.session_port);
+        assert_eq!(short(offset_of!(CaptureConfig, snap_kinds)), config.snap_kinds);
     }
 }

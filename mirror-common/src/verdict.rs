@@ -22,6 +22,9 @@ pub enum Verdict {
     DroppedSource,
     /// Dropped: a tunnel packet for which the driver has room neither for metadata nor for a longer head.
     DroppedNoHeadroom,
+    /// Dropped: a tunnel packet that the kernel refused to cut to its snap length; what lies behind that length is not to
+    /// reach user space.
+    DroppedNotCut,
 }
 
 /// Name of the per-CPU array of [`Counts`], indexed by receive queue. Its last entry is for all the queues that
@@ -33,7 +36,7 @@ pub type Counts = [u64; Verdict::ALL.len()];
 
 impl Verdict {
     /// Every verdict, in the order of the numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Redirected,
         Self::PassedNotIp,
         Self::PassedNotTunnel,
@@ -42,6 +45,7 @@ impl Verdict {
         Self::PassedNoSocket,
         Self::DroppedSource,
         Self::DroppedNoHeadroom,
+        Self::DroppedNotCut,
     ];
 
     /// Name in the ledger and in metrics.
@@ -55,6 +59,7 @@ impl Verdict {
             Self::PassedNoSocket => "passed_no_socket",
             Self::DroppedSource => "dropped_source",
             Self::DroppedNoHeadroom => "dropped_no_headroom",
+            Self::DroppedNotCut => "dropped_not_cut",
         }
     }
 }

@@ -28,6 +28,8 @@ reasons! {
     SourceNotAllowed => "source_not_allowed",
     /// XDP: the driver leaves no room for the packet's metadata.
     NoHeadroom => "no_headroom",
+    /// XDP: the kernel refused to cut the packet to its snap length.
+    NotCut => "not_cut",
     /// AF_XDP: the fill ring was empty, so the kernel had no frame to write into (`rx_dropped`).
     FillRingEmpty => "fill_ring_empty",
     /// AF_XDP: the receive ring was full, because the worker fell behind (`rx_ring_full`).

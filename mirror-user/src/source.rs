@@ -54,6 +54,15 @@ pub enum Received {
     End,
 }
 
+/// How far a source has run ahead of its reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Backlog {
+    /// Share of the receive ring that is full, from 0 to 1.
+    pub fill: f32,
+    /// Packets that were lost before they could be received, since the source was opened.
+    pub dropped: u64,
+}
+
 /// Hands out frames in batches of at most [`BATCH`].
 ///
 /// The cycle is `receive`, then `frame` for each index, then `release`. A source that is dropped in between gives
@@ -78,6 +87,11 @@ pub trait FrameSource {
 
     /// Appends all captured bytes of frame `index` from byte `from` on, from every buffer that it spans.
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>);
+
+    /// How far the source has run ahead of its reader; not at all, where it waits for it. May take a system call.
+    fn backlog(&mut self) -> Backlog {
+        Backlog::default()
+    }
 
     /// Gives the frames of the batch back to where they came from.
     fn release(&mut self);

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -356,6 +356,86 @@ fn other_sources_are_dropped_and_other_traffic_passes() {
     assert_eq!((ended.number("seen"), ended.number("received")), (report.sent, 0));
     assert!(ended.ledger["passed"]["passed_not_tunnel"].as_u64().unwrap() >= 3, "{:#}", ended.ledger);
     assert!(ended.ledger["passed"]["passed_not_ip"].as_u64().unwrap() >= 1, "ARP: {:#}", ended.ledger);
+}
+
+/// Packets that the flow records of a file account for, and how many of them end a flow.
+fn read_flows(path: &Path) -> (u64, u64) {
+    let (mut packets, mut ended) = (0, 0);
+    for line in BufReader::new(fs::File::open(path).unwrap()).lines() {
+        let line = line.unwrap();
+        let before = &line[..line.rfind(",\"direction\":").expect("a flow record")];
+        let digits = before.rfind(|c: char| !c.is_ascii_digit()).unwrap();
+        assert!(before[..=digits].ends_with("\"packets\":"), "{line}");
+        packets += before[digits + 1..].parse::<u64>().unwrap();
+        ended += u64::from(line.contains("\"action\":\"end\""));
+    }
+    (packets, ended)
+}
+
+#[test]
+fn a_million_flows() {
+    if skipped_without_root() {
+        return;
+    }
+    const FLOWS: u64 = 1_000_000;
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--records", "flow", "--max-flows", "1048576"]);
+    let profile = Profile { flows: FLOWS, ..mixed() };
+    let report = send_all(&pair, &profile, &settings(3 * FLOWS / 2, Source::Live));
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    let (packets, flows) = read_flows(&ended.records());
+    assert_eq!(packets, ended.number("recorded"));
+    assert_eq!(packets + ended.dropped().values().sum::<u64>(), report.sent);
+    let queue = &ended.ledger["queues"][0];
+    assert_eq!(queue["flows_created"], flows, "each flow ends once");
+    assert_eq!(queue["flows_evicted"], 0);
+    if ended.overrun() == 0 {
+        assert!(flows > FLOWS * 9 / 10, "each flow that a whole packet was sent of: {flows}");
+    }
+}
+
+#[test]
+fn a_full_pipeline_loses_nothing_without_a_count() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--max-flows", "1000"];
+    let daemon = Daemon::start(&pair, &[&["--records", "flow"], &tight[..]].concat());
+    let profile = Profile { flows: 100_000, ..mixed() };
+    let unlimited = generator::Settings { rate: None, ..settings(2_000_000, Source::Live) };
+    let report = send_all(&pair, &profile, &unlimited);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    assert!(ended.overrun() > 0, "the pipeline was full: {:#}", ended.ledger);
+    let queue = &ended.ledger["queues"][0];
+    assert!(queue["flows_evicted"].as_u64().unwrap() > 100_000, "the table was full: {queue:#}");
+    let (packets, _) = read_flows(&ended.records());
+    assert_eq!(packets + ended.dropped().values().sum::<u64>(), report.sent);
+}
+
+#[test]
+fn packets_and_flows_together() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let daemon = Daemon::start(&pair, &["--records", "packet,flow"]);
+    let report = send_all(&pair, &mixed(), &settings(50_000, Source::Live));
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    let queue = &ended.ledger["queues"][0];
+    let written = |kind: &str| queue[kind]["written"].as_u64().unwrap();
+    assert!(written("flow_records") >= 900 && written("packet_records") > 40_000, "{queue:#}");
+    let lines = fs::read(ended.records()).unwrap().iter().filter(|&&byte| byte == b'\n').count();
+    assert_eq!(lines as u64, written("flow_records") + written("packet_records"));
 }
 
 #[test]

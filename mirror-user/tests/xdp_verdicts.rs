@@ -164,7 +164,7 @@ fn run(capture: &Capture, context: Context, input: &[u8]) -> Outcome {
     let [(row, verdict)] = moved[..] else { panic!("a packet got the verdicts {moved:?}") };
     let action = match verdict {
         Verdict::Redirected => XDP_REDIRECT,
-        Verdict::DroppedSource | Verdict::DroppedNoHeadroom => XDP_DROP,
+        Verdict::DroppedSource | Verdict::DroppedNoHeadroom | Verdict::DroppedNotCut => XDP_DROP,
         _ => XDP_PASS,
     };
     assert_eq!(result.return_value, action, "{verdict:?}");

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::util::KernelVersion;
@@ -20,6 +20,7 @@ use aya_log::EbpfLogger;
 use mirror_common::config::{self, CaptureConfig};
 use mirror_common::metadata::mode;
 use mirror_common::port;
+use mirror_common::tunnel::TunnelKey;
 use mirror_common::verdict::{self, Counts};
 use tracing::level_filters::LevelFilter;
 
@@ -34,8 +35,14 @@ pub struct Options {
     pub geneve_port: u16,
     /// UDP destination port of VXLAN that is not inside GENEVE; such packets pass to the kernel where it is absent.
     pub vxlan_port: Option<u16>,
+    /// UDP destination port of VXLAN directly inside GENEVE. Its VNI is that of a packet, for `snap_lengths`; where
+    /// the port is absent, the VNI of GENEVE always is.
+    pub session_port: Option<u16>,
     /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
     pub snap_length: Option<u32>,
+    /// What holds in place of `snap_length` for particular tunnels, and for packets that several keys fit, by the most
+    /// specific one.
+    pub snap_lengths: Vec<(TunnelKey, Option<u32>)>,
     /// Outer sources that may send tunnel packets; empty for all. An IPv4 prefix holds for IPv4 only.
     pub allowed_sources: Vec<Prefix>,
     /// Put the metadata into a preamble of the frame even where the driver has a metadata room.
@@ -52,7 +59,9 @@ impl Default for Options {
         Self {
             geneve_port: port::GENEVE,
             vxlan_port: None,
+            session_port: Some(port::VXLAN),
             snap_length: None,
+            snap_lengths: Vec::new(),
             allowed_sources: Vec::new(),
             force_preamble: false,
             queues: 1,
@@ -175,7 +184,9 @@ impl Capture {
     /// When an option is out of range, or the kernel refuses the program.
     pub fn load(options: &Options) -> Result<Self, Error> {
         require_kernel()?;
-        if let Some(length) = options.snap_length.filter(|length| *length < config::MIN_SNAP_LENGTH) {
+        let snap_lengths = options.snap_lengths.iter();
+        let mut snap_lengths = snap_lengths.map(|(_, length)| *length).chain([options.snap_length]).flatten();
+        if let Some(length) = snap_lengths.find(|length| *length < config::MIN_SNAP_LENGTH) {
             return Err(Error::SnapLength(length));
         }
         let sources =
@@ -187,23 +198,29 @@ impl Capture {
             metadata_mode: if options.force_preamble { mode::PREAMBLE } else { mode::METADATA },
             geneve_port: options.geneve_port,
             vxlan_port: options.vxlan_port.unwrap_or(0),
+            session_port: options.session_port.unwrap_or(0),
+            snap_kinds: options.snap_lengths.iter().fold(0, |kinds, (key, _)| kinds | key.kind()),
         }
         .to_bytes();
         let mut ebpf = EbpfLoader::new()
             .override_global(config::GLOBAL, &settings, true)
             .override_global(aya_log::LEVEL, &log_level(options.log_level), true)
             .map_max_entries(config::XSK_MAP, options.queues.max(1))
-            .map_max_entries(config::SOURCES_MAP, u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1))
+            .map_max_entries(config::SOURCES_MAP, entries(sources.len()))
+            .map_max_entries(config::SNAP_LENGTHS_MAP, entries(options.snap_lengths.len()))
             .map_max_entries(verdict::MAP, options.queues.saturating_add(1))
             .load(mirror_ebpf::capture())
             .map_err(Error::from_load)?;
+        let written = |map| move |source| Error::Map { map, action: "written", source };
         let mut allowed: LpmTrie<_, _, u8> = take_map(&mut ebpf, config::SOURCES_MAP)?;
         for source in &sources {
-            allowed.insert(source, 1, 0).map_err(|source| Error::Map {
-                map: config::SOURCES_MAP,
-                action: "written",
-                source,
-            })?;
+            allowed.insert(source, 1, 0).map_err(written(config::SOURCES_MAP))?;
+        }
+        let mut snap_lengths: HashMap<_, [u8; size_of::<TunnelKey>()], u32> =
+            take_map(&mut ebpf, config::SNAP_LENGTHS_MAP)?;
+        for (key, length) in &options.snap_lengths {
+            let inserted = snap_lengths.insert(key.to_bytes(), length.unwrap_or(0), 0);
+            inserted.map_err(written(config::SNAP_LENGTHS_MAP))?;
         }
         let sockets = take_map(&mut ebpf, config::XSK_MAP)?;
         let counters = take_map(&mut ebpf, verdict::MAP)?;
@@ -321,6 +338,11 @@ fn require_kernel() -> Result<(), Error> {
         }),
         _ => Ok(()),
     }
+}
+
+/// The size of a map for so many entries: none is refused by the kernel.
+fn entries(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
 }
 
 fn find_interface(name: &str) -> Result<Interface, Error> {

@@ -143,16 +143,23 @@ pub struct RunFacts {
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 5] = [
+const RECORD_REASONS: [DropReason; 7] = [
     DropReason::FlowNotIp,
     DropReason::FlowFragment,
     DropReason::FlowTunnels,
+    DropReason::NotSampled,
+    DropReason::CountersOnly,
     DropReason::SinkQueueFull,
     DropReason::SinkWriteFailed,
 ];
 /// Reasons that are counted before user space.
-const KERNEL_REASONS: [DropReason; 4] =
-    [DropReason::SourceNotAllowed, DropReason::NoHeadroom, DropReason::FillRingEmpty, DropReason::RxRingFull];
+const KERNEL_REASONS: [DropReason; 5] = [
+    DropReason::SourceNotAllowed,
+    DropReason::NoHeadroom,
+    DropReason::NotCut,
+    DropReason::FillRingEmpty,
+    DropReason::RxRingFull,
+];
 
 impl QueueLedger {
     /// Puts the counters of one worker, its sink and its socket together.
@@ -195,6 +202,7 @@ impl QueueLedger {
         self.xdp = Some(Verdict::ALL.into_iter().map(|verdict| (verdict.name(), count(verdict))).collect());
         self.dropped.insert(DropReason::SourceNotAllowed.name(), count(Verdict::DroppedSource));
         self.dropped.insert(DropReason::NoHeadroom.name(), count(Verdict::DroppedNoHeadroom));
+        self.dropped.insert(DropReason::NotCut.name(), count(Verdict::DroppedNotCut));
         self
     }
 
@@ -208,7 +216,12 @@ impl QueueLedger {
 
     fn seen(&self) -> u64 {
         self.xdp.as_ref().map_or(self.received, |_| {
-            let taken = [Verdict::Redirected, Verdict::DroppedSource, Verdict::DroppedNoHeadroom];
+            let taken = [
+                Verdict::Redirected,
+                Verdict::DroppedSource,
+                Verdict::DroppedNoHeadroom,
+                Verdict::DroppedNotCut,
+            ];
             taken.into_iter().filter_map(|verdict| self.verdict(verdict)).sum()
         })
     }

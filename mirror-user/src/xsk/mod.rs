@@ -20,7 +20,7 @@ use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGT
 use self::clock::Clock;
 pub use self::error::XskError;
 use self::rings::Rings;
-use crate::source::{BATCH, Frame, FrameSource, LinkType, Received, Timestamp};
+use crate::source::{BATCH, Backlog, Frame, FrameSource, LinkType, Received, Timestamp};
 use crate::wire::number::QueueId;
 
 /// Size of a UMEM frame in bytes; ENA accepts no other.
@@ -250,6 +250,12 @@ impl FrameSource for XskSource {
             bytes.extend_from_slice(part.get(skip..).unwrap_or_default());
             skip = skip.saturating_sub(part.len());
         }
+    }
+
+    fn backlog(&mut self) -> Backlog {
+        let dropped =
+            self.statistics().map_or(0, |statistics| statistics.rx_dropped + statistics.rx_ring_full);
+        Backlog { fill: self.rings.fill(), dropped }
     }
 
     fn release(&mut self) {

@@ -33,6 +33,7 @@ pub(super) struct Rings {
     umem: Umem,
     /// Address of the UMEM, whose provenance is exposed.
     base: usize,
+    rx_size: u32,
     held: [FrameDesc; BATCH],
     count: usize,
 }
@@ -111,7 +112,17 @@ impl Rings {
             })?;
         }
         let held = [FrameDesc::default(); BATCH];
-        Ok(Self { rx, fill, _tx: tx, _completion: completion, umem, base, held, count: 0 })
+        Ok(Self {
+            rx,
+            fill,
+            _tx: tx,
+            _completion: completion,
+            umem,
+            base,
+            rx_size: config.rx_ring,
+            held,
+            count: 0,
+        })
     }
 
     /// Takes as many descriptors as have arrived and are not more than [`BATCH`] with those that are held already;
@@ -194,6 +205,11 @@ impl Rings {
     /// Wakes the kernel and waits for packets, for so long at most.
     pub(super) fn poll(&mut self, timeout_ms: i32) -> io::Result<()> {
         self.rx.poll(timeout_ms).map(drop)
+    }
+
+    /// Share of the receive ring that is full.
+    pub(super) fn fill(&mut self) -> f32 {
+        self.rx.nb_avail_exact() as f32 / self.rx_size as f32
     }
 
     /// What the kernel counted.

@@ -187,6 +187,7 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         DropReason::InnerExtensionHeaders => innermost.is_some_and(|ip| ip.all_ending_with(".nxt").len() > 8),
         DropReason::SourceNotAllowed
         | DropReason::NoHeadroom
+        | DropReason::NotCut
         | DropReason::FillRingEmpty
         | DropReason::RxRingFull
         | DropReason::FlowNotIp

@@ -52,7 +52,7 @@ impl Daemon {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let mut command = link.sensor.command(program);
-        command.args(["run", "--interface", INTERFACE, "--mode", mode.name()]);
+        command.args(["run", "--interface", INTERFACE, "--mode", mode.name(), "--records", "packet"]);
         command.arg("--output").arg(records).arg("--ledger").arg(ledger);
         if thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2) {
             command.args(["--cpus", "1"]);

@@ -1,7 +1,7 @@
 //! The distributions that set-up knows: their packages' names, and the commands that ask for and install them.
 //!
 //! The Debian half was run on Debian 12, from a minimal system to a working build. Ubuntu has the same names. The
-//! Amazon Linux half was written from that distribution's package lists and has not been run.
+//! Amazon Linux half has not been run; its names of LLVM packages are inferred from Fedora's way of naming them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -10,19 +10,26 @@ use mirror_common::metadata::{LENGTH, MAGIC, Metadata, PREAMBLE_ETHERTYPE, PREAM
 use mirror_common::verdict::Verdict;
 
 use crate::setting;
+use crate::snap::snap_length;
+use crate::wire::Udp;
 
-/// Cuts the packet and puts its metadata in front of it. Returns its length on the wire in bytes.
+/// Cuts the packet, whose outer UDP header is `udp`, and puts its metadata in front of it. Returns its length on the
+/// wire in bytes.
 ///
 /// # Errors
 ///
-/// [`Verdict::DroppedNoHeadroom`], where the driver leaves room for neither metadata nor preamble.
+/// [`Verdict::DroppedNotCut`], where the kernel refuses the cut; [`Verdict::DroppedNoHeadroom`], where the driver leaves
+/// room for neither metadata nor preamble.
 #[inline(always)]
-pub fn prepare(ctx: &XdpContext, queue: u32) -> Result<u32, Verdict> {
+pub fn prepare(ctx: &XdpContext, queue: u32, udp: &Udp) -> Result<u32, Verdict> {
     // SAFETY: a helper call with the program's own context.
     let original_length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     // SAFETY: a helper call without arguments.
     let metadata = Metadata { monotonic_ns: unsafe { bpf_ktime_get_ns() }, original_length, magic: MAGIC };
-    cut(ctx, original_length);
+    if !cut(ctx, original_length, snap_length(ctx, udp)) {
+        error!(ctx, "queue {}: dropped a tunnel packet that could not be cut", queue);
+        return Err(Verdict::DroppedNotCut);
+    }
     if (setting!(metadata_mode) == mode::METADATA && put_in_room(ctx, metadata))
         || put_in_preamble(ctx, metadata)
     {
@@ -33,15 +40,14 @@ pub fn prepare(ctx: &XdpContext, queue: u32) -> Result<u32, Verdict> {
     }
 }
 
-/// Cuts the packet, over all of its buffers, to the snap length. Should the kernel refuse, the packet goes on
-/// whole: nothing is lost, and its length says so.
+/// Cuts the packet, over all of its buffers, to the snap length, if that is not 0. Returns whether it is no longer now.
 #[inline(always)]
-fn cut(ctx: &XdpContext, length: u32) {
-    let snap_length = setting!(snap_length);
-    if snap_length != 0 && length > snap_length {
-        // SAFETY: a helper call with the program's own context. No pointer into the packet is held.
-        unsafe { bpf_xdp_adjust_tail(ctx.ctx, snap_length as i32 - length as i32) };
+fn cut(ctx: &XdpContext, length: u32, snap_length: u32) -> bool {
+    if snap_length == 0 || length <= snap_length {
+        return true;
     }
+    // SAFETY: a helper call with the program's own context. No pointer into the packet is held.
+    unsafe { bpf_xdp_adjust_tail(ctx.ctx, snap_length as i32 - length as i32) == 0 }
 }
 
 /// Puts the metadata into the driver's metadata room, if it has one.

@@ -2,6 +2,8 @@
 //! everything else to the kernel.
 //!
 //! - [`outer`]: whether a packet is a tunnel packet, and from where.
+//! - [`snap`]: how much of the packet is kept, by its endpoint and VNI.
+//! - [`wire`]: the headers that both read.
 //! - [`handover`]: the cut and the metadata that a packet gets on its way to user space.
 #![no_std]
 #![no_main]
@@ -12,6 +14,8 @@
 
 mod handover;
 mod outer;
+mod snap;
+mod wire;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT};
 use aya_ebpf::macros::{map, xdp};
@@ -32,6 +36,8 @@ static CONFIG: CaptureConfig = CaptureConfig {
     metadata_mode: 0,
     geneve_port: 0,
     vxlan_port: 0,
+    session_port: 0,
+    snap_kinds: 0,
 };
 
 /// Reads a field of [`CONFIG`] as the loader left it.
@@ -67,7 +73,7 @@ fn mirror_capture(ctx: XdpContext) -> u32 {
     count(queue, verdict);
     match verdict {
         Verdict::Redirected => XDP_REDIRECT,
-        Verdict::DroppedSource | Verdict::DroppedNoHeadroom => XDP_DROP,
+        Verdict::DroppedSource | Verdict::DroppedNoHeadroom | Verdict::DroppedNotCut => XDP_DROP,
         Verdict::PassedNotIp
         | Verdict::PassedNotTunnel
         | Verdict::PassedFragment
@@ -83,9 +89,9 @@ fn mirror_capture(ctx: XdpContext) -> u32 {
 /// Why the packet does not go there.
 #[inline(always)]
 fn steer(ctx: &XdpContext, queue: u32) -> Result<(), Verdict> {
-    let source = outer::tunnel_source(ctx)?;
+    let outer = outer::open(ctx)?;
     if setting!(check_sources) != 0 {
-        let address = source.mapped();
+        let address = outer.source.mapped();
         if ALLOWED_SOURCES.get(Key::new(128, address)).is_none() {
             warn!(ctx, "queue {}: dropped a tunnel packet from {:i}", queue, address);
             return Err(Verdict::DroppedSource);
@@ -97,7 +103,7 @@ fn steer(ctx: &XdpContext, queue: u32) -> Result<(), Verdict> {
         info!(ctx, "queue {}: passed a tunnel packet, as no AF_XDP socket waits for it", queue);
         return Err(Verdict::PassedNoSocket);
     }
-    let length = handover::prepare(ctx, queue)?;
+    let length = handover::prepare(ctx, queue, outer.udp)?;
     trace!(ctx, "queue {}: redirected {} bytes", queue, length);
     Ok(())
 }

@@ -6,27 +6,14 @@ use aya_ebpf::programs::XdpContext;
 use mirror_common::verdict::Verdict;
 
 use crate::setting;
+use crate::wire::{
+    Ethernet, Extension, FRAGMENT, Header, IPV4, IPV6, Ipv4, Ipv6, MAX_VLAN_TAGS, MORE_FRAGMENTS_AND_OFFSET,
+    SERVICE_VLAN, UDP, Udp, VLAN, Vlan, extension_unit,
+};
 
-/// Most VLAN tags that are skipped.
-const MAX_VLAN_TAGS: u32 = 2;
 /// Most IPv6 extension headers that are followed: as many as RFC 8200, section 4.1, recommends at most, without
 /// those behind which no UDP can be read.
 const MAX_EXTENSION_HEADERS: u32 = 5;
-
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const VLAN: u16 = 0x8100;
-const SERVICE_VLAN: u16 = 0x88a8;
-
-const HOP_BY_HOP: u8 = 0;
-const UDP: u8 = 17;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const AUTHENTICATION: u8 = 51;
-const DESTINATION_OPTIONS: u8 = 60;
-const MOBILITY: u8 = 135;
-const HOST_IDENTITY: u8 = 139;
-const SHIM6: u8 = 140;
 
 /// Source address of the outermost IP header.
 pub enum Source<'packet> {
@@ -47,23 +34,32 @@ impl Source<'_> {
     }
 }
 
-/// The outer source of a packet to a tunnel port.
+/// The outer headers of a packet to a tunnel port.
+pub struct Outer<'packet> {
+    /// Source of the IP header.
+    pub source: Source<'packet>,
+    /// The UDP header, in its place in the packet.
+    pub udp: &'packet Udp,
+}
+
+/// The outer headers of a packet to a tunnel port.
 ///
 /// # Errors
 ///
 /// Why the packet is none.
 #[inline(always)]
-pub fn tunnel_source(ctx: &XdpContext) -> Result<Source<'_>, Verdict> {
+pub fn open(ctx: &XdpContext) -> Result<Outer<'_>, Verdict> {
     let mut reader = Reader::new(ctx);
     let source = match ethertype(&mut reader)? {
         IPV4 => ipv4(&mut reader)?,
         IPV6 => ipv6(&mut reader)?,
         _ => return Err(Verdict::PassedNotIp),
     };
-    let port = u16::from_be_bytes(reader.take::<Udp>()?.destination_port);
+    let udp = reader.take::<Udp>()?;
+    let port = udp.ports.destination();
     let vxlan_port = setting!(vxlan_port);
     if port == setting!(geneve_port) || (vxlan_port != 0 && port == vxlan_port) {
-        Ok(source)
+        Ok(Outer { source, udp })
     } else {
         Err(Verdict::PassedNotTunnel)
     }
@@ -85,7 +81,6 @@ fn ethertype(reader: &mut Reader<'_>) -> Result<u16, Verdict> {
 /// The source of an unfragmented UDP packet over IPv4; the reader then stands at the UDP header.
 #[inline(always)]
 fn ipv4<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdict> {
-    const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
     let header = reader.take::<Ipv4>()?;
     let (version, words) = (header.version_and_words >> 4, header.version_and_words & 0x0f);
     if version != 4 || words < 5 {
@@ -110,15 +105,9 @@ fn ipv6<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdic
     }
     let mut next = header.next_header;
     for _ in 0..MAX_EXTENSION_HEADERS {
-        // What an extension header's length field counts: words of so many bytes behind its first 8 bytes
-        // (RFC 8200, section 4; RFC 4302, section 2.2).
-        let word = match next {
-            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => 8,
-            AUTHENTICATION => 4,
-            _ => break,
-        };
+        let Some(unit) = extension_unit(next) else { break };
         let extension = reader.take::<Extension>()?;
-        reader.skip(usize::from(extension.words) * word)?;
+        reader.skip(usize::from(extension.units) * unit)?;
         next = extension.next_header;
     }
     match next {
@@ -127,79 +116,6 @@ fn ipv6<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdic
         _ => Err(Verdict::PassedNotTunnel),
     }
 }
-
-/// A header as it lies in the packet.
-///
-/// # Safety
-///
-/// Of alignment 1, without padding, and valid whatever its bytes are.
-unsafe trait Header {}
-
-#[repr(C)]
-struct Ethernet {
-    _addresses: [u8; 12],
-    ethertype: [u8; 2],
-}
-
-#[repr(C)]
-struct Vlan {
-    _control: [u8; 2],
-    ethertype: [u8; 2],
-}
-
-#[repr(C)]
-struct Ipv4 {
-    version_and_words: u8,
-    _service: u8,
-    _length: [u8; 2],
-    _identification: [u8; 2],
-    fragment: [u8; 2],
-    _time_to_live: u8,
-    protocol: u8,
-    _checksum: [u8; 2],
-    source: [u8; 4],
-    _destination: [u8; 4],
-}
-
-#[repr(C)]
-struct Ipv6 {
-    version_and_class: u8,
-    _class_and_flow: [u8; 3],
-    _length: [u8; 2],
-    next_header: u8,
-    _hop_limit: u8,
-    source: [u8; 16],
-    _destination: [u8; 16],
-}
-
-/// The least extension header of IPv6.
-#[repr(C)]
-struct Extension {
-    next_header: u8,
-    words: u8,
-    _data: [u8; 6],
-}
-
-#[repr(C)]
-struct Udp {
-    _source_port: [u8; 2],
-    destination_port: [u8; 2],
-    _length: [u8; 2],
-    _checksum: [u8; 2],
-}
-
-// SAFETY: bytes and arrays of bytes only.
-unsafe impl Header for Ethernet {}
-// SAFETY: bytes and arrays of bytes only.
-unsafe impl Header for Vlan {}
-// SAFETY: bytes and arrays of bytes only.
-unsafe impl Header for Ipv4 {}
-// SAFETY: bytes and arrays of bytes only.
-unsafe impl Header for Ipv6 {}
-// SAFETY: bytes and arrays of bytes only.
-unsafe impl Header for Extension {}
-// SAFETY: bytes and arrays of bytes only.
-unsafe impl Header for Udp {}
 
 /// Reads headers from the packet's first buffer, front to back, and never past its end.
 struct Reader<'packet> {

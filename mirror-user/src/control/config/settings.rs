@@ -219,7 +219,9 @@ impl Settings {
         attach::Options {
             geneve_port: tunnel.geneve_port,
             vxlan_port: capture.vxlan.then_some(tunnel.vxlan_port),
+            session_port: (tunnel.max_depth > 1).then_some(tunnel.vxlan_port),
             snap_length: Some(capture.snap_length).filter(|&length| length != 0),
+            snap_lengths: Vec::new(),
             allowed_sources: capture
                 .allowed_sources
                 .iter()
