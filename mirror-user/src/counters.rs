@@ -1,8 +1,10 @@
 //! Counters of one worker, which other threads may read at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::DropReason;
+use crate::degrade::{LEVELS, LevelUse};
 use crate::flow::FlowTable;
 use crate::wire::number::QueueId;
 
@@ -28,6 +30,13 @@ impl Counter {
     }
 }
 
+/// What was done at one level of the work.
+#[derive(Debug, Default)]
+struct LevelCounters {
+    nanoseconds: Counter,
+    packets: Counter,
+}
+
 /// What one worker counts. `received` equals `decapsulated` plus what decapsulation dropped.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
@@ -51,6 +60,10 @@ pub struct WorkerCounters {
     pub flows_created: Counter,
     /// Flows that ended early, to make room.
     pub flows_evicted: Counter,
+    /// How often the level of the work was changed.
+    pub transitions: Counter,
+    /// What was done at each level of the work.
+    levels: [LevelCounters; LEVELS],
     /// Packets that ended here, by reason.
     dropped: [Counter; DropReason::COUNT],
 }
@@ -72,6 +85,19 @@ impl WorkerCounters {
     /// How many packets ended here for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped.get(reason as usize).map_or(0, Counter::get)
+    }
+
+    /// Shows what was done at each level so far.
+    pub fn publish_levels(&self, levels: &[LevelUse; LEVELS]) {
+        for (counters, used) in self.levels.iter().zip(levels) {
+            counters.nanoseconds.set(u64::try_from(used.time.as_nanos()).unwrap_or(u64::MAX));
+            counters.packets.set(used.packets);
+        }
+    }
+
+    /// Time and packets at each level, from [`Level::Full`](crate::degrade::Level::Full) down.
+    pub fn levels(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.levels.iter().map(|level| (Duration::from_nanos(level.nanoseconds.get()), level.packets.get()))
     }
 
     /// Shows what a flow table has counted so far.

@@ -130,6 +130,12 @@ impl Default for DegradeConfig {
 }
 
 impl DegradeConfig {
+    /// Every level, from [`Level::Full`] down.
+    pub fn levels(&self) -> [Level; LEVELS] {
+        let [first, second] = self.rates.map(Level::Sampled);
+        [Level::Full, Level::Flows, first, second, Level::Counters]
+    }
+
     /// The same, if it can be followed.
     ///
     /// # Errors
@@ -270,8 +276,7 @@ impl Degradation {
     /// When the values of `config` do not fit each other.
     pub fn new(config: DegradeConfig) -> Result<Self, DegradeConfigError> {
         let config = config.checked()?;
-        let [first, second] = config.rates.map(Level::Sampled);
-        let levels = [Level::Full, Level::Flows, first, second, Level::Counters];
+        let levels = config.levels();
         Ok(Self {
             config,
             levels: levels.map(|level| LevelUse { level, time: Duration::ZERO, packets: 0 }),

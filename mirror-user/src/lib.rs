@@ -5,9 +5,10 @@
 //! 1. [`source`]: where frames come from; the one seam between a NIC (`xsk`) and a capture file (`replay`).
 //! 2. [`wire`]: one protocol, one file; bytes in, values or a named [`DropReason`] out.
 //! 3. [`decap`]: from an outer frame to the mirrored [`Packet`](packet::Packet) and its tunnel identity.
-//! 4. [`flow`]: packets gathered into flows, and what is said of a flow.
-//! 5. [`record`]: what is said of a packet, in batches.
-//! 6. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
+//! 4. [`policy`]: what may be recorded of which tunnel's packets.
+//! 5. [`flow`]: packets gathered into flows, and what is said of a flow.
+//! 6. [`record`]: what is said of a packet, in batches.
+//! 7. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
 //!
 //! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`degrade`] says what a worker leaves
 //! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded.
@@ -21,6 +22,7 @@ pub mod drop_reason;
 pub mod flow;
 pub mod nic;
 pub mod packet;
+pub mod policy;
 pub mod record;
 pub mod replay;
 pub mod sink;

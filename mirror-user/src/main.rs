@@ -127,7 +127,7 @@ fn execute(command: Command) -> anyhow::Result<Outcome> {
 fn settle(common: CommonArgs, capture: CaptureOptions) -> Result<Settings, ConfigError> {
     let file = common.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
     let CommonArgs { tunnel, flow, output, .. } = common;
-    Settings::resolve(Options { capture, tunnel, flow, output }, file)
+    Settings::resolve(Options { capture, tunnel, flow, output, ..Options::default() }, file)
 }
 
 /// Logs go to standard error, so that standard output holds records and nothing else.

@@ -17,7 +17,7 @@ fn one_in(flows: u32) -> SamplingRate {
 
 /// The packet of flow `number`, one way or the other.
 fn packet_of(number: u32, back: bool) -> Packet {
-    let [client, server] = [0x0a00_0000 | number, 0xc0a8_0000 | (number % 100)]
+    let [client, server] = [0x0a00_0000 + number, 0xc0a8_0000 + number % 100]
         .map(|address| IpAddr::from(Ipv4Addr::from_bits(address)));
     let (source, destination) = if back { (server, client) } else { (client, server) };
     let ports = if back { [443, 40000] } else { [40000, 443] };

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -436,6 +436,77 @@ fn packets_and_flows_together() {
     assert!(written("flow_records") >= 900 && written("packet_records") > 40_000, "{queue:#}");
     let lines = fs::read(ended.records()).unwrap().iter().filter(|&&byte| byte == b'\n').count();
     assert_eq!(lines as u64, written("flow_records") + written("packet_records"));
+}
+
+#[test]
+fn degradation_is_declared() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--max-flows", "1000"];
+    let auto = [&["--records", "packet,flow", "--degradation", "auto"], &tight[..]].concat();
+    let daemon = Daemon::start(&pair, &auto);
+    let profile = Profile { flows: 100_000, ..mixed() };
+    let unlimited = generator::Settings { rate: None, ..settings(3_000_000, Source::Live) };
+    let report = send_all(&pair, &profile, &unlimited);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    assert!(ended.log.contains("records from full to flows"), "{}", ended.log);
+    let queue = &ended.ledger["queues"][0];
+    assert!(queue["level_changes"].as_u64().unwrap() >= 2, "{queue:#}");
+    let levels = queue["levels"].as_array().unwrap();
+    assert!(levels.len() >= 3, "{queue:#}");
+    let packets: u64 = levels.iter().map(|level| level["packets"].as_u64().unwrap()).sum();
+    assert_eq!(queue["decapsulated"], packets, "each packet was worked on at one level");
+    let rates: BTreeSet<u64> = BufReader::new(fs::File::open(ended.records()).unwrap())
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            record["mirror"]["sampling_rate"].as_u64().expect("a rate on each record")
+        })
+        .collect();
+    assert!(rates.contains(&1) && rates.contains(&8), "{rates:?}");
+}
+
+#[test]
+fn each_tunnel_has_its_policy() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("mirror-capture.toml");
+    let rules = "[[policy]]\ngwlbe_id = \"0e5d000000000001\"\nrecords = []\n\
+                 [[policy]]\ngwlbe_id = \"0e5d000000000002\"\nsnap_length = 160\n\
+                 [[policy]]\ngwlbe_id = \"0e5d000000000003\"\nrecords = [\"flow\"]\n";
+    fs::write(&config, rules).unwrap();
+    let daemon = Daemon::start(&pair, &["--config", config.to_str().unwrap()]);
+    let profile = Profile { vxlan: Share::NONE, malformed: Share::NONE, ..mixed() };
+    let report = send_all(&pair, &profile, &settings(20_000, Source::Live));
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
+    assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
+    assert_eq!(ended.number("seen"), report.sent);
+    assert!(ended.dropped()["policy_excluded"] > 1_000, "{:#}", ended.ledger);
+    let mut endpoints = BTreeMap::<String, u64>::new();
+    for line in fs::read_to_string(ended.records()).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let mirror = &record["mirror"];
+        let endpoint = mirror["gwlbe_id"].as_str().unwrap().to_owned();
+        let flow = record["event"]["dataset"] == "mirror.flow";
+        assert_eq!(flow, endpoint == "0e5d000000000003", "{record}");
+        if !flow {
+            let captured = if endpoint == "0e5d000000000002" { 160 - 82 } else { 256 - 82 };
+            assert_eq!(mirror["captured_bytes"], captured, "{record}");
+            assert_eq!(mirror["original_bytes"], 256 - 82, "{record}");
+        }
+        *endpoints.entry(endpoint).or_default() += 1;
+    }
+    let endpoints: Vec<&str> = endpoints.keys().map(String::as_str).collect();
+    assert_eq!(endpoints, ["0e5d000000000002", "0e5d000000000003", "0e5d000000000004"]);
 }
 
 #[test]

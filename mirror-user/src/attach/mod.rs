@@ -40,8 +40,8 @@ pub struct Options {
     pub session_port: Option<u16>,
     /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
     pub snap_length: Option<u32>,
-    /// What holds in place of `snap_length` for particular tunnels, and for packets that several keys fit, by the most
-    /// specific one.
+    /// What holds in place of `snap_length` for particular tunnels; of several keys that fit a packet, the most
+    /// specific one does. Only tunnel headers in the first buffer of the packet are read.
     pub snap_lengths: Vec<(TunnelKey, Option<u32>)>,
     /// Outer sources that may send tunnel packets; empty for all. An IPv4 prefix holds for IPv4 only.
     pub allowed_sources: Vec<Prefix>,

@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::DropReason;
 use crate::counters::{Counter, WorkerCounters};
+use crate::degrade::DegradeConfig;
 use crate::nic::NicStatistics;
 use crate::sink;
 use crate::wire::number::QueueId;
@@ -61,10 +62,25 @@ pub struct QueueLedger {
     pub flows_created: u64,
     /// Flows that ended early, to make room for others.
     pub flows_evicted: u64,
+    /// How often the worker changed the level of its work, to keep up or because it could again.
+    pub level_changes: u64,
+    /// What was done at each level, from `full` down.
+    pub levels: Vec<LevelRow>,
     /// Packets that were written, in a record of their own or in that of their flow.
     pub recorded: u64,
     /// Packets that ended without a record, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+}
+
+/// What was done at one level of the work.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LevelRow {
+    /// The level: `full`, `flows`, `sampled 1:8` and so on, `counters`.
+    pub level: String,
+    /// How long it was in force.
+    pub seconds: f64,
+    /// Packets that were worked on meanwhile.
+    pub packets: u64,
 }
 
 /// What became of records of one kind. A packet may be in several; see `recorded` for packets.
@@ -76,6 +92,19 @@ pub struct RecordCounts {
     pub failed: u64,
     /// Those that the queue to the sink had no room for.
     pub refused: u64,
+}
+
+/// A row for each level that was in force.
+fn level_rows(worker: &WorkerCounters) -> Vec<LevelRow> {
+    let levels = DegradeConfig::default().levels();
+    let used =
+        levels.iter().zip(worker.levels()).filter(|(_, (time, packets))| !time.is_zero() || *packets != 0);
+    used.map(|(level, (time, packets))| LevelRow {
+        level: level.to_string(),
+        seconds: time.as_secs_f64(),
+        packets,
+    })
+    .collect()
 }
 
 impl RecordCounts {
@@ -143,7 +172,8 @@ pub struct RunFacts {
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 7] = [
+const RECORD_REASONS: [DropReason; 8] = [
+    DropReason::PolicyExcluded,
     DropReason::FlowNotIp,
     DropReason::FlowFragment,
     DropReason::FlowTunnels,
@@ -182,6 +212,8 @@ impl QueueLedger {
             flow_records: RecordCounts::new(sink.flow_records(), &worker.flow_records_refused),
             flows_created: worker.flows_created.get(),
             flows_evicted: worker.flows_evicted.get(),
+            level_changes: worker.transitions.get(),
+            levels: level_rows(worker),
             recorded: sink.recorded(),
             dropped,
             af_xdp,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::attach;
+use crate::degrade::DegradeConfigError;
 use crate::flow::FlowConfigError;
 use crate::nic::NicError;
 use crate::replay::ReplayError;
@@ -53,6 +54,9 @@ pub enum RunError {
         /// What was not to be had.
         reason: String,
     },
+    /// The degradation cannot be followed.
+    #[error(transparent)]
+    Degrade(#[from] DegradeConfigError),
     /// The flow table cannot be made.
     #[error(transparent)]
     Flow(#[from] FlowConfigError),

@@ -169,7 +169,7 @@ prop_compose! {
 
 /// Adds a packet with these bytes, if the batch was made with room for bytes.
 pub fn push(batch: &mut Batch, record: &PacketRecord, bytes: &[u8]) {
-    let &PacketRecord { timestamp, queue, packet, .. } = record;
+    let PacketRecord { timestamp, queue, packet, .. } = *record;
     batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, out| out.extend_from_slice(bytes));
 }
 

@@ -85,6 +85,11 @@ pub fn recorded() -> Vec<(&'static str, Vec<u8>)> {
     let behind = |outer: Vec<u8>, payload: &[u8]| [&outer[..], payload].concat();
     let tunnel = ipv4(UDP, &udp(40_000, GENEVE_PORT, &inline(IPV4, &small)));
     frames.extend([
+        ("first fragment of a session's packet", {
+            let session =
+                udp(50_000, VXLAN_PORT, &vxlan(4242, &ethernet(IPV4, &[&small[..], &[0; 8]].concat())));
+            appliance(&inline(IPV4, &ipv4_with(UDP, 0x2000, &[], &session[..64])))
+        }),
         ("inline IPv4", appliance(&inline(IPV4, &small))),
         ("inline IPv6", appliance(&inline(IPV6, &ipv6(TCP, &tcp(&[], b"inline"))))),
         ("GENEVE with Ethernet", { appliance(&geneve(TRANSPARENT_ETHERNET, &[], &ethernet(IPV4, &small))) }),

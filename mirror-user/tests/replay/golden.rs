@@ -1,7 +1,7 @@
 //! The project's own captures, and the records that they must give.
 //!
-//! They lie in `tests/golden`, each as `NAME.pcap`, `NAME.ndjson` with
-//! the records of its packets, and `NAME.flows.ndjson` with those of its flows. Where traffic or records are meant to change,
+//! They lie in `tests/golden`, each as `NAME.pcap`, `NAME.ndjson` with the records of its packets, and
+//! `NAME.flows.ndjson` with those of its flows. Where traffic or records are meant to change,
 //! `MIRROR_BLESS=1 cargo test -p mirror-user --test replay are_the_golden_ones` writes them anew; look at the
 //! difference before it is committed.
 

@@ -1,6 +1,7 @@
 //! `mirror-capture replay`, from capture files to records.
 //!
 //! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
+//! - `flows`: the records of flows add up to those of packets.
 //! - `tshark`: the records say what Wireshark's dissection says, field by field.
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
@@ -14,6 +15,7 @@ mod capture;
 mod command;
 mod crafted;
 mod dissection;
+mod flows;
 mod golden;
 mod mirrored;
 mod pcapng;

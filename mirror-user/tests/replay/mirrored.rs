@@ -30,9 +30,11 @@ impl<'a> Mirrored<'a> {
     /// The packet in `frame`; [`None`] where tshark sees no tunnel.
     pub fn new(frame: &'a Dissection) -> Option<Self> {
         let layers = &frame.layers;
-        let is_tunnel = |layer: &Layer| TUNNELS.contains(&layer.name.as_str());
-        let places: Vec<usize> =
-            (0..layers.len()).filter(|place| is_tunnel(&layers[*place])).take(2).collect();
+        // A fragment is no tunnel packet, though tshark looks into the first one.
+        let is_tunnel = |place: &usize| {
+            TUNNELS.contains(&layers[*place].name.as_str()) && fragment(&layers[*place - 2]).is_none()
+        };
+        let places: Vec<usize> = (0..layers.len()).filter(is_tunnel).take(2).collect();
         let last = *places.last()?;
         let mut captured_end: u64 = frame.layers.first()?.value("frame.cap_len")?;
         let mut original_end = 0;

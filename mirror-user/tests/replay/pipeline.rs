@@ -8,8 +8,10 @@ use mirror_user::DropReason;
 use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::{DecapConfig, decapsulate};
+use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::packet::Packet;
+use mirror_user::policy::{Policies, Policy};
 use mirror_user::replay::ReplaySource;
 use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError};
 use mirror_user::source::{FrameSource, Received, Timestamp};
@@ -36,20 +38,23 @@ pub struct Records {
     pub flows: bool,
 }
 
-/// Everything that `source` has, through worker and sink.
+/// Everything that `source` has, through worker and sink. There is room for a few flows and tunnels only, so that some
+/// flows end early and some packets have none.
 pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcome {
     let written = Arc::default();
     let config = SinkConfig { format, queue_batches: 2, ..SinkConfig::default() };
     let output = Box::new(Memory(Arc::clone(&written)));
     let (mut producers, sinks) = sink::start_with(&config, 1, vec![output]).unwrap();
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let mut worker = Worker::new(source, DECAP, producers.remove(0), WhenFull::Wait, Arc::clone(&counters));
-    if records.packets {
-        worker = worker.record_packets();
-    }
-    if records.flows {
-        worker = worker
-            .record_flows(FlowTable::new(FlowConfig { max_flows: 100, ..FlowConfig::default() }).unwrap());
+    let Records { packets, flows } = records;
+    let policies = Policies::new(&[], Policy { packets, flows, ..Policy::default() }).unwrap();
+    let degradation = Degradation::new(DegradeConfig::default()).unwrap();
+    let producer = producers.remove(0);
+    let mut worker =
+        Worker::new(source, DECAP, policies, degradation, producer, WhenFull::Wait, Arc::clone(&counters));
+    if flows {
+        let scarce = FlowConfig { max_flows: 16, max_tunnels: 8, ..FlowConfig::default() };
+        worker = worker.with_flows(FlowTable::new(scarce).unwrap());
     }
     let ended = worker.run(|| false).1;
     let sink = Arc::clone(sinks.counters());

@@ -21,6 +21,8 @@ use crate::{capture, crafted, golden};
 struct Frames {
     frames: Vec<Vec<u8>>,
     link_type: LinkType,
+    /// Bytes of the first of the buffers that a frame spans; headers are read from that one only.
+    first_buffer: usize,
     /// Bytes that each frame lacks at its end.
     missing: u32,
     /// The current batch.
@@ -39,10 +41,10 @@ impl FrameSource for Frames {
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {
-        let data = &self.frames[self.batch.start + index];
-        let captured_length = u32::try_from(data.len()).unwrap();
+        let frame = &self.frames[self.batch.start + index];
+        let captured_length = u32::try_from(frame.len()).unwrap();
         Frame {
-            data,
+            data: &frame[..frame.len().min(self.first_buffer)],
             captured_length,
             original_length: captured_length.saturating_add(self.missing),
             timestamp: Timestamp(index as u64),
@@ -59,6 +61,7 @@ impl FrameSource for Frames {
 
 const PACKETS: Records = Records { packets: true, flows: false };
 const FLOWS: Records = Records { packets: false, flows: true };
+const BOTH: Records = Records { packets: true, flows: true };
 
 /// Frames that are right, of every kind there is.
 fn whole_frames() -> Vec<Vec<u8>> {
@@ -146,16 +149,17 @@ proptest! {
     fn damaged_frames_are_counted(
         frames in damaged_frames(),
         link_type in prop_oneof![3 => Just(LinkType::Ethernet), 1 => Just(LinkType::Ip)],
+        first_buffer in prop_oneof![3 => Just(usize::MAX), 1 => 1..250_usize],
         missing in prop_oneof![3 => Just(0), 1 => 0..2000_u32, 1 => Just(u32::MAX)],
         (format, records) in select(vec![
             (Format::Pcapng, PACKETS),
             (Format::Ndjson, PACKETS),
             (Format::Ndjson, FLOWS),
-            (Format::Ndjson, Records { packets: true, flows: true }),
+            (Format::Ndjson, BOTH),
         ]),
     ) {
         let received = frames.len() as u64;
-        let source = Frames { frames, link_type, missing, batch: 0..0 };
+        let source = Frames { frames, link_type, first_buffer, missing, batch: 0..0 };
         let Outcome { written, ledger, ended } = run(source, format, records);
         prop_assert!(ended.is_ok());
         prop_assert!(ledger.balanced, "{}", ledger.table());
@@ -166,6 +170,7 @@ proptest! {
     #[test]
     fn damaged_files_end_and_balance(
         pcapng in any::<bool>(),
+        records in select(vec![PACKETS, FLOWS, BOTH]),
         endianness in select(vec![Endianness::Little, Endianness::Big]),
         damages in vec(Damage::any(), 1..6),
         reach in select(vec![64, 400, usize::MAX]),
@@ -180,9 +185,9 @@ proptest! {
         let path = NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, file).unwrap();
         if let Ok(source) = ReplaySource::open(vec![path.to_path_buf()], Arc::default(), Arc::default()) {
-            let Outcome { written, ledger, .. } = run(source, Format::Ndjson, PACKETS);
+            let Outcome { written, ledger, .. } = run(source, Format::Ndjson, records);
             prop_assert!(ledger.balanced, "{}", ledger.table());
-            prop_assert_eq!(accounted(&written, Format::Ndjson, PACKETS)?, ledger.recorded);
+            prop_assert_eq!(accounted(&written, Format::Ndjson, records)?, ledger.recorded);
         }
     }
 }

@@ -190,6 +190,7 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         | DropReason::NotCut
         | DropReason::FillRingEmpty
         | DropReason::RxRingFull
+        | DropReason::PolicyExcluded
         | DropReason::FlowNotIp
         | DropReason::FlowFragment
         | DropReason::FlowTunnels

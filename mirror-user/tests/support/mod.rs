@@ -2,6 +2,8 @@
 //!
 //! Only root can make them: a test begins with `if skipped_without_root() { return; }`.
 
+mod root;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
@@ -11,14 +13,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Whether the test cannot run because its user is not root; then says so in a line that begins with `SKIPPED: `.
-pub fn skipped_without_root() -> bool {
-    let skipped = !rustix::process::geteuid().is_root();
-    if skipped {
-        println!("SKIPPED: network namespaces and XDP need root");
-    }
-    skipped
-}
+pub use self::root::skipped_without_root;
 
 /// A network namespace with nothing but its loopback interface, without IPv6 (so that no packets come of
 /// themselves), deleted when dropped.

@@ -1,7 +1,7 @@
 //! The snap length of a tunnel packet, where it depends on the packet's endpoint and VNI.
 //!
-//! They are read as `mirror_user::decap` reads them, length fields included, so that both sides find the same rule.
-//! What ends a packet there without a record has no rule here either, as far as its tunnel headers are at fault.
+//! They are read as `mirror_user::decap` reads them, length fields included, so that both sides find the same rule. A
+//! packet whose tunnel headers are malformed, which ends there without a record, is here one without a rule.
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
@@ -41,23 +41,22 @@ pub fn snap_length(ctx: &XdpContext, udp: &Udp) -> u32 {
         // SAFETY: nothing is removed from the map or changed in it once the program runs.
         unsafe { SNAP_LENGTHS.get(key) }.copied()
     };
-    most_specific(kinds, endpoint, vni, look_up).unwrap_or(otherwise)
+    most_specific(kinds, endpoint, Some(vni), look_up).unwrap_or(otherwise)
 }
 
 /// What rules are looked up by.
 struct Identity {
     endpoint: Option<u64>,
-    /// Absent where the headers in front of it are malformed, or not in the packet's first buffer.
-    vni: Option<u32>,
+    vni: u32,
 }
 
 impl Identity {
-    /// [`None`] where the GENEVE header is malformed, or not in the packet's first buffer.
+    /// [`None`] where the headers that it stands in are malformed, or not in the packet's first buffer.
     #[inline(always)]
     fn read(ctx: &XdpContext, udp: &Udp) -> Option<Self> {
         let mut payload = Payload::of(ctx, udp)?;
         if udp.ports.destination() != setting!(geneve_port) {
-            return Some(Self { endpoint: None, vni: vxlan(&mut payload) });
+            return Some(Self { endpoint: None, vni: vxlan(&mut payload)? });
         }
         let geneve = payload.take::<Geneve>()?;
         let endpoint = endpoint(&mut payload, geneve)?;
@@ -65,11 +64,7 @@ impl Identity {
         if !matches!(protocol, IPV4 | IPV6 | BRIDGING) {
             return None;
         }
-        let vni = match session(&mut payload, protocol) {
-            Some(true) => vxlan(&mut payload),
-            Some(false) => Some(number(geneve.vni)),
-            None => None,
-        };
+        let vni = if session(&mut payload, protocol)? { vxlan(&mut payload)? } else { number(geneve.vni) };
         Some(Self { endpoint, vni })
     }
 }

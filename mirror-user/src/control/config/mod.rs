@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::policy::PolicyError;
+
 pub use self::options::Options;
 pub use self::settings::Settings;
 
@@ -36,6 +38,9 @@ pub enum ConfigError {
         /// The place and what is wrong there.
         detail: String,
     },
+    /// A rule of a policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// A value is out of range or missing.
     #[error("{key}: {problem}")]
     Value {
@@ -81,7 +86,8 @@ mod tests {
             .map(|line| line.strip_prefix("#: ").unwrap_or(line))
             .fold(String::new(), |text, line| text + line + "\n");
         let documented: Options = toml::from_str(&uncommented).unwrap();
-        let Options { capture, tunnel, flow, output } = documented.clone();
+        let Options { capture, tunnel, flow, output, policy } = documented.clone();
+        assert_eq!(policy.len(), 2, "examples of both kinds of rule");
         let CaptureOptions {
             interface,
             queues,
@@ -109,10 +115,22 @@ mod tests {
         let FlowOptions { max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout } = flow;
         assert!(max_flows.is_some() && max_tunnels.is_some() && idle_timeout.is_some());
         assert!(active_timeout.is_some() && closing_timeout.is_some());
-        let OutputOptions { path, records, format, rotate_size, rotate_time, queue_batches, ledger } = output;
+        let OutputOptions {
+            path,
+            records,
+            payload,
+            degradation,
+            format,
+            rotate_size,
+            rotate_time,
+            queue_batches,
+            ledger,
+        } = output;
         assert!(
             path.is_some()
                 && records.is_some()
+                && payload.is_some()
+                && degradation.is_some()
                 && format.is_some()
                 && rotate_size.is_some()
                 && rotate_time.is_some()
@@ -121,14 +139,19 @@ mod tests {
 
         let defaults = Settings::resolve(Options::default(), Options::default()).unwrap();
         let as_shipped = settle(DOCUMENTED).unwrap();
-        assert_eq!(as_shipped, defaults, "the file as shipped changes nothing");
+        assert_eq!(format!("{as_shipped:?}"), format!("{defaults:?}"), "the file as shipped changes nothing");
+        let documented = Options { policy: Vec::new(), ..documented };
         let mut stated = Settings::resolve(Options::default(), documented).unwrap();
         stated.capture.interface = None;
         stated.capture.queues = None;
         stated.capture.cpus = None;
         stated.capture.allowed_sources = Vec::new();
         stated.output.ledger = None;
-        assert_eq!(stated, defaults, "the values that the file states are the defaults");
+        assert_eq!(
+            format!("{stated:?}"),
+            format!("{defaults:?}"),
+            "the values that the file states are the defaults"
+        );
     }
 
     #[test]
@@ -150,6 +173,11 @@ mod tests {
             ("[flow]\nactive_timeout = \"1h\"", "active timeout of 3600s"),
             ("[output]\nrecords = [\"flow\"]\nformat = \"pcapng\"", "--records: pcapng holds packets"),
             ("[output]\nrecords = []", "--records: there must be"),
+            (
+                "[[policy]]\nrecords = [\"flow\"]\n[output]\nformat = \"pcapng\"",
+                "--records: pcapng holds packets",
+            ),
+            ("[[policy]]\nvni = 99999999", "[[policy]] number 1: vni 99999999"),
             ("[output]\nqueue_batches = 1", "--queue-batches"),
             ("[output]\nrotate_size = \"0\"", "--rotate-size"),
             ("[capture]\nqueues = \"a\"", "no list of numbers"),

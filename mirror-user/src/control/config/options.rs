@@ -7,7 +7,9 @@ use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::value::{EbpfLog, HumanDuration, List, RecordKind, Switch, XdpModeOption};
+use super::value::{EbpfLog, HumanDuration, List, Switch, XdpModeOption};
+use crate::degrade::DegradeMode;
+use crate::policy::{RecordKind, Rule};
 use crate::sink::Format;
 
 /// Where `run` gets its frames from, and how. Table `[capture]` of the file.
@@ -109,6 +111,12 @@ pub struct OutputOptions {
     /// What there is a record of: packet, flow or both [default: flow; packet with pcapng]
     #[arg(long, value_name = "KIND", value_delimiter = ',', num_args = 1, action = clap::ArgAction::Set)]
     pub records: Option<Vec<RecordKind>>,
+    /// Let what follows a packet's transport header reach a record [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub payload: Option<bool>,
+    /// What to leave off when a worker cannot keep up, instead of losing packets at random [default: off]
+    #[arg(long, value_name = "MODE")]
+    pub degradation: Option<DegradeMode>,
     /// Format of the records [default: ndjson]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
@@ -139,4 +147,6 @@ pub struct Options {
     pub flow: FlowOptions,
     /// Table `[output]`.
     pub output: OutputOptions,
+    /// Tables `[[policy]]`, which only the file has.
+    pub policy: Vec<Rule>,
 }

@@ -10,19 +10,22 @@ use mirror_common::port;
 
 use super::ConfigError;
 use super::options::Options;
-use super::value::{EbpfLog, HumanDuration, RecordKind, Switch, XdpModeOption};
+use super::value::{EbpfLog, HumanDuration, Switch, XdpModeOption};
 use crate::attach;
 use crate::control::RunError;
 use crate::control::ledger::Ledger;
 use crate::counters::WorkerCounters;
 use crate::decap::DecapConfig;
+use crate::degrade::{Degradation, DegradeConfig, DegradeMode};
 use crate::flow::{FlowConfig, FlowTable};
+use crate::policy::rule::MIN_SNAP_LENGTH;
+use crate::policy::{Policies, Policy, RecordKind};
 use crate::sink::{self, Destination, Format, Producer, SinkConfig, Sinks};
 use crate::source::FrameSource;
 use crate::worker::{WhenFull, Worker};
 
 /// Settled values: nothing is optional that has a default.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How frames are captured; unused by `replay`.
     pub capture: CaptureSettings,
@@ -30,6 +33,8 @@ pub struct Settings {
     pub tunnel: TunnelSettings,
     /// The flow table of each worker, where there are records of flows.
     pub flow: FlowConfig,
+    /// Which records are made of which tunnel's packets.
+    pub policies: Policies,
     /// Where records go.
     pub output: OutputSettings,
 }
@@ -49,8 +54,6 @@ pub struct CaptureSettings {
     pub zero_copy: Switch,
     /// No fall-backs.
     pub strict: bool,
-    /// Bytes of the outer frame to keep; 0: all.
-    pub snap_length: u32,
     /// Allowed outer sources; empty: any.
     pub allowed_sources: Vec<IpNet>,
     /// VXLAN that is not inside GENEVE too.
@@ -83,10 +86,8 @@ pub struct TunnelSettings {
 pub struct OutputSettings {
     /// `-`, a file, or a directory.
     pub path: PathBuf,
-    /// Records of packets.
-    pub packets: bool,
-    /// Records of flows.
-    pub flows: bool,
+    /// What is left off when a worker cannot keep up.
+    pub degradation: DegradeMode,
     /// Format of the records.
     pub format: Format,
     /// Size of a file in a directory.
@@ -98,9 +99,6 @@ pub struct OutputSettings {
     /// The ledger's file.
     pub ledger: Option<PathBuf>,
 }
-
-/// Smallest frame of which a record can be made: up to the inner IP header of a packet from a load balancer.
-const MIN_SNAP_LENGTH: u32 = 152;
 
 /// The command line's value, else the file's.
 macro_rules! layered {
@@ -128,7 +126,7 @@ impl Settings {
             flags.flow, file.flow;
             max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout
         );
-        let (path, records, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, format, rotate_size, rotate_time, queue_batches, ledger);
+        let (path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger);
 
         let rx_ring = rx_ring.unwrap_or(4096);
         let format = format.unwrap_or_default();
@@ -138,6 +136,17 @@ impl Settings {
         });
         let time = |option: Option<HumanDuration>, default| option.map_or(default, |time| time.0);
         let flow = FlowConfig::default();
+        let default = Policy {
+            packets: records.contains(&RecordKind::Packet),
+            flows: records.contains(&RecordKind::Flow),
+            snap_length: snap_length.filter(|&length| length != 0),
+            payload: payload.unwrap_or(true),
+        };
+        if let Some(length) = default.snap_length.filter(|&length| length < MIN_SNAP_LENGTH) {
+            let remedy = "the headers of a mirrored packet end behind it; give more, or 0 to keep all";
+            let problem = format!("{length} is below {MIN_SNAP_LENGTH}: {remedy}");
+            return Err(ConfigError::Value { key: "--snap-length", problem });
+        }
         let settings = Self {
             capture: CaptureSettings {
                 interface,
@@ -146,7 +155,6 @@ impl Settings {
                 mode: mode.unwrap_or_default(),
                 zero_copy: zero_copy.unwrap_or_default(),
                 strict: strict.unwrap_or(false),
-                snap_length: snap_length.unwrap_or(0),
                 allowed_sources: allowed_sources.unwrap_or_default(),
                 vxlan: vxlan.unwrap_or(false),
                 rx_ring,
@@ -168,10 +176,10 @@ impl Settings {
                 closing: time(closing_timeout, flow.closing),
                 ..flow
             },
+            policies: Policies::new(&file.policy, default)?,
             output: OutputSettings {
                 path: path.unwrap_or_else(|| PathBuf::from("-")),
-                packets: records.contains(&RecordKind::Packet),
-                flows: records.contains(&RecordKind::Flow),
+                degradation: degradation.unwrap_or_default(),
                 format,
                 rotate_size: rotate_size.map_or(256 << 20, |size| size.as_u64()),
                 rotate_time: time(rotate_time, Duration::from_secs(300)),
@@ -201,16 +209,19 @@ impl Settings {
         counters: &Arc<WorkerCounters>,
     ) -> Result<Worker<Source>, RunError> {
         let queue = counters.queue;
-        let mut worker = Worker::new(source, self.decap_config(), producer, when_full, Arc::clone(counters));
-        if self.output.packets {
-            worker = worker.record_packets();
+        let policies = self.policies.clone();
+        let flows = policies.any(|policy| policy.flows);
+        let counters = Arc::clone(counters);
+        let degradation =
+            Degradation::new(DegradeConfig { mode: self.output.degradation, ..DegradeConfig::default() })?;
+        let worker =
+            Worker::new(source, self.decap_config(), policies, degradation, producer, when_full, counters);
+        if !flows {
+            return Ok(worker);
         }
-        if self.output.flows {
-            // Senders must not know which flows share a bucket.
-            let seed = RandomState::new().hash_one(queue);
-            worker = worker.record_flows(FlowTable::new(FlowConfig { seed, queue, ..self.flow })?);
-        }
-        Ok(worker)
+        // Senders must not know which flows share a bucket.
+        let seed = RandomState::new().hash_one(queue);
+        Ok(worker.with_flows(FlowTable::new(FlowConfig { seed, queue, ..self.flow })?))
     }
 
     /// What the XDP program is told, on an interface with so many receive queues.
@@ -220,8 +231,8 @@ impl Settings {
             geneve_port: tunnel.geneve_port,
             vxlan_port: capture.vxlan.then_some(tunnel.vxlan_port),
             session_port: (tunnel.max_depth > 1).then_some(tunnel.vxlan_port),
-            snap_length: Some(capture.snap_length).filter(|&length| length != 0),
-            snap_lengths: Vec::new(),
+            snap_length: self.policies.rest().snap_length,
+            snap_lengths: self.policies.snap_lengths(),
             allowed_sources: capture
                 .allowed_sources
                 .iter()
@@ -265,7 +276,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { capture, tunnel, flow, output } = self;
+        let Self { capture, tunnel, flow, policies, output } = self;
         let value = |key, problem: String| Err(ConfigError::Value { key, problem });
         for (key, size) in [("--rx-ring", capture.rx_ring), ("--frames", capture.frames)] {
             if !size.is_power_of_two() || !(64..=1 << 20).contains(&size) {
@@ -276,13 +287,6 @@ impl Settings {
             return value(
                 "--frames",
                 format!("there must be at least as many as --rx-ring ({})", capture.rx_ring),
-            );
-        }
-        if capture.snap_length != 0 && capture.snap_length < MIN_SNAP_LENGTH {
-            let remedy = "the headers of a mirrored packet end behind it; give more, or 0 to keep all";
-            return value(
-                "--snap-length",
-                format!("{} is below {MIN_SNAP_LENGTH}: {remedy}", capture.snap_length),
             );
         }
         if tunnel.geneve_port == 0 || tunnel.vxlan_port == 0 || tunnel.geneve_port == tunnel.vxlan_port {
@@ -297,13 +301,11 @@ impl Settings {
         if let Err(error) = flow.checked() {
             return value("[flow]", error.to_string());
         }
-        if output.flows && output.format == Format::Pcapng {
-            return value(
-                "--records",
-                "pcapng holds packets, not flows; leave flow out, or use ndjson".to_owned(),
-            );
+        if output.format == Format::Pcapng && policies.any(|policy| policy.flows) {
+            let remedy = "pcapng holds packets, not flows; leave flow out (in [[policy]] too), or use ndjson";
+            return value("--records", remedy.to_owned());
         }
-        if !output.flows && !output.packets {
+        if !policies.any(|policy| !policy.excludes()) {
             return value("--records", "there must be records of packet, flow or both".to_owned());
         }
         if output.queue_batches < 2 {

@@ -81,16 +81,6 @@ pub enum Switch {
     Off,
 }
 
-/// What there is a record of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RecordKind {
-    /// Each packet
-    Packet,
-    /// Each flow: when it ends, and now and then while it goes on
-    Flow,
-}
-
 /// Level of the XDP program's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

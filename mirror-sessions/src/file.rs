@@ -1,0 +1,24 @@
+//! Files that a reader never sees half written.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// Replaces the contents of `path`: whoever opens it finds the old ones or the new ones, whole. Readable by all, as
+/// the daemon and a metrics collector run as other users.
+///
+/// # Errors
+///
+/// When the file beside it cannot be written, or not renamed.
+pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(contents)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

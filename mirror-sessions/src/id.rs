@@ -1,0 +1,75 @@
+//! Names of things in AWS as types of their own, so that one cannot stand in for another.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {$(
+        $(#[$doc])+
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as AWS writes it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(id: String) -> Self {
+                Self(id)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(id: &str) -> Self {
+                Self(id.to_owned())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// An AWS account: 12 digits.
+    AccountId,
+    /// A region, such as `eu-west-1`.
+    Region,
+    /// An elastic network interface, `eni-…`.
+    InterfaceId,
+    /// An instance, `i-…`.
+    InstanceId,
+    /// A Gateway Load Balancer endpoint, `vpce-…`.
+    EndpointId,
+    /// A traffic mirror target, `tmt-…`.
+    TargetId,
+    /// A traffic mirror filter, `tmf-…`.
+    FilterId,
+    /// A rule of a traffic mirror filter, `tmfr-…`.
+    FilterRuleId,
+    /// A traffic mirror session, `tms-…`.
+    SessionId,
+}
+
+/// Where things live that are described and changed together: one account in one region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.account, self.region)
+    }
+}

@@ -1,0 +1,261 @@
+//! What AWS must have before this program can work, as CloudFormation templates: to be reviewed, then deployed.
+//!
+//! The hub is the account that runs the manager: queue, event rules, event bus policy, and the permissions of the
+//! manager itself. A member is any other account: the role that the manager assumes, and rules that forward events.
+
+use serde_json::{Map, Value, json};
+
+use crate::policy::Policy;
+
+/// Name of the event bus that events come through.
+const BUS: &str = "default";
+/// Seconds in which the work of a message must be done before it comes again.
+const VISIBILITY_TIMEOUT: u32 = 120;
+/// A message that was received so often is moved to the dead letter queue.
+const MAX_RECEIVES: u32 = 10;
+/// Seconds that the dead letter queue keeps a message: 14 days, the most.
+const DEAD_LETTER_RETENTION: u32 = 1_209_600;
+
+/// Calls that look, in the order of the API reference.
+pub const READS: [&str; 7] = [
+    "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeInstances",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeTrafficMirrorFilters",
+    "ec2:DescribeTrafficMirrorSessions",
+    "ec2:DescribeTrafficMirrorTargets",
+    "ec2:DescribeVpcEndpoints",
+];
+/// Calls that make something, tagged as it is made.
+const CREATES: [&str; 4] = [
+    "ec2:CreateTrafficMirrorFilter",
+    "ec2:CreateTrafficMirrorFilterRule",
+    "ec2:CreateTrafficMirrorSession",
+    "ec2:CreateTrafficMirrorTarget",
+];
+/// Calls that change or delete something that is there.
+const CHANGES: [&str; 7] = [
+    "ec2:DeleteTrafficMirrorFilter",
+    "ec2:DeleteTrafficMirrorFilterRule",
+    "ec2:DeleteTrafficMirrorSession",
+    "ec2:DeleteTrafficMirrorTarget",
+    "ec2:ModifyTrafficMirrorFilterNetworkServices",
+    "ec2:ModifyTrafficMirrorFilterRule",
+    "ec2:ModifyTrafficMirrorSession",
+];
+
+/// The events that `watch` understands, as patterns of EventBridge rules.
+fn patterns() -> [(&'static str, Value); 3] {
+    [
+        (
+            "InstanceState",
+            json!({"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"]}),
+        ),
+        (
+            "TagChange",
+            json!({
+                "source": ["aws.tag"],
+                "detail-type": ["Tag Change on Resource"],
+                "detail": {"service": ["ec2"], "resource-type": ["instance", "network-interface"]}
+            }),
+        ),
+        (
+            "Calls",
+            json!({
+                "source": ["aws.ec2"],
+                "detail-type": ["AWS API Call via CloudTrail"],
+                "detail": {
+                    "eventSource": ["ec2.amazonaws.com"],
+                    "eventName": ["RunInstances", "CreateNetworkInterface", "AttachNetworkInterface", "DeleteNetworkInterface"]
+                }
+            }),
+        ),
+    ]
+}
+
+/// The permissions of a role, in its own account. What this owner did not make stays out of reach: changes are allowed
+/// by the ownership tag alone.
+fn permissions(owner: &str) -> Value {
+    let mirror =
+        |kind: &str| format!("arn:${{AWS::Partition}}:ec2:*:${{AWS::AccountId}}:traffic-mirror-{kind}/*");
+    let ours: Vec<Value> =
+        ["filter", "filter-rule", "session", "target"].map(|kind| json!({"Fn::Sub": mirror(kind)})).into();
+    let owned = json!({"StringEquals": {format!("aws:ResourceTag/{}", crate::tags::OWNER): owner}});
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "Look", "Effect": "Allow", "Action": READS, "Resource": "*"},
+            {"Sid": "Make", "Effect": "Allow", "Action": CREATES, "Resource": "*"},
+            {"Sid": "Change", "Effect": "Allow", "Action": CHANGES, "Resource": "*", "Condition": owned},
+            {"Sid": "ChangeRules", "Effect": "Allow",
+             "Action": ["ec2:DeleteTrafficMirrorFilterRule", "ec2:ModifyTrafficMirrorFilterRule"],
+             "Resource": {"Fn::Sub": mirror("filter-rule")}},
+            {"Sid": "TagAsMade", "Effect": "Allow", "Action": "ec2:CreateTags", "Resource": ours,
+             "Condition": {"StringLike": {"ec2:CreateAction": "CreateTrafficMirror*"}}},
+            {"Sid": "Tag", "Effect": "Allow", "Action": ["ec2:CreateTags", "ec2:DeleteTags"],
+             "Resource": {"Fn::Sub": mirror("session")}, "Condition": owned}
+        ]
+    })
+}
+
+/// The template for the account that runs the manager, in one of its regions.
+///
+/// `principal` may assume the manager's role: a service (`ec2.amazonaws.com`, `lambda.amazonaws.com`).
+pub fn hub(policy: &Policy, principal: &str) -> Value {
+    let owner = &policy.owner;
+    let mut resources = Map::new();
+    resources.insert(
+        "DeadLetters".to_owned(),
+        json!({"Type": "AWS::SQS::Queue", "Properties": {
+            "QueueName": format!("mirror-sessions-{owner}-dead-letters"),
+            "MessageRetentionPeriod": DEAD_LETTER_RETENTION}}),
+    );
+    resources.insert(
+        "Events".to_owned(),
+        json!({"Type": "AWS::SQS::Queue", "Properties": {
+            "QueueName": format!("mirror-sessions-{owner}"),
+            "VisibilityTimeout": VISIBILITY_TIMEOUT,
+            "RedrivePolicy": {
+                "deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]},
+                "maxReceiveCount": MAX_RECEIVES}}}),
+    );
+    resources.insert(
+        "EventsPolicy".to_owned(),
+        json!({"Type": "AWS::SQS::QueuePolicy", "Properties": {
+            "Queues": [{"Ref": "Events"}],
+            "PolicyDocument": {"Version": "2012-10-17", "Statement": [{
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": {"Fn::GetAtt": ["Events", "Arn"]},
+                "Condition": {"ArnLike": {"aws:SourceArn": {
+                    "Fn::Sub": format!("arn:${{AWS::Partition}}:events:${{AWS::Region}}:${{AWS::AccountId}}:rule/mirror-sessions-{owner}-*")}}}
+            }]}}}),
+    );
+    for (name, pattern) in patterns() {
+        resources.insert(
+            format!("{name}Rule"),
+            json!({"Type": "AWS::Events::Rule", "Properties": {
+                "Name": format!("mirror-sessions-{owner}-{name}"),
+                "EventBusName": BUS,
+                "EventPattern": pattern,
+                "State": "ENABLED",
+                "Targets": [{"Id": "queue", "Arn": {"Fn::GetAtt": ["Events", "Arn"]}}]}}),
+        );
+    }
+    let members: Vec<Value> = policy
+        .accounts
+        .iter()
+        .filter(|account| account.role_arn.is_some())
+        .map(|account| json!(account.id))
+        .collect();
+    for account in policy.accounts.iter().filter(|account| account.role_arn.is_some()) {
+        resources.insert(
+            format!("From{}", account.id),
+            json!({"Type": "AWS::Events::EventBusPolicy", "Properties": {
+                "EventBusName": BUS,
+                "StatementId": format!("mirror-sessions-{owner}-{}", account.id),
+                "Action": "events:PutEvents",
+                "Principal": account.id}}),
+        );
+    }
+    let roles: Vec<&String> =
+        policy.accounts.iter().filter_map(|account| account.role_arn.as_ref()).collect();
+    let mut statements = vec![
+        json!({"Sid": "Queue", "Effect": "Allow",
+               "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+               "Resource": {"Fn::GetAtt": ["Events", "Arn"]}}),
+        json!({"Sid": "SetAside", "Effect": "Allow", "Action": "sqs:SendMessage",
+               "Resource": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}),
+    ];
+    if !roles.is_empty() {
+        statements.push(
+            json!({"Sid": "Members", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}),
+        );
+    }
+    resources.insert(
+        "Manager".to_owned(),
+        json!({"Type": "AWS::IAM::Role", "Properties": {
+        "RoleName": format!("mirror-sessions-{owner}-manager"),
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}]},
+        "Policies": [
+            {"PolicyName": "manage", "PolicyDocument": {"Version": "2012-10-17", "Statement": statements}},
+            {"PolicyName": "mirror", "PolicyDocument": permissions(owner)}
+        ]}}),
+    );
+    json!({
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": format!("mirror-sessions for {owner}: the account that runs the manager"),
+        "Metadata": {"Members": members},
+        "Resources": resources,
+        "Outputs": {
+            "QueueUrl": {"Value": {"Ref": "Events"}},
+            "DeadLetterUrl": {"Value": {"Ref": "DeadLetters"}},
+            "ManagerRoleArn": {"Value": {"Fn::GetAtt": ["Manager", "Arn"]}}
+        }
+    })
+}
+
+/// The template for another account, in each of its regions; `hub_account` and `hub_region` are where the hub's
+/// template is deployed. `None` if the policy has no role for the account.
+///
+/// IAM is not regional: the role is made where `with_role` is set, so set it in one region only.
+pub fn member(
+    policy: &Policy,
+    account: &str,
+    hub_account: &str,
+    hub_region: &str,
+    with_role: bool,
+) -> Option<Value> {
+    let owner = &policy.owner;
+    let account = policy.accounts.iter().find(|candidate| candidate.id.as_str() == account)?;
+    let role_name = account.role_arn.as_ref()?.rsplit('/').next()?.to_owned();
+    let forward_role = format!("mirror-sessions-{owner}-forward");
+    let bus = format!("arn:${{AWS::Partition}}:events:{hub_region}:{hub_account}:event-bus/{BUS}");
+    let mut resources = Map::new();
+    if with_role {
+        let mut trust = json!({
+            "Effect": "Allow",
+            "Principal": {"AWS": {"Fn::Sub": format!("arn:${{AWS::Partition}}:iam::{hub_account}:role/mirror-sessions-{owner}-manager")}},
+            "Action": "sts:AssumeRole"
+        });
+        if let (Some(external_id), Some(trust)) = (&account.external_id, trust.as_object_mut()) {
+            trust.insert("Condition".to_owned(), json!({"StringEquals": {"sts:ExternalId": external_id}}));
+        }
+        resources.insert(
+            "Role".to_owned(),
+            json!({"Type": "AWS::IAM::Role", "Properties": {
+                "RoleName": role_name,
+                "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+                "Policies": [{"PolicyName": "mirror", "PolicyDocument": permissions(owner)}]}}),
+        );
+        resources.insert(
+            "Forward".to_owned(),
+            json!({"Type": "AWS::IAM::Role", "Properties": {
+                "RoleName": forward_role,
+                "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [{
+                    "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sts:AssumeRole"}]},
+                "Policies": [{"PolicyName": "forward", "PolicyDocument": {"Version": "2012-10-17", "Statement": [{
+                    "Effect": "Allow", "Action": "events:PutEvents", "Resource": {"Fn::Sub": bus}}]}}]}}),
+        );
+    }
+    for (name, pattern) in patterns() {
+        let role = json!({"Fn::Sub": format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{forward_role}")});
+        let mut rule = json!({"Type": "AWS::Events::Rule", "Properties": {
+            "Name": format!("mirror-sessions-{owner}-{name}"),
+            "EventBusName": BUS,
+            "EventPattern": pattern,
+            "State": "ENABLED",
+            "Targets": [{"Id": "hub", "Arn": {"Fn::Sub": bus}, "RoleArn": role}]}});
+        if let (true, Some(rule)) = (with_role, rule.as_object_mut()) {
+            rule.insert("DependsOn".to_owned(), json!("Forward"));
+        }
+        resources.insert(format!("{name}Rule"), rule);
+    }
+    Some(json!({
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": format!("mirror-sessions for {owner}: an account whose interfaces are mirrored"),
+        "Resources": resources
+    }))
+}

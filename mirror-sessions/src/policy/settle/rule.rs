@@ -1,0 +1,228 @@
+//! Rules: what they select and how they mirror.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toml::Spanned;
+
+use super::globs;
+use crate::policy::fault::Collector;
+use crate::policy::filter::{ALL, Filter};
+use crate::policy::selector::{Property, Selector};
+use crate::policy::{Action, Mirror, Rule, Target, raw};
+use crate::{limits, tags};
+
+pub(super) fn settle_rules(
+    raw: Vec<Spanned<raw::Rule>>,
+    targets: &BTreeMap<String, Target>,
+    filters: &BTreeMap<String, Filter>,
+    faults: &mut Collector<'_>,
+) -> Vec<Rule> {
+    let mut names = BTreeSet::new();
+    raw.into_iter()
+        .filter_map(|rule| {
+            let span = rule.span();
+            let mut rule = rule.into_inner();
+            if !names.insert(rule.name.get_ref().clone()) {
+                faults.add(
+                    &rule.name.span(),
+                    format!("two rules have the name {:?}", rule.name.get_ref()),
+                    "rename one",
+                );
+            }
+            if rule.name.get_ref().is_empty() || rule.name.get_ref().chars().count() > 64 {
+                faults.add(
+                    &rule.name.span(),
+                    "the rule's name is empty or longer than 64 characters",
+                    "give a short name",
+                );
+            }
+            let selector = settle_selector(std::mem::take(&mut rule.select), faults);
+            let interfaces = rule.interfaces;
+            let name = rule.name.get_ref().clone();
+            let action = if rule.exclude {
+                check_exclusion(&rule, faults);
+                Action::Exclude
+            } else {
+                Action::Mirror(settle_mirror(rule, &span, targets, filters, faults)?)
+            };
+            Some(Rule { name, selector, interfaces, action })
+        })
+        .collect()
+}
+
+/// An exclusion says nothing about how to mirror.
+fn check_exclusion(rule: &raw::Rule, faults: &mut Collector<'_>) {
+    let spans = [
+        ("target", rule.target.as_ref().map(Spanned::span)),
+        ("filter", rule.filter.as_ref().map(Spanned::span)),
+        ("packet_length", rule.packet_length.as_ref().map(Spanned::span)),
+        ("session_number", rule.session_number.as_ref().map(Spanned::span)),
+        ("vni", rule.vni.as_ref().map(Spanned::span)),
+        ("tags", rule.tags.as_ref().map(Spanned::span)),
+        ("ends", rule.ends.as_ref().map(Spanned::span)),
+    ];
+    for (key, span) in spans {
+        if let Some(span) = span {
+            faults.add(
+                &span,
+                format!("rule {:?} excludes, so {key} means nothing", rule.name.get_ref()),
+                format!("remove {key}, or remove exclude = true"),
+            );
+        }
+    }
+}
+
+fn settle_mirror(
+    rule: raw::Rule,
+    span: &Range<usize>,
+    targets: &BTreeMap<String, Target>,
+    filters: &BTreeMap<String, Filter>,
+    faults: &mut Collector<'_>,
+) -> Option<Mirror> {
+    let name = rule.name.get_ref();
+    let Some(target) = rule.target else {
+        faults.add(
+            span,
+            format!("rule {name:?} does not say where to mirror to"),
+            "add target = \"…\", or exclude = true",
+        );
+        return None;
+    };
+    known(&target, "target", targets.keys(), faults);
+    if let Some(filter) = &rule.filter {
+        known(filter, "filter", filters.keys(), faults);
+    }
+    let packet_length = rule
+        .packet_length
+        .and_then(|length| within(&length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults));
+    let session_number = rule
+        .session_number
+        .map_or(Some(1), |number| within(&number, 1..=limits::MAX_SESSION_NUMBER, "session_number", faults));
+    let ends = rule.ends.and_then(|ends| {
+        let parsed = OffsetDateTime::parse(&ends.get_ref().to_string(), &Rfc3339).ok();
+        if parsed.is_none() {
+            faults.add(
+                &ends.span(),
+                "ends is not a time with date and offset",
+                "write it as 2030-01-31T18:00:00Z",
+            );
+        }
+        parsed
+    });
+    Some(Mirror {
+        target: target.into_inner(),
+        filter: rule.filter.map_or_else(|| ALL.to_owned(), Spanned::into_inner),
+        packet_length,
+        session_number: session_number?,
+        vni: rule.vni.map(Spanned::into_inner).unwrap_or_default(),
+        tags: rule.tags.map(|tags| settle_tags(tags, faults)).unwrap_or_default(),
+        ends,
+    })
+}
+
+fn known<'names>(
+    name: &Spanned<String>,
+    kind: &str,
+    mut names: impl Iterator<Item = &'names String> + Clone,
+    faults: &mut Collector<'_>,
+) {
+    if names.clone().any(|other| other == name.get_ref()) {
+        return;
+    }
+    let remedy = match names.next() {
+        None => format!("add [{kind}.{}]", name.get_ref()),
+        Some(first) => {
+            let all = names.fold(first.clone(), |all, next| format!("{all}, {next}"));
+            format!("add [{kind}.{}], or use one of: {all}", name.get_ref())
+        }
+    };
+    faults.add(&name.span(), format!("there is no {kind} {:?}", name.get_ref()), remedy);
+}
+
+fn within(
+    number: &Spanned<i64>,
+    range: std::ops::RangeInclusive<u16>,
+    key: &str,
+    faults: &mut Collector<'_>,
+) -> Option<u16> {
+    let value = u16::try_from(*number.get_ref()).ok().filter(|value| range.contains(value));
+    if value.is_none() {
+        faults.add(
+            &number.span(),
+            format!("{key} {} is out of range", number.get_ref()),
+            format!("write a number from {} to {}", range.start(), range.end()),
+        );
+    }
+    value
+}
+
+fn settle_tags(
+    tags: Spanned<BTreeMap<Spanned<String>, Spanned<String>>>,
+    faults: &mut Collector<'_>,
+) -> BTreeMap<String, String> {
+    let most = limits::TAGS_PER_RESOURCE - tags::RESERVED;
+    if tags.get_ref().len() > most {
+        faults.add(
+            &tags.span(),
+            format!("there are more than {most} tags"),
+            "remove some: AWS allows 50, and a few are needed for ownership",
+        );
+    }
+    tags.into_inner()
+        .into_iter()
+        .map(|(key, value)| {
+            if key.get_ref().starts_with("aws:") || key.get_ref().starts_with(tags::PREFIX) {
+                faults.add(
+                    &key.span(),
+                    format!("the tag {:?} has a reserved prefix", key.get_ref()),
+                    "choose another key",
+                );
+            }
+            if key.get_ref().is_empty() || key.get_ref().chars().count() > limits::TAG_KEY_LENGTH {
+                faults.add(
+                    &key.span(),
+                    "the tag's key is empty or longer than 128 characters",
+                    "choose another key",
+                );
+            }
+            if value.get_ref().chars().count() > limits::TAG_VALUE_LENGTH {
+                faults.add(&value.span(), "the tag's value is longer than 256 characters", "shorten it");
+            }
+            (key.into_inner(), value.into_inner())
+        })
+        .collect()
+}
+
+fn settle_selector(raw: raw::Selector, faults: &mut Collector<'_>) -> Selector {
+    let properties = [
+        (Property::Account, raw.account),
+        (Property::Region, raw.region),
+        (Property::Zone, raw.zone),
+        (Property::Vpc, raw.vpc),
+        (Property::Subnet, raw.subnet),
+        (Property::Instance, raw.instance),
+        (Property::InstanceType, raw.instance_type),
+        (Property::Interface, raw.interface),
+    ];
+    let mut parts: Vec<Selector> = properties
+        .into_iter()
+        .filter_map(|(property, values)| values.map(|values| Selector::Property(property, globs(values))))
+        .collect();
+    parts.extend(
+        raw.tag.into_iter().flatten().map(|(key, values)| Selector::Tag { key, values: globs(values) }),
+    );
+    parts.extend(raw.all.into_iter().flatten().map(|part| settle_selector(part, faults)));
+    parts.extend(raw.not.map(|part| Selector::Not(Box::new(settle_selector(*part, faults)))));
+    if let Some(any) = raw.any {
+        if any.get_ref().is_empty() {
+            faults.add(&any.span(), "any = [] selects nothing", "name the alternatives, or remove it");
+        }
+        parts.push(Selector::Any(
+            any.into_inner().into_iter().map(|part| settle_selector(part, faults)).collect(),
+        ));
+    }
+    Selector::All(parts)
+}

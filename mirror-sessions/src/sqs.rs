@@ -1,0 +1,117 @@
+//! The queue that events come through, behind a small trait.
+
+use std::future::Future;
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
+
+use crate::api::{ApiError, ApiErrorKind};
+use crate::ec2::failure;
+
+/// Messages of one call; the most that SQS allows.
+const BATCH: i32 = 10;
+/// Seconds that a call waits for a message; the most that SQS allows.
+const WAIT: i32 = 20;
+
+/// A message of the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its text.
+    pub body: String,
+    /// By which it is deleted.
+    pub receipt: String,
+}
+
+/// A queue of messages, each of which comes again until it is deleted.
+pub trait Queue: Send + Sync + 'static {
+    /// Waits up to 20 seconds for messages; up to ten of them.
+    fn receive(&self) -> impl Future<Output = Result<Vec<Message>, ApiError>> + Send;
+
+    /// Deletes messages whose work is done.
+    fn delete(&self, messages: &[Message]) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Puts a message that cannot be read where a person will look at it, and deletes it here.
+    fn set_aside(&self, message: &Message) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
+
+/// A queue of SQS, with the queue for what cannot be read.
+#[derive(Debug)]
+pub struct Sqs {
+    client: Client,
+    url: String,
+    dead_letter_url: Option<String>,
+}
+
+impl Sqs {
+    /// The queue at `url`, in the region that the URL names. Without a dead letter queue of its own, what cannot be
+    /// read stays until the redrive policy of the queue moves it.
+    pub fn new(config: &SdkConfig, url: String, dead_letter_url: Option<String>) -> Self {
+        let mut builder = aws_sdk_sqs::config::Builder::from(config);
+        if let Some(region) = region_of(&url) {
+            builder = builder.region(aws_config::Region::new(region.to_owned()));
+        }
+        Self { client: Client::from_conf(builder.build()), url, dead_letter_url }
+    }
+}
+
+/// From `https://sqs.eu-west-1.amazonaws.com/111111111111/name`, `eu-west-1`.
+fn region_of(url: &str) -> Option<&str> {
+    let host = url.split("://").nth(1)?.split('/').next()?;
+    host.strip_prefix("sqs.")?.split('.').next()
+}
+
+impl Queue for Sqs {
+    async fn receive(&self) -> Result<Vec<Message>, ApiError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(BATCH)
+            .wait_time_seconds(WAIT)
+            .send()
+            .await
+            .map_err(|error| failure("ReceiveMessage", &error))?;
+        let message = |message: &aws_sdk_sqs::types::Message| {
+            Some(Message { body: message.body()?.to_owned(), receipt: message.receipt_handle()?.to_owned() })
+        };
+        Ok(answer.messages().iter().filter_map(message).collect())
+    }
+
+    async fn delete(&self, messages: &[Message]) -> Result<(), ApiError> {
+        let entries = messages.iter().enumerate().filter_map(|(index, message)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+            entry.receipt_handle(&message.receipt).build().ok()
+        });
+        let call = self.client.delete_message_batch().queue_url(&self.url);
+        let answer = call.set_entries(Some(entries.collect())).send().await;
+        let answer = answer.map_err(|error| failure("DeleteMessageBatch", &error))?;
+        match answer.failed().first() {
+            None => Ok(()),
+            Some(failed) => Err(ApiError {
+                operation: "DeleteMessageBatch",
+                kind: ApiErrorKind::Transient,
+                code: failed.code().to_owned(),
+                message: failed.message().unwrap_or_default().to_owned(),
+            }),
+        }
+    }
+
+    async fn set_aside(&self, message: &Message) -> Result<(), ApiError> {
+        let Some(url) = &self.dead_letter_url else { return Ok(()) };
+        let send = self.client.send_message().queue_url(url).message_body(&message.body).send();
+        send.await.map_err(|error| failure("SendMessage", &error))?;
+        self.delete(std::slice::from_ref(message)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_names_the_region() {
+        assert_eq!(region_of("https://sqs.eu-west-1.amazonaws.com/111111111111/events"), Some("eu-west-1"));
+        assert_eq!(region_of("http://127.0.0.1:5000/111111111111/events"), None);
+    }
+}

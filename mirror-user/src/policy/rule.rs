@@ -1,0 +1,243 @@
+//! A rule as the configuration states it, and how rules are settled.
+//!
+//! ```toml
+//! [[policy]]                      # the sessions of one endpoint: flows only, and no payload
+//! gwlbe_id = "0123456789abcdef"
+//! records = ["flow"]
+//! snap_length = 200
+//! payload = false
+//!
+//! [[policy]]                      # one session there: nothing at all
+//! gwlbe_id = "0123456789abcdef"
+//! vni = 123
+//! records = []
+//! ```
+
+use mirror_common::tunnel::TunnelKey;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{Policies, Policy};
+use crate::wire::number::{EndpointId, Vni};
+
+/// Smallest snap length other than 0: a mirrored packet from a load balancer up to its IPv4 header, without which
+/// there is no record.
+pub const MIN_SNAP_LENGTH: u32 = 152;
+
+/// A rule: one `[[policy]]` table. Without `gwlbe_id` and `vni` it is for the packets that no other rule is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The Gateway Load Balancer endpoint: 16 hexadecimal digits, as in the records.
+    pub gwlbe_id: Option<String>,
+    /// The VNI: that of the mirror session; of a packet without VXLAN, that of GENEVE.
+    pub vni: Option<u32>,
+    /// The records that are made; an empty list for none.
+    pub records: Option<Vec<RecordKind>>,
+    /// Bytes of the outer frame to keep; 0: all.
+    pub snap_length: Option<u32>,
+    /// Whether what follows the transport header, or is derived from it, may be recorded.
+    pub payload: Option<bool>,
+}
+
+/// A kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordKind {
+    /// One for each packet
+    Packet,
+    /// One for each flow: when it ends, and now and then while it goes on
+    Flow,
+}
+
+/// What is wrong with a rule. Rules are numbered from 1 on, in the order of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PolicyError {
+    /// No endpoint identifier.
+    #[error(
+        "[[policy]] number {rule}: gwlbe_id {gwlbe_id:?} is not 16 hexadecimal digits; write it as `gwlbe_id` stands \
+         in the records, which is not the vpce-… of the EC2 API"
+    )]
+    Endpoint {
+        /// Number of the rule.
+        rule: usize,
+        /// The value.
+        gwlbe_id: String,
+    },
+    /// No VNI.
+    #[error("[[policy]] number {rule}: vni {vni} exceeds 24 bits; give the session's, 0 to 16777215")]
+    Vni {
+        /// Number of the rule.
+        rule: usize,
+        /// The value.
+        vni: u32,
+    },
+    /// Too little for a record.
+    #[error(
+        "[[policy]] number {rule}: snap_length {snap_length} is below {MIN_SNAP_LENGTH}, where the headers of a mirrored \
+         packet end; give more, 0 to keep all, or `records = []` to keep nothing"
+    )]
+    SnapLength {
+        /// Number of the rule.
+        rule: usize,
+        /// The value.
+        snap_length: u32,
+    },
+    /// Two rules for the same tunnels.
+    #[error(
+        "[[policy]] number {rule} is for the same tunnels as an earlier one (same gwlbe_id and vni): make one of them"
+    )]
+    Duplicate {
+        /// Number of the later rule.
+        rule: usize,
+    },
+}
+
+/// The policies that `rules` make, over `default`.
+pub(super) fn settle(rules: &[Rule], default: Policy) -> Result<Policies, PolicyError> {
+    let mut policies = Policies::default();
+    let mut rest = None;
+    for (number, rule) in (1..).zip(rules) {
+        let policy = rule.policy(number, default)?;
+        let earlier = match rule.key(number)? {
+            Some(key) => {
+                policies.kinds |= key.kind();
+                policies.rules.insert(key, policy)
+            }
+            None => rest.replace(policy),
+        };
+        if earlier.is_some() {
+            return Err(PolicyError::Duplicate { rule: number });
+        }
+    }
+    policies.rest = rest.unwrap_or(default);
+    Ok(policies)
+}
+
+impl Rule {
+    /// The tunnels that it is for; [`None`] for the rest.
+    fn key(&self, rule: usize) -> Result<Option<TunnelKey>, PolicyError> {
+        let endpoint = match &self.gwlbe_id {
+            Some(gwlbe_id) => {
+                let error = || PolicyError::Endpoint { rule, gwlbe_id: gwlbe_id.clone() };
+                Some(parse_endpoint(gwlbe_id).ok_or_else(error)?)
+            }
+            None => None,
+        };
+        let vni = match self.vni {
+            Some(vni) => Some(Vni::new(vni).ok_or(PolicyError::Vni { rule, vni })?),
+            None => None,
+        };
+        Ok(TunnelKey::new(endpoint.map(|endpoint| endpoint.0), vni.map(Vni::get)))
+    }
+
+    /// What it says, over `default`.
+    fn policy(&self, rule: usize, default: Policy) -> Result<Policy, PolicyError> {
+        let makes = |kind, default| self.records.as_ref().map_or(default, |records| records.contains(&kind));
+        let snap_length = match self.snap_length {
+            None => default.snap_length,
+            Some(0) => None,
+            Some(snap_length) if snap_length < MIN_SNAP_LENGTH => {
+                return Err(PolicyError::SnapLength { rule, snap_length });
+            }
+            snap_length => snap_length,
+        };
+        Ok(Policy {
+            packets: makes(RecordKind::Packet, default.packets),
+            flows: makes(RecordKind::Flow, default.flows),
+            snap_length,
+            payload: self.payload.unwrap_or(default.payload),
+        })
+    }
+}
+
+/// An identifier as [`EndpointId`] is displayed, in either case.
+fn parse_endpoint(digits: &str) -> Option<EndpointId> {
+    let is_one = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_one.then(|| u64::from_str_radix(digits, 16).ok().map(EndpointId))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct File {
+        policy: Vec<Rule>,
+    }
+
+    fn settled(text: &str) -> Result<Policies, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        Policies::new(&file.policy, Policy::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_the_documented_form() {
+        let text: String = include_str!("rule.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect();
+        let policies = settled(&text).unwrap();
+        let endpoint = Some(0x0123_4567_89ab_cdef);
+        let of = |vni| policies.rules[&TunnelKey::new(endpoint, vni).unwrap()];
+        let flows = Policy { packets: false, flows: true, snap_length: Some(200), payload: false };
+        assert_eq!(of(None), flows);
+        assert_eq!(of(Some(123)), Policy { packets: false, flows: false, ..Policy::default() });
+        assert_eq!(policies.rules.len(), 2);
+        assert_eq!(policies.rest(), Policy::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_rule_or_line() {
+        let cases = [
+            ("gwlbe_id = \"vpce-0123456789\"", "[[policy]] number 2: gwlbe_id \"vpce-0123456789\" is not 16"),
+            ("gwlbe_id = \"0x23456789abcdef\"", "not 16 hexadecimal digits"),
+            ("gwlbe_id = \"+123456789abcdef\"", "not 16 hexadecimal digits"),
+            ("gwlbe_id = 1", "line 4"),
+            ("vni = 16777216", "[[policy]] number 2: vni 16777216 exceeds 24 bits"),
+            ("vni = -1", "line 4"),
+            ("snap_length = 151", "[[policy]] number 2: snap_length 151 is below 152"),
+            ("vni = 7", "[[policy]] number 2 is for the same tunnels"),
+            ("records = [\"packets\"]", "expected `packet` or `flow`"),
+            ("payload = \"no\"", "line 4"),
+            ("snaplen = 200", "unknown field `snaplen`"),
+        ];
+        for (line, expected) in cases {
+            let error = settled(&format!("[[policy]]\nvni = 7\n[[policy]]\n{line}\n")).unwrap_err();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+        for same in ["", "gwlbe_id = \"0123456789abcdef\"", "gwlbe_id = \"0123456789ABCDEF\"\nvni = 0"] {
+            let other = same.to_lowercase();
+            let error = settled(&format!("[[policy]]\n{same}\n[[policy]]\n{other}\n")).unwrap_err();
+            assert!(error.contains("number 2 is for the same tunnels"), "{same}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_leaves_the_rest_as_it_is_by_default() {
+        let default = Policy { packets: true, flows: false, snap_length: Some(300), payload: false };
+        let rule = |rule: Rule| Policies::new(&[rule], default).unwrap().rest();
+        assert_eq!(rule(Rule::default()), default);
+        let cases = [
+            (Rule { records: Some(vec![]), ..Rule::default() }, Policy { packets: false, ..default }),
+            (
+                Rule { records: Some(vec![RecordKind::Flow]), ..Rule::default() },
+                Policy { packets: false, flows: true, ..default },
+            ),
+            (Rule { snap_length: Some(0), ..Rule::default() }, Policy { snap_length: None, ..default }),
+            (
+                Rule { snap_length: Some(MIN_SNAP_LENGTH), ..Rule::default() },
+                Policy { snap_length: Some(MIN_SNAP_LENGTH), ..default },
+            ),
+            (Rule { payload: Some(true), ..Rule::default() }, Policy { payload: true, ..default }),
+        ];
+        for (stated, expected) in cases {
+            assert_eq!(rule(stated.clone()), expected, "{stated:?}");
+        }
+        assert!(rule(Rule { records: Some(vec![]), ..Rule::default() }).excludes());
+        assert!(!default.excludes());
+    }
+}
