@@ -12,6 +12,7 @@ pub mod machine;
 pub mod measure;
 pub mod micro;
 pub mod receiver;
+pub mod search;
 pub mod statistics;
 pub mod testbed;
 pub mod traffic;

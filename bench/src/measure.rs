@@ -42,6 +42,9 @@ pub enum MeasureError {
     /// The sending interface is not there.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+    /// There is no memory for the latencies.
+    #[error("no histogram for the latencies: {0}")]
+    Histogram(#[from] hdrhistogram::CreationError),
     /// The generator.
     #[error(transparent)]
     Generate(Box<GenerateError>),
@@ -224,7 +227,7 @@ impl Session<'_> {
         let before = (self.receiver.counts()?, ThreadTimes::read());
         let report = self.harness.send(load)?;
         let threads = ThreadTimes::read();
-        let counts = self.settle()?;
+        let counts = self.settled()?;
         let busy = counts.busy.since(before.0.busy);
         Ok(Measured {
             offered: report.offered,
@@ -248,6 +251,24 @@ impl Session<'_> {
         Ok(self.receiver.counts()?)
     }
 
+    /// What it has counted when nothing arrives any more.
+    ///
+    /// # Errors
+    ///
+    /// When counters cannot be read.
+    pub fn settled(&self) -> Result<Counts, MeasureError> {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut counts, mut since) = (self.counts()?, Instant::now());
+        while since.elapsed() < QUIET && Instant::now() < deadline {
+            thread::sleep(LOOK);
+            let now = self.counts()?;
+            if now != counts {
+                (counts, since) = (now, Instant::now());
+            }
+        }
+        Ok(counts)
+    }
+
     /// Stops the receiver.
     ///
     /// # Errors
@@ -255,20 +276,6 @@ impl Session<'_> {
     /// When it has failed.
     pub fn stop(self) -> Result<Ended, MeasureError> {
         Ok(self.receiver.stop()?)
-    }
-
-    /// Waits until nothing arrives any more.
-    fn settle(&self) -> Result<Counts, MeasureError> {
-        let deadline = Instant::now() + PATIENCE;
-        let (mut counts, mut since) = (self.receiver.counts()?, Instant::now());
-        while since.elapsed() < QUIET && Instant::now() < deadline {
-            thread::sleep(LOOK);
-            let now = self.receiver.counts()?;
-            if now != counts {
-                (counts, since) = (now, Instant::now());
-            }
-        }
-        Ok(counts)
     }
 }
 

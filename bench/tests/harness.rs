@@ -74,6 +74,49 @@ fn retention() {
 }
 
 #[test]
+fn ndr() {
+    let Some(result) = run_live(&["ndr", "--receiver", "pipeline"]) else { return };
+    assert!(number(&result["greatest"]) > 0.0);
+    for (key, loss) in [("loss_free", 0.0), ("some_loss", 0.005)] {
+        let found = &result[key];
+        assert_eq!(number(&found["loss"]), loss);
+        let trials = found["trials"].as_array().unwrap();
+        assert!(!trials.is_empty());
+        for trial in trials {
+            let lost = number(&trial["response"]["loss"]);
+            assert!(trial["passed"] == false || lost <= loss, "{trial}");
+        }
+        if let Some(rate) = found["rate"].as_u64() {
+            let last = trials.last().unwrap();
+            assert_eq!((last["rate"].as_u64(), &last["passed"]), (Some(rate), &Value::from(true)));
+        }
+    }
+}
+
+#[test]
+fn latency() {
+    let Some(result) = run_live(&["latency", "--rate", "20000", "--fractions", "0.5,1"]) else { return };
+    let curves = result["curves"].as_array().unwrap();
+    assert_eq!(curves.len(), 2);
+    for curve in curves {
+        let [packets, lost] = ["packets", "lost"].map(|key| number(&curve[key]));
+        assert!(packets > 0.0 && lost < packets, "records have the stamps of their packets: {curve}");
+        let times = ["p50", "p99", "p999", "max"].map(|key| number(&curve[key]));
+        assert!(times.is_sorted() && times[0] > 0.0, "{curve}");
+        assert!(times[3] < 60e9, "{curve}");
+    }
+}
+
+#[test]
+fn overload() {
+    let Some(result) = run_live(&["overload", "--rate", "50000"]) else { return };
+    assert_eq!(result["balanced"], true);
+    assert!(number(&result["offered"]) > number(&result["sustainable"]), "{result}");
+    assert!(number(&result["delivered"]) > 0.0);
+    assert!(!result["samples"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn micro() {
     let result = run(&["micro"]);
     let times = result["times"].as_array().unwrap();

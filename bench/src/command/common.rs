@@ -108,10 +108,13 @@ impl OutputArguments {
     }
 }
 
-/// A bar on standard error; nothing where that is no terminal.
+/// A bar on standard error with `steps` steps, or without an end where there are 0; nothing where that is no terminal.
 pub fn progress_bar(steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
-    ProgressBar::new(steps as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let (bar, template) = match steps {
+        0 => (ProgressBar::no_length(), "{spinner} {pos} {elapsed} {msg}"),
+        _ => (ProgressBar::new(steps as u64), "{bar:30} {pos}/{len} {elapsed} {msg}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Reads a time in seconds.

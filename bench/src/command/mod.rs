@@ -2,7 +2,10 @@
 
 pub mod common;
 pub mod generate;
+pub mod latency;
 pub mod micro;
+pub mod ndr;
+pub mod overload;
 pub mod rate;
 pub mod retention;
 
@@ -32,6 +35,12 @@ pub enum Command {
     Pipeline(rate::PipelineRate),
     /// The pipeline against rxdrop, taking turns under the same offered rate.
     Retention(retention::RetentionArguments),
+    /// The highest rate without loss, and the highest with 0.5 % of it.
+    Ndr(ndr::NdrArguments),
+    /// How long a packet takes from the moment for which it was meant to its record.
+    Latency(latency::LatencyArguments),
+    /// Twice what the pipeline can take: rate, memory and ledger must bear it.
+    Overload(overload::OverloadArguments),
     /// The parts of the pipeline in memory: nanoseconds, allocations, instructions, and two workers side by side.
     Micro(micro::MicroArguments),
 }
@@ -49,6 +58,9 @@ impl Command {
             Self::Rxdrop(rate) => rate.run("rxdrop", &Kind::RxDrop),
             Self::Pipeline(pipeline) => pipeline.run(),
             Self::Retention(retention) => retention.run(),
+            Self::Ndr(ndr) => ndr.run(),
+            Self::Latency(latency) => latency.run(),
+            Self::Overload(overload) => overload.run(),
             Self::Micro(micro) => micro.run(),
         }
     }

@@ -2,8 +2,14 @@
 //!
 //! - [`rate`]: how much a receiver takes.
 //! - [`retention`]: the pipeline against the bare loop; [`matrix`]: under which traffic.
+//! - [`ndr`]: the highest rate without loss, and with little of it.
+//! - [`latency`]: how long a packet takes to its record.
+//! - [`overload`]: whether the pipeline bears twice what it can take.
 
+pub mod latency;
 pub mod matrix;
+pub mod ndr;
+pub mod overload;
 pub mod rate;
 pub mod retention;
 

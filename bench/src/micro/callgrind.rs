@@ -156,7 +156,7 @@ impl Stage {
 #[inline(never)]
 fn parse_batch(source: &Synthetic, count: usize) {
     for index in 0..count {
-        let _ = black_box(decapsulate(&source.frame(index), &DECAP));
+        black_box(&decapsulate(&source.frame(index), &DECAP)); // by reference: nothing is copied
     }
 }
 

@@ -106,7 +106,7 @@ fn parse(packets: u64) -> Result<f64, MicroError> {
     while let Received::Frames(count) = source.receive()? {
         let start = ticks();
         for index in 0..count {
-            let _ = black_box(decapsulate(&source.frame(index), &DECAP));
+            black_box(&decapsulate(&source.frame(index), &DECAP)); // by reference: nothing is copied
         }
         busy.add(count, start);
     }

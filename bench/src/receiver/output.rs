@@ -31,6 +31,11 @@ impl Latencies {
         Ok(Self(Arc::new(Mutex::new(Histogram::new_with_bounds(1, LONGEST, 3)?))))
     }
 
+    /// How many were noted so far.
+    pub fn count(&self) -> u64 {
+        self.lock().len()
+    }
+
     /// Takes out what was noted so far.
     pub fn take(&self) -> Histogram<u64> {
         let mut histogram = self.lock();
