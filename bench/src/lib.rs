@@ -5,5 +5,14 @@
 //! - [`command`]: the command line, one file per command.
 
 pub mod command;
+pub mod experiment;
 pub mod generator;
+pub mod interrupt;
+pub mod machine;
+pub mod measure;
+pub mod micro;
+pub mod receiver;
+pub mod search;
+pub mod statistics;
+pub mod testbed;
 pub mod traffic;

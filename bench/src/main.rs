@@ -5,8 +5,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use mirror_bench::command::CommandLine;
+use mirror_bench::micro::allocations::Counting;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();

@@ -25,6 +25,8 @@ pub const SEND_PROGRAM: &str = "mirror_generate";
 pub const ACCOUNT_PROGRAM: &str = "mirror_account";
 /// Name of the program that counts and drops what it receives, for the other end of the cable.
 pub const DISCARD_PROGRAM: &str = "mirror_discard";
+/// Name of the program that hands all it receives to one AF_XDP socket, for the other end of the cable.
+pub const REDIRECT_PROGRAM: &str = "mirror_redirect";
 /// The tracepoint that [`ACCOUNT_PROGRAM`] belongs to: one event per bulk of frames handed to a driver.
 pub const ACCOUNT_TRACEPOINT: &str = "xdp_devmap_xmit";
 /// Name of the global that holds the [`Mix`].
@@ -44,12 +46,16 @@ pub const TEMPLATES_MAP: &str = "TEMPLATES";
 pub const PROGRESS_MAP: &str = "PROGRESS";
 /// Name of the per-CPU array of one `[packets, bytes]` that [`DISCARD_PROGRAM`] counts.
 pub const DISCARDED_MAP: &str = "DISCARDED";
+/// Name of the XSKMAP of one socket that [`REDIRECT_PROGRAM`] redirects to.
+pub const SOCKETS_MAP: &str = "SOCKETS";
 
 /// Parts of a nanosecond in which the time of the next packet is kept.
 pub const DUE_FRACTION: u64 = 1 << 16;
-/// Longest delay that a paced sender makes up for, in nanoseconds. It goes on from there at its rate, so that a
-/// stall of the machine does not end in a burst.
+/// Longest delay that a paced sender makes up for, in nanoseconds. What was due in a longer one is never sent, so
+/// that a stall of the machine does not end in a burst.
 pub const LONGEST_LAG_NS: u64 = 5_000_000;
+/// A stamp counts units of 2 to this power of nanoseconds: in its 32 bits it comes around every 275 seconds.
+pub const STAMP_SHIFT: u32 = 6;
 
 /// Kinds of packets that are counted apart. Kind 0 is valid; the others are the faults of the mix, from 1 on.
 pub const KINDS: usize = 16;

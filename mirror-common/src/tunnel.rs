@@ -105,7 +105,9 @@ mod tests {
         let both = TunnelKey::new(ENDPOINT, VNI);
         let endpoint = TunnelKey::new(ENDPOINT, None);
         let vni = TunnelKey::new(None, VNI);
-        let cases: [(u16, Option<u64>, Option<u32>, [Option<TunnelKey>; 3]); 9] = [
+        /// Kinds in use, endpoint and VNI of a packet, and the keys that are asked for.
+        type Case = (u16, Option<u64>, Option<u32>, [Option<TunnelKey>; 3]);
+        let cases: [Case; 9] = [
             (ALL, ENDPOINT, VNI, [both, endpoint, vni]),
             (ALL, ENDPOINT, None, [endpoint, None, None]),
             (ALL, None, VNI, [vni, None, None]),

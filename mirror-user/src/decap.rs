@@ -146,4 +146,4 @@ impl Geneve {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

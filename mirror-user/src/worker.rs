@@ -11,7 +11,7 @@ use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate};
 use crate::degrade::{Degradation, Level, Pressure};
 use crate::flow::{FlowRecord, FlowTable};
-use crate::packet::Packet;
+use crate::packet::{Network, Packet};
 use crate::policy::{Policies, Policy, header_length};
 use crate::record::{AccountedBy, Batch};
 use crate::sink::Producer;
@@ -108,6 +108,8 @@ impl<Source: FrameSource> Worker<Source> {
     pub fn run(mut self, stop: impl Fn() -> bool) -> (Source, io::Result<()>) {
         let mut idle: u32 = 0;
         let result = loop {
+            // Asked before the source is looked at: what arrives while the worker waits comes before its end.
+            let stopping = stop();
             match self.source.receive() {
                 Ok(Received::Frames(count)) => {
                     idle = 0;
@@ -118,9 +120,8 @@ impl<Source: FrameSource> Worker<Source> {
                     idle = idle.wrapping_add(1);
                     if idle.is_multiple_of(IDLE) {
                         self.rest();
-                        self.look(self.source.now());
                     }
-                    if stop() {
+                    if stopping {
                         break Ok(());
                     }
                 }
@@ -135,7 +136,8 @@ impl<Source: FrameSource> Worker<Source> {
     /// Records the `count` frames of the current batch.
     fn process(&mut self, count: usize) {
         self.decapsulate(count);
-        self.look(self.found.last().map(|found| found.timestamp));
+        // The latest frame tells the time, whether it may be recorded or not.
+        self.look(self.source.frame(count - 1).timestamp);
         let Self { source, flows, outlet, found, .. } = self;
         if let Some(table) = flows {
             let packets = found.iter().filter(|found| found.policy.flows);
@@ -175,7 +177,7 @@ impl<Source: FrameSource> Worker<Source> {
                 }
             };
             decapsulated += 1;
-            match allowed(policies.resolve(&packet.tunnel), level) {
+            match allowed(&packet, policies.resolve(&packet.tunnel), level) {
                 Ok(policy) => found.push(Found { frame: index, timestamp: frame.timestamp, packet, policy }),
                 Err(reason) => counters.drop_packets(reason, 1),
             }
@@ -186,9 +188,12 @@ impl<Source: FrameSource> Worker<Source> {
         counters.decapsulated.add(decapsulated);
     }
 
-    /// Looks at the pressure, every few milliseconds, and changes the level of the work where the rule says so.
-    fn look(&mut self, now: Option<Timestamp>) {
-        let Some(now) = now.filter(|now| now.0.abs_diff(self.seen.at.0) >= LOOK_NS) else { return };
+    /// Looks at the pressure, every few milliseconds, and changes the level of the work where the rule says so; and
+    /// ends flows whose time has come, though no packet of a flow may have told the table the time.
+    fn look(&mut self, now: Timestamp) {
+        if now.0.abs_diff(self.seen.at.0) < LOOK_NS {
+            return;
+        }
         let Self { source, flows, degradation, seen, outlet, .. } = self;
         let backlog = source.backlog();
         let sink_queue_full = outlet.counters.dropped(DropReason::SinkQueueFull);
@@ -201,21 +206,23 @@ impl<Source: FrameSource> Worker<Source> {
         if let Some(transition) = degradation.observe(now, pressure) {
             warn!("queue {}: records {transition}", outlet.counters.queue);
             outlet.counters.transitions.add(1);
-            if let (Some(table), Some(rate)) = (flows, transition.to.sampling()) {
+            if let (Some(table), Some(rate)) = (flows.as_mut(), transition.to.sampling()) {
                 table.set_sampling(rate);
             }
         }
         outlet.counters.publish_levels(degradation.levels());
+        if let Some(table) = flows {
+            table.expire(now.before(LONGEST_WAY), &mut |record| outlet.flow(record));
+            outlet.counters.publish_flows(table);
+        }
     }
 
     /// What is to be done while nothing arrives.
     fn rest(&mut self) {
-        let Self { source, flows, outlet, .. } = self;
-        if let (Some(table), Some(now)) = (flows, source.now()) {
-            table.expire(now.before(LONGEST_WAY), &mut |record| outlet.flow(record));
-            outlet.counters.publish_flows(table);
+        if let Some(now) = self.source.now() {
+            self.look(now);
         }
-        outlet.producer.flush();
+        self.outlet.producer.flush();
     }
 
     /// Ends every flow. Nothing waits for the worker any more, so it can wait for the sink.
@@ -229,17 +236,21 @@ impl<Source: FrameSource> Worker<Source> {
     }
 }
 
-/// What may be recorded of a packet with this policy, at this level.
+/// What may be recorded of a packet with this policy, at this level. What is not IP belongs to no flow, and is
+/// accounted for by its own record where it has one.
 ///
 /// # Errors
 ///
 /// Why nothing may.
 #[inline]
-fn allowed(policy: Policy, level: Level) -> Result<Policy, DropReason> {
+fn allowed(packet: &Packet, policy: Policy, level: Level) -> Result<Policy, DropReason> {
     if policy.excludes() {
         return Err(DropReason::PolicyExcluded);
     }
     match level {
+        Level::Full if policy.packets && matches!(packet.network, Network::Other(_)) => {
+            Ok(Policy { flows: false, ..policy })
+        }
         Level::Full => Ok(policy),
         Level::Flows | Level::Sampled(_) if policy.flows => Ok(Policy { packets: false, ..policy }),
         Level::Flows | Level::Sampled(_) | Level::Counters => Err(DropReason::CountersOnly),
@@ -285,5 +296,140 @@ impl Outlet {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::decap::tests::frames::mirrored_web;
+    use crate::degrade::{DegradeConfig, DegradeMode};
+    use crate::flow::FlowConfig;
+    use crate::sink::{self, Destination, SinkConfig};
+    use crate::source::{Backlog, Frame, LinkType};
+    use crate::wire::number::QueueId;
+
+    /// Batches of one frame, a millisecond apart, that lose packets during the first second.
+    struct Busy {
+        frame: Vec<u8>,
+        milliseconds: u64,
+        most: u64,
+    }
+
+    impl FrameSource for Busy {
+        fn receive(&mut self) -> io::Result<Received> {
+            self.milliseconds += 1;
+            Ok(if self.milliseconds > self.most { Received::End } else { Received::Frames(1) })
+        }
+
+        fn now(&self) -> Option<Timestamp> {
+            None
+        }
+
+        fn frame(&self, _: usize) -> Frame<'_> {
+            Frame {
+                data: &self.frame,
+                captured_length: u32::try_from(self.frame.len()).unwrap(),
+                original_length: u32::try_from(self.frame.len()).unwrap(),
+                timestamp: Timestamp(1_000_000_000_000 + self.milliseconds * 1_000_000),
+                link_type: LinkType::Ethernet,
+            }
+        }
+
+        fn append(&self, _: usize, from: usize, bytes: &mut Vec<u8>) {
+            bytes.extend_from_slice(&self.frame[from..]);
+        }
+
+        fn backlog(&mut self) -> Backlog {
+            Backlog { fill: 0.0, dropped: self.milliseconds.min(1000) }
+        }
+
+        fn release(&mut self) {}
+    }
+
+    /// Nothing at first; a frame, and the wish to stop, come while the worker waits for one.
+    struct Late<'stop> {
+        busy: Busy,
+        stop: &'stop Cell<bool>,
+    }
+
+    impl FrameSource for Late<'_> {
+        fn receive(&mut self) -> io::Result<Received> {
+            if self.stop.replace(true) {
+                self.busy.receive().map(|received| match received {
+                    Received::End => Received::Idle,
+                    other => other,
+                })
+            } else {
+                Ok(Received::Idle)
+            }
+        }
+
+        fn now(&self) -> Option<Timestamp> {
+            None
+        }
+
+        fn frame(&self, index: usize) -> Frame<'_> {
+            self.busy.frame(index)
+        }
+
+        fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
+            self.busy.append(index, from, bytes);
+        }
+
+        fn release(&mut self) {}
+    }
+
+    #[test]
+    fn what_arrives_while_the_worker_waits_is_received_before_it_stops() {
+        let config =
+            SinkConfig { destination: Destination::File("/dev/null".into()), ..SinkConfig::default() };
+        let (mut producers, sinks) = sink::start(&config, 1).unwrap();
+        let counters = Arc::new(WorkerCounters::new(QueueId(0)));
+        let stop = Cell::new(false);
+        let source = Late { busy: Busy { frame: mirrored_web(), milliseconds: 0, most: 1 }, stop: &stop };
+        let degradation = Degradation::new(DegradeConfig::default()).unwrap();
+        let decap = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
+        let producer = producers.remove(0);
+        let worker = Worker::new(
+            source,
+            decap,
+            Policies::default(),
+            degradation,
+            producer,
+            WhenFull::Wait,
+            Arc::clone(&counters),
+        );
+        worker.run(|| stop.get()).1.unwrap();
+        sinks.join().unwrap();
+        assert_eq!(counters.received.get(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_only_counts_takes_up_its_work_again_under_load() {
+        let config =
+            SinkConfig { destination: Destination::File("/dev/null".into()), ..SinkConfig::default() };
+        let (mut producers, sinks) = sink::start(&config, 1).unwrap();
+        let counters = Arc::new(WorkerCounters::new(QueueId(0)));
+        let auto = DegradeConfig { mode: DegradeMode::Auto, ..DegradeConfig::default() };
+        let decap = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
+        let source = Busy { frame: mirrored_web(), milliseconds: 0, most: 120_000 };
+        let worker = Worker::new(
+            source,
+            decap,
+            Policies::default(),
+            Degradation::new(auto).unwrap(),
+            producers.remove(0),
+            WhenFull::Wait,
+            Arc::clone(&counters),
+        );
+        worker.with_flows(FlowTable::new(FlowConfig::default()).unwrap()).run(|| false).1.unwrap();
+        sinks.join().unwrap();
+        assert!(counters.dropped(DropReason::CountersOnly) > 0, "it went all the way down");
+        assert_eq!(counters.transitions.get(), 8, "four steps down and four up");
+        let [(full, packets), ..] = counters.levels().collect::<Vec<_>>()[..] else { panic!() };
+        assert!(full > Duration::from_secs(60) && packets > 60_000, "{full:?} {packets}");
     }
 }

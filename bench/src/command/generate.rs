@@ -2,19 +2,19 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use mirror_user::wire::number::MacAddress;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::common::seconds;
 use crate::generator::file::{self, Schedule};
 use crate::generator::interface::Interface;
 use crate::generator::report::Report;
 use crate::generator::{self, Settings, Source};
+use crate::interrupt::Interrupt;
 use crate::traffic::{Addresses, FrameSize, Profile, Share, Traffic};
 
 /// Packets per second in a capture file, where none are asked for.
@@ -101,16 +101,14 @@ impl Generate {
     ///
     /// Where the arguments contradict each other, or nothing can be generated.
     pub fn run(&self) -> Result<()> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot handle signals")?;
-        }
+        let interrupt = Interrupt::watch().context("cannot handle signals")?;
+        let stop = interrupt.flag();
         let report = match (&self.interface, &self.output) {
-            (Some(interface), _) => self.send(interface, &stop)?,
+            (Some(interface), _) => self.send(interface, stop)?,
             (None, Some(path)) => {
                 let packets = self.packets_in_file()?;
                 let schedule = Schedule { start: self.start, rate: self.rate.unwrap_or(FILE_RATE) };
-                file::write(&self.traffic(Addresses::default().source_mac)?, path, packets, schedule, &stop)?
+                file::write(&self.traffic(Addresses::default().source_mac)?, path, packets, schedule, stop)?
             }
             (None, None) => anyhow::bail!("nowhere to send to: name an --interface or an --output file"),
         };
@@ -140,6 +138,7 @@ impl Generate {
             malformed: self.malformed,
             endpoints: self.endpoints,
             seed: self.seed,
+            stamped: false,
             addresses: Addresses {
                 source_mac,
                 destination_mac: self.destination_mac,
@@ -168,11 +167,6 @@ impl Generate {
         }
         Ok(())
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 fn mac_address(text: &str) -> Result<MacAddress, &'static str> {

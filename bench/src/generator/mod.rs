@@ -78,6 +78,9 @@ pub enum GenerateError {
         /// The MTU that the longest frame needs.
         needed: usize,
     },
+    /// Only paced live frames have stamps.
+    #[error("stamped packets come from live frames at a rate only: set one, and leave --source auto or live")]
+    Stamps,
     /// The CPU cannot be used.
     #[error(
         "cannot send from CPU {cpu}: {error}; --cpu takes a CPU that this process may run on (`nproc`, `taskset -p`)"
@@ -112,7 +115,12 @@ pub fn send(
             needed: longest - ETHERNET_HEADER,
         });
     }
+    let stamped = traffic.mix().stamped != 0;
+    if stamped && (settings.source == Source::Socket || settings.rate.is_none()) {
+        return Err(GenerateError::Stamps);
+    }
     match settings.source {
+        Source::Auto if stamped => live::send(traffic, interface, settings, stop),
         Source::Live => live::send(traffic, interface, settings, stop),
         Source::Socket => socket::send(traffic, interface, settings, stop),
         Source::Auto => match live::send(traffic, interface, settings, stop) {

@@ -32,6 +32,9 @@ pub struct Profile {
     pub endpoints: u32,
     /// Everything that looks random follows from this.
     pub seed: u64,
+    /// Whether the flow cookie of a packet is the time for which it was meant
+    /// ([`Header::stamp`](mirror_common::traffic::Header::stamp)). Only paced live frames can have it.
+    pub stamped: bool,
     /// Addresses of the outer headers.
     pub addresses: Addresses,
 }
@@ -49,6 +52,7 @@ impl Default for Profile {
             malformed: Share::NONE,
             endpoints: 4,
             seed: 1,
+            stamped: false,
             addresses: Addresses::default(),
         }
     }
@@ -111,6 +115,15 @@ impl FromStr for FrameSize {
     }
 }
 
+impl fmt::Display for FrameSize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => bytes.fmt(formatter),
+            Self::InternetMix => formatter.write_str("imix"),
+        }
+    }
+}
+
 /// A part of the whole, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(f64);
@@ -124,6 +137,11 @@ impl Share {
     /// A share of `fraction`; [`None`] outside of 0 to 1.
     pub fn new(fraction: f64) -> Option<Self> {
         (0.0..=1.0).contains(&fraction).then_some(Self(fraction))
+    }
+
+    /// The share as a fraction.
+    pub const fn fraction(self) -> f64 {
+        self.0
     }
 
     /// The share of a whole of `whole` parts.
@@ -229,6 +247,7 @@ impl Profile {
             faults: faults as u64,
             internet_mix: u64::from(self.frame_size == FrameSize::InternetMix),
             stride: stride.max().unwrap_or(0),
+            stamped: u64::from(self.stamped),
         })
     }
 

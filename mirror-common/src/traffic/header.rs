@@ -4,6 +4,8 @@
     reason = "a field takes the low bits of a wider number, a checksum folds"
 )]
 
+use super::STAMP_SHIFT;
+
 /// Bytes of a [`Header`]: Ethernet, IPv4, UDP, GENEVE with its options, IPv4, UDP, VXLAN, Ethernet, IPv6 and TCP.
 pub const HEADER_LENGTH: usize = 192;
 
@@ -42,6 +44,13 @@ impl Header {
     #[inline(always)]
     pub const fn frame_length(&self) -> u32 {
         14 + u16::from_be(self.0[place::OUTER_LENGTH]) as u32
+    }
+
+    /// Puts the time for which the packet was meant, in nanoseconds of `CLOCK_MONOTONIC`, in the place of the flow
+    /// cookie, where a record shows it: in units of 2^[`STAMP_SHIFT`], as many as its 32 bits hold.
+    #[inline(always)]
+    pub const fn stamp(&mut self, intended_ns: u64) {
+        self.put_u32(place::COOKIE, (intended_ns >> STAMP_SHIFT) as u32);
     }
 
     #[inline(always)]

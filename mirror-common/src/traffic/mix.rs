@@ -29,12 +29,14 @@ pub struct Mix {
     pub icmp: u64,
     /// Share of malformed packets, of [`PACKET_SHARE`].
     pub malformed: u64,
-    /// Number of faults among which malformed packets are spread evenly: at most [`KINDS`] - 1.
+    /// Number of faults among which malformed packets are spread evenly: at most [`KINDS`](super::KINDS) - 1.
     pub faults: u64,
     /// 1 where packets have the three sizes of an internet mix, in the ratio 7:4:1; 0 where they have one.
     pub internet_mix: u64,
     /// Bytes by which TCP sequence numbers advance from packet to packet.
     pub stride: u64,
+    /// 1 where the flow cookie of a packet is its [stamp](super::Header::stamp); 0 where it is that of its flow.
+    pub stamped: u64,
 }
 
 /// A [`Mix`] as the words that it is made of.
@@ -43,9 +45,21 @@ pub const MIX_WORDS: usize = size_of::<Mix>() / 8;
 impl Mix {
     /// The mix as it lies in memory.
     pub const fn words(&self) -> [u64; MIX_WORDS] {
-        let Self { seed, flows, endpoints, vxlan, ipv6, udp, icmp, malformed, faults, internet_mix, stride } =
-            *self;
-        [seed, flows, endpoints, vxlan, ipv6, udp, icmp, malformed, faults, internet_mix, stride]
+        let Self {
+            seed,
+            flows,
+            endpoints,
+            vxlan,
+            ipv6,
+            udp,
+            icmp,
+            malformed,
+            faults,
+            internet_mix,
+            stride,
+            stamped,
+        } = *self;
+        [seed, flows, endpoints, vxlan, ipv6, udp, icmp, malformed, faults, internet_mix, stride, stamped]
     }
 
     /// The packet at `position`.

@@ -15,7 +15,7 @@ use aya_ebpf::helpers::{
     bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
 };
 use aya_ebpf::macros::{map, raw_tracepoint, xdp};
-use aya_ebpf::maps::{Array, PerCpuArray};
+use aya_ebpf::maps::{Array, PerCpuArray, XskMap};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 use mirror_common::traffic::{
     DUE_FRACTION, HEADER_LENGTH, Header, KINDS, LONGEST_LAG_NS, Mix, Position, Progress,
@@ -36,6 +36,7 @@ static MIX: Mix = Mix {
     faults: 0,
     internet_mix: 0,
     stride: 0,
+    stamped: 0,
 };
 /// See [`mirror_common::traffic::INTERFACE`].
 #[unsafe(no_mangle)]
@@ -58,6 +59,8 @@ static PROGRESS: Array<Progress> = Array::with_max_entries(1, 0);
 static SENDER: Array<Sender> = Array::with_max_entries(1, 0);
 #[map]
 static DISCARDED: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static SOCKETS: XskMap = XskMap::with_max_entries(1, 0);
 
 /// Packets whose kind and length are remembered until the kernel has reported on them: more than a bulk (16
 /// frames, `DEV_MAP_BULK_SIZE`) and the packet that comes when it is full.
@@ -70,8 +73,12 @@ const BULK: u64 = 16;
 struct Sender {
     /// Of the next packet.
     position: Position,
-    /// When the next packet is due, in [`DUE_FRACTION`]ths of a nanosecond.
+    /// When pacing began: nanoseconds of `CLOCK_MONOTONIC`.
+    start_ns: u64,
+    /// When the next packet is due, in [`DUE_FRACTION`]ths of a nanosecond since then.
     due: u64,
+    /// What the clock said when it was last read, likewise.
+    now: u64,
     /// The CPU that the program runs on.
     cpu: u64,
     /// Kind (upper half) and length (lower half) of the latest packets, by their numbers modulo [`RECENT`].
@@ -114,6 +121,9 @@ fn send(ctx: &XdpContext) -> Option<()> {
     // stands 256 bytes (`XDP_PACKET_HEADROOM`) behind a structure of whole words at the start of a page.
     let header = unsafe { &mut *(ctx.data() as *mut Header) };
     packet.write(template, header);
+    if mix.stamped != 0 {
+        header.stamp(sender.start_ns + sender.due / DUE_FRACTION);
+    }
     let length = template.frame_length();
     let surplus = global!(FRAME_LENGTH) as i32 - length as i32;
     // SAFETY: the context is the one that the kernel passed in; no pointer into the packet is used after the call.
@@ -129,26 +139,30 @@ fn send(ctx: &XdpContext) -> Option<()> {
     sender.recent[sender.position.number as usize % RECENT] =
         u64::from(packet.kind) << 32 | u64::from(length);
     sender.position.advance(mix.flows);
+    sender.due += global!(INTERVAL);
     progress.offered = sender.position.number;
     progress.offered_bytes += u64::from(length);
     progress.offered_kinds[packet.kind as usize % KINDS] += 1;
     Some(())
 }
 
-/// Whether the next packet's time has come; then also sets the time of the one after it.
+/// Whether the next packet's time has come. The clock is read only where what it last said does not settle that: a
+/// sender that lags behind spends no time on it.
 #[inline(always)]
 fn due(sender: &mut Sender) -> bool {
-    let interval = global!(INTERVAL);
-    if interval == 0 {
+    if global!(INTERVAL) == 0 || sender.due < sender.now {
         return true;
     }
     // SAFETY: the helper takes no arguments.
-    let now = unsafe { bpf_ktime_get_ns() } * DUE_FRACTION;
-    if now < sender.due {
-        return false;
+    let clock = unsafe { bpf_ktime_get_ns() };
+    if sender.start_ns == 0 {
+        sender.start_ns = clock;
     }
-    sender.due = sender.due.max(now - LONGEST_LAG_NS * DUE_FRACTION) + interval;
-    true
+    sender.now = (clock - sender.start_ns) * DUE_FRACTION;
+    if sender.due + LONGEST_LAG_NS * DUE_FRACTION < sender.now {
+        sender.due = sender.now;
+    }
+    sender.due <= sender.now
 }
 
 /// Counts what the driver made of a bulk of frames.
@@ -201,6 +215,14 @@ pub fn mirror_discard(ctx: XdpContext) -> u32 {
         *bytes += unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
     }
     xdp_action::XDP_DROP
+}
+
+/// Hands every packet to the socket: what a capture costs at least.
+#[xdp(frags)]
+pub fn mirror_redirect(_ctx: XdpContext) -> u32 {
+    match SOCKETS.redirect(0, u64::from(xdp_action::XDP_DROP)) {
+        Ok(action) | Err(action) => action,
+    }
 }
 
 #[panic_handler]

@@ -1,4 +1,4 @@
-mod frames;
+pub(crate) mod frames;
 mod oracle;
 mod properties;
 

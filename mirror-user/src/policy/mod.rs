@@ -68,6 +68,11 @@ impl Policies {
         rule::settle(rules, default)
     }
 
+    /// The same policy for every tunnel.
+    pub fn uniform(rest: Policy) -> Self {
+        Self { rest, ..Self::default() }
+    }
+
     /// The policy of packets for which no rule names the endpoint or the VNI.
     pub const fn rest(&self) -> Policy {
         self.rest

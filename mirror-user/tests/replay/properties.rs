@@ -128,7 +128,8 @@ fn accounted(written: &[u8], format: Format, records: Records) -> Result<u64, Te
                 let flow = record["event"]["dataset"] == "mirror.flow";
                 packets += match (flow, records.flows) {
                     (true, _) => record["network"]["packets"].as_u64().unwrap(),
-                    (false, true) => 0,
+                    // What is not IP is in no flow, and is accounted for by its own record.
+                    (false, true) => u64::from(!record["mirror"]["ethertype"].is_null()),
                     (false, false) => 1,
                 };
             }

@@ -1,0 +1,141 @@
+//! What several commands have in common: their arguments, and how they print.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::experiment::Setting;
+use crate::interrupt::Interrupt;
+use crate::machine::Machine;
+use crate::receiver::{Pipeline, Records, SinkKind};
+use crate::testbed::Processors;
+use crate::traffic::{FrameSize, Profile, Share};
+
+/// The traffic of a measurement.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Traffic")]
+pub struct TrafficArguments {
+    /// Bytes of the frames from the outer Ethernet header on, or `imix`
+    #[arg(long, value_name = "BYTES|imix", default_value = "128")]
+    pub frame_size: FrameSize,
+    /// Number of flows, which take turns
+    #[arg(long, default_value_t = 64_000)]
+    pub flows: u64,
+    /// Share of flows inside VXLAN, which takes frames of 172 bytes or more
+    #[arg(long, value_name = "SHARE", default_value = "off")]
+    pub vxlan: Share,
+}
+
+impl TrafficArguments {
+    /// TCP over IPv4, in the tunnel of a Gateway Load Balancer.
+    pub fn profile(&self) -> Profile {
+        let Self { frame_size, flows, vxlan } = *self;
+        Profile { frame_size, flows, vxlan, udp: Share::NONE, ..Profile::default() }
+    }
+}
+
+/// What the pipeline does.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pipeline")]
+pub struct PipelineArguments {
+    /// Records that the pipeline makes
+    #[arg(long, value_enum, default_value_t)]
+    pub records: Records,
+    /// Where they go
+    #[arg(long, value_enum, default_value_t)]
+    pub sink: SinkKind,
+}
+
+impl PipelineArguments {
+    /// The pipeline for `flows` flows.
+    pub fn pipeline(&self, flows: u64) -> Pipeline {
+        let Self { records, sink } = *self;
+        let default = Pipeline::default();
+        let max_flows = default.max_flows.max(u32::try_from(flows).unwrap_or(u32::MAX));
+        Pipeline { records, sink, max_flows, ..default }
+    }
+}
+
+/// How the result is shown.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "General")]
+pub struct OutputArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Much shorter, to see that everything works: the figures mean little
+    #[arg(long)]
+    pub quick: bool,
+}
+
+impl OutputArguments {
+    /// `thorough`, or `quick` where the user wants that.
+    pub fn pick<T>(&self, thorough: T, quick: T) -> T {
+        if self.quick { quick } else { thorough }
+    }
+
+    /// A setting on the first two processors, whose progress has `steps` steps; signals are heard from here on.
+    ///
+    /// # Errors
+    ///
+    /// When there is one processor only, or signals cannot be handled.
+    pub fn setting(&self, steps: usize) -> Result<Setting> {
+        Ok(Setting {
+            processors: Processors::choose()?,
+            interrupt: Interrupt::watch()?,
+            progress: progress_bar(steps),
+        })
+    }
+
+    /// Prints a result with the machine that it belongs to.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written as JSON.
+    pub fn print<T: Serialize + Display>(&self, command: &'static str, result: &T) -> Result<()> {
+        let machine = Machine::look();
+        if self.json {
+            let document = Document { command, quick: self.quick, machine, result };
+            println!("{}", serde_json::to_string_pretty(&document)?);
+        } else {
+            println!("{result}\n\n{machine}");
+        }
+        Ok(())
+    }
+}
+
+/// A bar on standard error with `steps` steps, or without an end where there are 0; nothing where that is no terminal.
+pub fn progress_bar(steps: usize) -> ProgressBar {
+    let (bar, template) = match steps {
+        0 => (ProgressBar::no_length(), "{spinner} {pos} {elapsed} {msg}"),
+        _ => (ProgressBar::new(steps as u64), "{bar:30} {pos}/{len} {elapsed} {msg}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Reads a time in seconds.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// A result, and what it depends on.
+#[derive(Debug, Serialize)]
+pub struct Document<'result, T> {
+    /// The command.
+    pub command: &'static str,
+    /// Whether it was cut short.
+    pub quick: bool,
+    /// The machine.
+    pub machine: Machine,
+    /// The figures.
+    pub result: &'result T,
+}

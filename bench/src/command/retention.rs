@@ -1,0 +1,87 @@
+//! `mirror-bench retention`: the pipeline against the bare loop.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
+use crate::experiment::Effort;
+use crate::experiment::matrix;
+use crate::experiment::retention::{Plan, Retention};
+
+/// Arguments of `retention`.
+#[derive(Args, Clone, Debug)]
+pub struct RetentionArguments {
+    #[command(flatten)]
+    traffic: TrafficArguments,
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Every frame size, number of flows, kind of record and sink in its turn, instead of one of each
+    #[arg(long, conflicts_with_all = ["frame_size", "flows", "vxlan", "records", "sink"])]
+    matrix: bool,
+    /// Packets per second to offer to both; without it, as many as can be offered to both
+    #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    rate: Option<u64>,
+    /// Seconds of each measurement [default: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// Pairs to keep [default: 10]
+    #[arg(long, value_name = "N")]
+    pairs: Option<usize>,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// The retention of several combinations.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Cells(Vec<Retention>);
+
+impl RetentionArguments {
+    /// Measures and prints.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be measured.
+    pub fn run(&self) -> Result<()> {
+        let plan = self.plan();
+        let cells = if self.matrix {
+            matrix::cells().into_iter().map(|cell| (cell.profile, cell.pipeline)).collect()
+        } else {
+            vec![(self.traffic.profile(), self.pipeline.pipeline(self.traffic.flows))]
+        };
+        let setting = self.output.setting(cells.len() * (plan.peaks + plan.pairs.repeat))?;
+        let mut results = Vec::with_capacity(cells.len());
+        for (profile, pipeline) in &cells {
+            results.push(Retention::measure(&setting, profile, pipeline, plan)?);
+        }
+        setting.progress.finish_and_clear();
+        self.output.print("retention", &Cells(results))
+    }
+
+    fn plan(&self) -> Plan {
+        let default = self.output.pick(Plan::default(), Plan::quick());
+        Plan {
+            rate: self.rate,
+            pairs: Effort {
+                duration: self.duration.unwrap_or(default.pairs.duration),
+                repeat: self.pairs.unwrap_or(default.pairs.repeat).max(1),
+                ..default.pairs
+            },
+            ..default
+        }
+    }
+}
+
+impl fmt::Display for Cells {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, cell) in self.0.iter().enumerate() {
+            let gap = if number == 0 { "" } else { "\n\n" };
+            write!(formatter, "{gap}{cell}")?;
+        }
+        Ok(())
+    }
+}

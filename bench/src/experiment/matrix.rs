@@ -1,0 +1,77 @@
+//! The traffic and pipelines over which retention is measured: one thing varied at a time.
+
+use crate::receiver::{Pipeline, Records, SinkKind};
+use crate::traffic::{FrameSize, Profile, Share};
+
+/// One combination of traffic and pipeline.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// What is varied.
+    pub axis: Axis,
+    /// The traffic.
+    pub profile: Profile,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+}
+
+/// What is varied, while the rest stays as it is in [`base`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Bytes of a frame.
+    FrameSize,
+    /// Flows.
+    Flows,
+    /// Inside VXLAN or not, in frames that are large enough for it.
+    Vxlan,
+    /// Kinds of records.
+    Records,
+    /// Where records go.
+    Sink,
+}
+
+/// TCP over IPv4 in frames of 128 bytes from 64,000 flows, in the tunnel of a Gateway Load Balancer.
+pub fn base() -> Profile {
+    Profile {
+        frame_size: FrameSize::Bytes(128),
+        flows: 64_000,
+        vxlan: Share::NONE,
+        udp: Share::NONE,
+        ..Profile::default()
+    }
+}
+
+/// Every cell.
+pub fn cells() -> Vec<Cell> {
+    let sizes = [
+        FrameSize::Bytes(128),
+        FrameSize::Bytes(512),
+        FrameSize::Bytes(1400),
+        FrameSize::Bytes(4096), // in several buffers
+        FrameSize::InternetMix,
+    ];
+    let profile = |axis, profile| Cell { axis, profile, pipeline: Pipeline::default() };
+    let sizes = sizes.map(|frame_size| profile(Axis::FrameSize, Profile { frame_size, ..base() }));
+    let flows = [1, 1_000, 64_000, 1_000_000].map(|flows| profile(Axis::Flows, Profile { flows, ..base() }));
+    let vxlan = [Share::NONE, Share::ALL]
+        .map(|vxlan| profile(Axis::Vxlan, Profile { vxlan, frame_size: FrameSize::Bytes(256), ..base() }));
+    let pipeline = |axis, pipeline| Cell { axis, profile: base(), pipeline };
+    let records = [Records::Flow, Records::Packet, Records::Both]
+        .map(|records| pipeline(Axis::Records, Pipeline { records, ..Pipeline::default() }));
+    let sinks = [SinkKind::Memory, SinkKind::Null, SinkKind::File]
+        .map(|sink| pipeline(Axis::Sink, Pipeline { records: Records::Packet, sink, ..Pipeline::default() }));
+    sizes.into_iter().chain(flows).chain(vxlan).chain(records).chain(sinks).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::Traffic;
+
+    #[test]
+    fn every_cell_has_traffic_and_room_for_its_flows() {
+        for cell in cells() {
+            Traffic::new(&cell.profile).unwrap();
+            assert!(u64::from(cell.pipeline.max_flows) >= cell.profile.flows, "{cell:?}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What receives at the far end of a testbed, from the least that can be done to the whole pipeline.
+
+mod bare;
+mod discard;
+pub mod meter;
+pub(crate) mod output;
+mod pipeline;
+mod program;
+
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use mirror_user::attach;
+use mirror_user::control::RunError;
+use mirror_user::control::config::ConfigError;
+use mirror_user::control::ledger::Ledger;
+use mirror_user::sink::SinkError;
+use mirror_user::xsk::XskError;
+use serde::Serialize;
+use thiserror::Error;
+
+use self::bare::Bare;
+pub use self::discard::Discard;
+use self::meter::Busy;
+pub use self::output::Latencies;
+use self::pipeline::Running;
+pub use self::pipeline::{Pipeline, SinkKind};
+use crate::generator::interface::InterfaceError;
+use crate::testbed::{Processors, Testbed, TestbedError};
+
+/// Name of the thread that receives.
+pub(crate) const WORKER: &str = "worker-0";
+
+/// What receives.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// An XDP program that drops.
+    XdpDrop,
+    /// A loop that receives over AF_XDP and recycles.
+    RxDrop,
+    /// The daemon's pipeline.
+    Pipeline(Pipeline),
+}
+
+impl Kind {
+    /// Name in results.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::XdpDrop => "xdp-drop",
+            Self::RxDrop => "rxdrop",
+            Self::Pipeline(_) => "pipeline",
+        }
+    }
+
+    /// Starts it at the far end of `bed`; when this returns, packets are received.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel or the configuration does not allow it.
+    pub fn start(&self, bed: &Testbed, processors: Processors) -> Result<Box<dyn Receiver>, ReceiverError> {
+        Ok(match self {
+            Self::XdpDrop => Box::new(Discard::start(bed)?),
+            Self::RxDrop => Box::new(Bare::start(bed, processors)?),
+            Self::Pipeline(pipeline) => Box::new(Running::start(pipeline, bed, processors)?),
+        })
+    }
+}
+
+/// Receives until it is stopped. Dropping it stops it as well.
+pub trait Receiver {
+    /// What was counted so far.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let its counters be read.
+    fn counts(&self) -> Result<Counts, ReceiverError>;
+
+    /// Lets no more packets in, finishes those that are there, and stops.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let its counters be read, or the pipeline failed.
+    fn stop(self: Box<Self>) -> Result<Ended, ReceiverError>;
+}
+
+/// What a receiver counts while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets that came.
+    pub received: u64,
+    /// Packets that were dealt with to the end: those received, without those that were dropped since.
+    pub delivered: u64,
+    /// Time that the worker spent on batches that were not empty.
+    pub busy: Busy,
+}
+
+/// What is known of a receiver at its end.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// The counters as they stand at last.
+    pub counts: Counts,
+    /// Packets that the rings had no room for.
+    pub kernel_dropped: u64,
+    /// Where every packet went, for the pipeline.
+    pub ledger: Option<Ledger>,
+}
+
+/// Which records the pipeline makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, clap::ValueEnum)]
+pub enum Records {
+    /// One per packet.
+    #[value(name = "packet")]
+    #[serde(rename = "packet")]
+    Packet,
+    /// Those of flows.
+    #[default]
+    #[value(name = "flow")]
+    #[serde(rename = "flow")]
+    Flow,
+    /// Both.
+    #[value(name = "packet,flow")]
+    #[serde(rename = "packet,flow")]
+    Both,
+}
+
+impl Records {
+    /// Name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Packet => "packet",
+            Self::Flow => "flow",
+            Self::Both => "packet,flow",
+        }
+    }
+}
+
+/// How long the kernel may take to let go of the queue after its last socket was closed, which it does in the background.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// Tries to bind a socket until the queue's last one has let go of it.
+fn until_free<T, E>(mut bind: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E) -> bool) -> Result<T, E> {
+    let deadline = Instant::now() + RELEASE;
+    loop {
+        match bind() {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether another socket has the queue.
+fn is_busy(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBUSY)
+}
+
+/// Why a receiver could not start, or failed.
+#[derive(Debug, Error)]
+pub enum ReceiverError {
+    /// There is no testbed.
+    #[error(transparent)]
+    Testbed(#[from] TestbedError),
+    /// The receiving interface is not there.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The object of the harness cannot be loaded.
+    #[error(
+        "the harness's eBPF object cannot be loaded: run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
+    Load(#[source] EbpfError),
+    /// The object has been built from other sources.
+    #[error("the harness's eBPF object has no {0}: build it anew (`cargo build -p mirror-bench`)")]
+    Missing(&'static str),
+    /// A program cannot be loaded or attached.
+    #[error("the harness's program {name} cannot be loaded or attached")]
+    Program {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// A map cannot be used.
+    #[error("the harness's map {name} cannot be used")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: MapError,
+    },
+    /// The bare loop's socket.
+    #[error(
+        "the bare AF_XDP socket failed: {source}; it needs root, and memory to lock (`ulimit -l unlimited`)"
+    )]
+    Socket {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start the worker's thread: {source}")]
+    Thread {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The capture program.
+    #[error(transparent)]
+    Attach(#[from] attach::Error),
+    /// The daemon's socket.
+    #[error(transparent)]
+    Xsk(#[from] XskError),
+    /// The sink.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// What the sink could not write.
+    #[error("the sink could not write everything: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Output(Vec<SinkError>),
+    /// The daemon's settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The daemon's worker or sinks cannot be made.
+    #[error(transparent)]
+    Run(Box<RunError>),
+    /// The worker had to stop.
+    #[error("the pipeline's worker had to stop: {source}")]
+    Worker {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// There is no place for the sink's files.
+    #[error("cannot make a directory for the sink's files in {}: {source}", std::env::temp_dir().display())]
+    Directory {
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl From<RunError> for ReceiverError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}

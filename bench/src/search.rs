@@ -1,0 +1,238 @@
+//! The highest rate at which a device loses no more than a goal allows: a binary search after RFC 2544, section 26.1,
+//! with short trials, and a long one to confirm.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// By how much the offered rate of a trial may be below the one that was asked for.
+const OFFER: f64 = 0.02;
+/// Long trials at most.
+const LONG_TRIALS: u32 = 8;
+
+/// What is searched for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goal {
+    /// The part of the packets that may be lost.
+    pub loss: f64,
+    /// How near the answer must be to the truth, as a part of it.
+    pub resolution: f64,
+    /// Each trial of the search.
+    pub short: Duration,
+    /// The trial that confirms.
+    pub long: Duration,
+    /// How often a trial is tried before it has failed. More than one forgives the machine a disturbance.
+    pub attempts: usize,
+}
+
+/// What a device did with the packets of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Response {
+    /// Packets per second that really were offered.
+    pub offered_rate: f64,
+    /// The part of them that was lost.
+    pub loss: f64,
+}
+
+/// One trial.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Trial {
+    /// Packets per second to be offered.
+    pub rate: u64,
+    /// For how long.
+    pub seconds: f64,
+    /// What came of it.
+    pub response: Response,
+    /// Whether the goal was reached.
+    pub passed: bool,
+}
+
+impl Trial {
+    /// Whether the generator could not offer what it was to offer.
+    fn was_not_offered(&self) -> bool {
+        self.response.offered_rate < self.rate as f64 * (1.0 - OFFER)
+    }
+}
+
+/// What the search came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// The part of the packets that may be lost.
+    pub loss: f64,
+    /// The highest rate that a long trial confirmed, in packets per second; none where none was.
+    pub rate: Option<u64>,
+    /// Whether the device may be better than that: the generator could offer no more.
+    pub limited_by_generator: bool,
+    /// Every trial, in order.
+    pub trials: Vec<Trial>,
+}
+
+/// Searches from `greatest` packets per second downwards. `device` is offered a rate for some time.
+///
+/// # Errors
+///
+/// Those of the device.
+pub fn search<E>(
+    goal: &Goal,
+    greatest: u64,
+    mut device: impl FnMut(u64, Duration) -> Result<Response, E>,
+) -> Result<Found, E> {
+    let mut trials: Vec<Trial> = Vec::new();
+    let mut passes = |rate, duration: Duration| {
+        for _ in 0..goal.attempts.max(1) {
+            let response: Response = device(rate, duration)?;
+            let trial = Trial { rate, seconds: duration.as_secs_f64(), response, passed: false };
+            let passed = response.loss <= goal.loss && !trial.was_not_offered();
+            trials.push(Trial { passed, ..trial });
+            if passed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let step = |rate: u64| portion(rate, goal.resolution);
+    let (mut low, mut high) = (0, greatest);
+    if passes(greatest, goal.short)? {
+        low = greatest;
+    }
+    while low + step(high) < high {
+        let middle = low + (high - low) / 2;
+        if passes(middle, goal.short)? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let mut rate = None;
+    for attempt in 0..LONG_TRIALS {
+        if low == 0 {
+            break;
+        }
+        if passes(low, goal.long)? {
+            rate = Some(low);
+            break;
+        }
+        // Ever further away: a device that is well below what short trials said is found in few long ones.
+        low = low.saturating_sub(step(low) << attempt);
+    }
+    // What stands in the way of more is the least rate above the found one that failed.
+    let above = trials.iter().filter(|trial| !trial.passed && rate.is_some_and(|rate| trial.rate > rate));
+    let limited_by_generator = match above.min_by_key(|trial| trial.rate) {
+        Some(trial) => trial.was_not_offered() && trial.response.loss <= goal.loss,
+        None => rate == Some(greatest),
+    };
+    Ok(Found { loss: goal.loss, rate, limited_by_generator, trials })
+}
+
+/// A part of a rate, and at least 1.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive part of a rate")]
+fn portion(rate: u64, part: f64) -> u64 {
+    ((rate as f64 * part) as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    const GOAL: Goal = Goal {
+        loss: 0.0,
+        resolution: 0.01,
+        short: Duration::from_secs(1),
+        long: Duration::from_secs(10),
+        attempts: 1,
+    };
+
+    /// A device that takes `capacity` packets per second, and in long trials a tenth less.
+    struct Simulated {
+        capacity: f64,
+        tires: bool,
+        generator: f64,
+        calls: usize,
+    }
+
+    impl Simulated {
+        fn new(capacity: f64) -> Self {
+            Self { capacity, tires: false, generator: f64::MAX, calls: 0 }
+        }
+
+        fn offer(&mut self, rate: u64, duration: Duration) -> Result<Response, Infallible> {
+            self.calls += 1;
+            let capacity = if self.tires && duration == GOAL.long { 0.9 } else { 1.0 } * self.capacity;
+            let offered_rate = (rate as f64).min(self.generator);
+            Ok(Response { offered_rate, loss: (1.0 - capacity / offered_rate).max(0.0) })
+        }
+
+        fn search(&mut self, goal: &Goal, greatest: u64) -> Found {
+            let Ok(found) = search(goal, greatest, |rate, duration| self.offer(rate, duration));
+            found
+        }
+    }
+
+    #[test]
+    fn finds_the_capacity_within_the_resolution() {
+        for capacity in [1_234.0, 100_000.0, 4_567_890.0, 9_999_999.0] {
+            let mut device = Simulated::new(capacity);
+            let found = device.search(&GOAL, 10_000_000);
+            let rate = found.rate.unwrap() as f64;
+            assert!(rate <= capacity && rate >= capacity * 0.985 - 1.0, "{rate} of {capacity}");
+            assert!(!found.limited_by_generator);
+            assert!(device.calls < 30, "{} trials", device.calls);
+            let last = found.trials.last().unwrap();
+            assert_eq!((last.passed, last.seconds), (true, 10.0), "a long trial confirms");
+        }
+    }
+
+    #[test]
+    fn allowed_loss_gives_a_higher_rate() {
+        let allowed = Goal { loss: 0.005, resolution: 0.0005, ..GOAL };
+        let strict = Simulated::new(1e6).search(&Goal { loss: 0.0, ..allowed }, 10_000_000).rate.unwrap();
+        let lenient = Simulated::new(1e6).search(&allowed, 10_000_000).rate.unwrap();
+        assert!(lenient > strict, "{lenient} {strict}");
+        assert!((1.003e6..=1.005_03e6).contains(&(lenient as f64)), "{lenient}");
+    }
+
+    #[test]
+    fn a_device_that_tires_is_found_by_the_long_trials() {
+        let mut device = Simulated { tires: true, ..Simulated::new(1e6) };
+        let found = device.search(&GOAL, 10_000_000);
+        let rate = found.rate.unwrap() as f64;
+        assert!((0.8e6..=0.9e6).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn the_generator_s_limit_is_told_from_the_device_s() {
+        let mut device = Simulated { generator: 2e6, ..Simulated::new(5e6) };
+        let found = device.search(&GOAL, 10_000_000);
+        let rate = found.rate.unwrap() as f64;
+        assert!((1.95e6..=2.05e6).contains(&rate), "{rate}");
+        assert!(found.limited_by_generator);
+        assert!(Simulated::new(5e6).search(&GOAL, 1_000_000).limited_by_generator, "nothing failed at all");
+    }
+
+    #[test]
+    fn a_device_that_loses_at_any_rate_has_none() {
+        let goal = Goal { resolution: 0.5, ..GOAL };
+        let always = |rate: u64, _| Ok::<_, Infallible>(Response { offered_rate: rate as f64, loss: 0.1 });
+        let Ok(found) = search(&goal, 1000, always);
+        assert_eq!((found.rate, found.limited_by_generator), (None, false));
+    }
+
+    #[test]
+    fn a_disturbance_is_forgiven_where_there_are_attempts() {
+        let mut device = Simulated::new(1e6);
+        let mut disturbed = |rate, duration| {
+            let Ok(response) = device.offer(rate, duration);
+            let loss = if device.calls.is_multiple_of(2) { response.loss } else { 0.01 };
+            Ok::<_, Infallible>(Response { loss, ..response })
+        };
+        let Ok(found) = search(&Goal { attempts: 2, ..GOAL }, 10_000_000, &mut disturbed);
+        assert!(found.rate.unwrap() > 980_000, "{found:?}");
+    }
+
+    #[test]
+    fn a_device_s_error_ends_the_search() {
+        assert_eq!(search(&GOAL, 1000, |_, _| Err("gone")), Err("gone"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Every command of the harness, on a veth pair of its own, as short as can be: what it measures means nothing here,
+//! but every number must be there and fit the others.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs `mirror-bench` with `arguments` and returns the result in its JSON.
+fn run(arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-bench"));
+    let output = command.args(arguments).args(["--quick", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let mut document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["quick"], true);
+    assert!(document["machine"]["kernel"].as_str().is_some_and(|kernel| !kernel.is_empty()));
+    document["result"].take()
+}
+
+/// Like [`run`], for what needs a network; none without root or a second processor.
+fn run_live(arguments: &[&str]) -> Option<Value> {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: network namespaces and XDP need root");
+        return None;
+    }
+    if mirror_bench::testbed::allowed_processors().len() < 2 {
+        println!("SKIPPED: generator and worker need a processor each");
+        return None;
+    }
+    Some(run(arguments))
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+#[test]
+fn rates() {
+    for (command, receiver) in [("xdp-drop", "xdp-drop"), ("rxdrop", "rxdrop"), ("pipeline", "pipeline")] {
+        let Some(result) = run_live(&[command, "--rate", "50000"]) else { return };
+        assert_eq!(result["receiver"], receiver);
+        assert_eq!(result["traffic"]["frame_size"], "128");
+        for measured in result["measured"].as_array().unwrap() {
+            let (offered, received) = (number(&measured["offered"]), number(&measured["received"]));
+            assert!(offered > 0.0 && received > 0.0 && received <= offered, "{command}: {measured}");
+            assert!(number(&measured["delivered"]) <= received, "{command}: {measured}");
+        }
+        assert_eq!(result["nanoseconds_per_packet"].is_object(), command == "pipeline");
+    }
+}
+
+#[test]
+fn frames_in_several_buffers_reach_the_bare_loop() {
+    let Some(result) = run_live(&["rxdrop", "--frame-size", "5000", "--rate", "5000"]) else { return };
+    for measured in result["measured"].as_array().unwrap() {
+        assert!(number(&measured["received"]) <= number(&measured["offered"]), "one count for each packet");
+        assert!(number(&measured["received"]) > 0.0);
+    }
+}
+
+#[test]
+fn retention() {
+    let Some(cells) =
+        run_live(&["retention", "--rate", "50000", "--records", "packet,flow", "--flows", "100"])
+    else {
+        return;
+    };
+    let [cell] = cells.as_array().unwrap().as_slice() else { panic!("one cell: {cells}") };
+    assert_eq!((&cell["records"], &cell["sink"]), (&Value::from("packet,flow"), &Value::from("null")));
+    let pairs = cell["pairs"].as_array().unwrap();
+    let kept = pairs.iter().filter(|pair| pair["kept"] == true).count();
+    assert_eq!(cell["thrown_out"], pairs.len() - kept);
+    assert_eq!(kept > 0, cell["ratio"].is_object());
+    assert!(number(&cell["peak_ratio"]) > 0.0);
+}
+
+#[test]
+fn ndr() {
+    let Some(result) = run_live(&["ndr", "--receiver", "pipeline"]) else { return };
+    assert!(number(&result["greatest"]) > 0.0);
+    for (key, loss) in [("loss_free", 0.0), ("some_loss", 0.005)] {
+        let found = &result[key];
+        assert_eq!(number(&found["loss"]), loss);
+        let trials = found["trials"].as_array().unwrap();
+        assert!(!trials.is_empty());
+        for trial in trials {
+            let lost = number(&trial["response"]["loss"]);
+            assert!(trial["passed"] == false || lost <= loss, "{trial}");
+        }
+        if let Some(rate) = found["rate"].as_u64() {
+            let last = trials.last().unwrap();
+            assert_eq!((last["rate"].as_u64(), &last["passed"]), (Some(rate), &Value::from(true)));
+        }
+    }
+}
+
+#[test]
+fn latency() {
+    let Some(result) = run_live(&["latency", "--rate", "20000", "--fractions", "0.5,1"]) else { return };
+    let curves = result["curves"].as_array().unwrap();
+    assert_eq!(curves.len(), 2);
+    for curve in curves {
+        let [packets, lost] = ["packets", "lost"].map(|key| number(&curve[key]));
+        assert!(packets > 0.0 && lost < packets, "records have the stamps of their packets: {curve}");
+        let times = ["p50", "p99", "p999", "max"].map(|key| number(&curve[key]));
+        assert!(times.is_sorted() && times[0] > 0.0, "{curve}");
+        assert!(times[3] < 60e9, "{curve}");
+    }
+}
+
+#[test]
+fn overload() {
+    let Some(result) = run_live(&["overload", "--rate", "50000"]) else { return };
+    assert_eq!(result["balanced"], true);
+    assert!(number(&result["offered"]) > number(&result["sustainable"]), "{result}");
+    assert!(number(&result["delivered"]) > 0.0);
+    assert!(!result["samples"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn micro() {
+    let result = run(&["micro"]);
+    let times = result["times"].as_array().unwrap();
+    assert!(times.len() > 10);
+    for time in times {
+        let nanoseconds = number(&time["nanoseconds"]["median"]);
+        assert!(nanoseconds > 0.0 && nanoseconds < 1e6, "{time}");
+    }
+    for allocations in result["allocations"].as_array().unwrap() {
+        assert_eq!(allocations["worker"], 0, "{allocations}");
+    }
+    // A build for tests has other instructions than one for speed, so they are named among what is missing.
+    let not_measured = result["not_measured"].as_array().unwrap();
+    assert!(not_measured.iter().any(|reason| reason.as_str().unwrap().contains("instructions")));
+    assert!(result["scaling"].is_object() || not_measured.len() == 2, "{result}");
+}
