@@ -108,6 +108,8 @@ impl<Source: FrameSource> Worker<Source> {
     pub fn run(mut self, stop: impl Fn() -> bool) -> (Source, io::Result<()>) {
         let mut idle: u32 = 0;
         let result = loop {
+            // Asked before the source is looked at: what arrives while the worker waits comes before its end.
+            let stopping = stop();
             match self.source.receive() {
                 Ok(Received::Frames(count)) => {
                     idle = 0;
@@ -119,7 +121,7 @@ impl<Source: FrameSource> Worker<Source> {
                     if idle.is_multiple_of(IDLE) {
                         self.rest();
                     }
-                    if stop() {
+                    if stopping {
                         break Ok(());
                     }
                 }
@@ -299,6 +301,8 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::decap::tests::frames::mirrored_web;
     use crate::degrade::{DegradeConfig, DegradeMode};
@@ -343,6 +347,64 @@ mod tests {
         }
 
         fn release(&mut self) {}
+    }
+
+    /// Nothing at first; a frame, and the wish to stop, come while the worker waits for one.
+    struct Late<'stop> {
+        busy: Busy,
+        stop: &'stop Cell<bool>,
+    }
+
+    impl FrameSource for Late<'_> {
+        fn receive(&mut self) -> io::Result<Received> {
+            if self.stop.replace(true) {
+                self.busy.receive().map(|received| match received {
+                    Received::End => Received::Idle,
+                    other => other,
+                })
+            } else {
+                Ok(Received::Idle)
+            }
+        }
+
+        fn now(&self) -> Option<Timestamp> {
+            None
+        }
+
+        fn frame(&self, index: usize) -> Frame<'_> {
+            self.busy.frame(index)
+        }
+
+        fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
+            self.busy.append(index, from, bytes);
+        }
+
+        fn release(&mut self) {}
+    }
+
+    #[test]
+    fn what_arrives_while_the_worker_waits_is_received_before_it_stops() {
+        let config =
+            SinkConfig { destination: Destination::File("/dev/null".into()), ..SinkConfig::default() };
+        let (mut producers, sinks) = sink::start(&config, 1).unwrap();
+        let counters = Arc::new(WorkerCounters::new(QueueId(0)));
+        let stop = Cell::new(false);
+        let source = Late { busy: Busy { frame: mirrored_web(), milliseconds: 0, most: 1 }, stop: &stop };
+        let degradation = Degradation::new(DegradeConfig::default()).unwrap();
+        let decap = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
+        let producer = producers.remove(0);
+        let worker = Worker::new(
+            source,
+            decap,
+            Policies::default(),
+            degradation,
+            producer,
+            WhenFull::Wait,
+            Arc::clone(&counters),
+        );
+        worker.run(|| stop.get()).1.unwrap();
+        sinks.join().unwrap();
+        assert_eq!(counters.received.get(), 1);
     }
 
     #[test]

@@ -242,7 +242,7 @@ fn several_queues() {
     let queues = ended.ledger["queues"].as_array().unwrap();
     assert_eq!(queues.len(), 2);
     for queue in queues {
-        assert!(queue["received"].as_u64().unwrap() > 50_000, "{queue:#}");
+        assert!(queue["received"].as_u64().unwrap() > 0, "{queue:#}");
         assert_eq!(
             queue["cpu"].as_u64(),
             Some(1 - queue["queue"].as_u64().unwrap()),

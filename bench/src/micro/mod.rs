@@ -1,6 +1,6 @@
 //! The parts of the pipeline in memory, without a network.
 //!
-//! - [`synthetic`]: the generator's traffic as a source; [`setup`]: a worker on it.
+//! - `synthetic`: the generator's traffic as a source; `setup`: a worker on it.
 //! - [`time`]: nanoseconds per packet and per record.
 //! - [`allocations`]: how often memory is allocated.
 //! - [`callgrind`]: instructions per packet, the gate in CI.

@@ -29,7 +29,7 @@ pub struct Mix {
     pub icmp: u64,
     /// Share of malformed packets, of [`PACKET_SHARE`].
     pub malformed: u64,
-    /// Number of faults among which malformed packets are spread evenly: at most [`KINDS`] - 1.
+    /// Number of faults among which malformed packets are spread evenly: at most [`KINDS`](super::KINDS) - 1.
     pub faults: u64,
     /// 1 where packets have the three sizes of an internet mix, in the ratio 7:4:1; 0 where they have one.
     pub internet_mix: u64,

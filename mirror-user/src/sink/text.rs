@@ -126,83 +126,96 @@ fn group(group: u16, out: &mut Vec<u8>) {
 
 /// Appends a time as RFC 3339 says, in UTC and with nanoseconds.
 pub(super) fn timestamp(timestamp: Timestamp, out: &mut Vec<u8>) {
-    let time = Utc::from(timestamp);
-    let [y0, y1, y2, y3] = digits(time.year);
-    let [mo0, mo1] = digits(time.month);
-    let [d0, d1] = digits(time.day);
-    let [h0, h1] = digits(time.hour);
-    let [mi0, mi1] = digits(time.minute);
-    let [s0, s1] = digits(time.second);
-    let seconds =
-        [y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0, s1, b'.'];
-    out.extend_from_slice(&seconds);
-    out.extend_from_slice(&digits::<9>(time.nanosecond));
-    out.push(b'Z');
+    let Utc { year, month, day, hour, minute, second, nanosecond } = Utc::from(timestamp);
+    let ([y0, y1], [y2, y3]) = (two_digits(year / 100), two_digits(year));
+    let ([mo0, mo1], [d0, d1]) = (two_digits(month), two_digits(day));
+    let ([h0, h1], [mi0, mi1], [s0, s1]) = (two_digits(hour), two_digits(minute), two_digits(second));
+    let ([n0, n1], [n2, n3]) = (two_digits(nanosecond / 10_000_000), two_digits(nanosecond / 100_000));
+    let ([n4, n5], [n6, n7]) = (two_digits(nanosecond / 1_000), two_digits(nanosecond / 10));
+    let [_, n8] = two_digits(nanosecond);
+    // At once: each separate append costs as much as some digits.
+    out.extend_from_slice(&[
+        y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0, s1, b'.', n0,
+        n1, n2, n3, n4, n5, n6, n7, n8, b'Z',
+    ]);
 }
 
-/// The last digits of a number, with leading zeros.
-fn digits<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
-    let mut digits = [0; COUNT];
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    digits
+/// The last two digits of a number.
+#[inline]
+fn two_digits(number: u32) -> [u8; 2] {
+    TWO_DIGITS[(number % 100) as usize]
 }
+
+/// The numbers below 100 in two digits.
+static TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut numbers = [[0; 2]; 100];
+    let mut number = 0_u8;
+    while number < 100 {
+        numbers[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    numbers
+};
 
 /// A point in time in the Gregorian calendar, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Utc {
     /// 1970 or later.
-    pub year: u64,
+    pub year: u32,
     /// 1 to 12.
-    pub month: u64,
+    pub month: u32,
     /// 1 to 31.
-    pub day: u64,
+    pub day: u32,
     /// 0 to 23.
-    pub hour: u64,
+    pub hour: u32,
     /// 0 to 59.
-    pub minute: u64,
+    pub minute: u32,
     /// 0 to 59.
-    pub second: u64,
+    pub second: u32,
     /// Below 10^9.
-    pub nanosecond: u64,
+    pub nanosecond: u32,
 }
 
 impl From<Timestamp> for Utc {
     fn from(Timestamp(nanoseconds): Timestamp) -> Self {
         let seconds = nanoseconds / 1_000_000_000;
-        let (year, month, day) = date(seconds / 86_400);
+        let second_of_day = (seconds % 86_400) as u32;
+        let (year, month, day) = date((seconds / 86_400) as u32);
         Self {
             year,
             month,
             day,
-            hour: seconds / 3_600 % 24,
-            minute: seconds / 60 % 60,
-            second: seconds % 60,
-            nanosecond: nanoseconds % 1_000_000_000,
+            hour: second_of_day / 3_600,
+            minute: second_of_day / 60 % 60,
+            second: second_of_day % 60,
+            nanosecond: (nanoseconds % 1_000_000_000) as u32,
         }
     }
 }
 
-/// Year, month and day of the day that lies this many days after 1970-01-01.
+/// Year, month and day of the day that lies this many days after 1970-01-01, for all days of a [`Timestamp`].
 ///
-/// Counted in years that begin in March, so that the leap day is the last of its year and the lengths of the months
-/// follow one line: the first day of month `m` (March is 0) is day `(153 m + 2) / 5`.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_BEFORE_1970: u64 = 719_468; // from 0000-03-01
-    const DAYS_IN_400_YEARS: u64 = 146_097;
-    let days = days + DAYS_BEFORE_1970;
-    let era = days / DAYS_IN_400_YEARS;
-    let day_of_era = days % DAYS_IN_400_YEARS;
-    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / (DAYS_IN_400_YEARS - 1);
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = 400 * era + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+/// By Neri and Schneider, "Euclidean affine functions and their application to calendar algorithms" (2022): counted in
+/// years that begin in March, so that the leap day is the last of its year, quotient and remainder of each
+/// division by a fraction come out of one multiplication.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is the remainder")]
+const fn date(days: u32) -> (u32, u32, u32) {
+    const DAYS_BEFORE_1970: u32 = 719_468; // from 0000-03-01
+    const DAYS_IN_400_YEARS: u32 = 146_097;
+    /// 2^32 / 1461 quarters of a day, which is a year of the Julian calendar.
+    const YEARS: u32 = 2_939_745;
+    let quarters = 4 * (days + DAYS_BEFORE_1970) + 3;
+    let century = quarters / DAYS_IN_400_YEARS;
+    let quarters_of_century = (quarters % DAYS_IN_400_YEARS) | 3;
+    let years = YEARS as u64 * quarters_of_century as u64;
+    let year_of_century = (years >> 32) as u32;
+    let day_of_year = years as u32 / YEARS / 4;
+    // Months are 30.6 days long, the first of them is number 3; in units of 2^16 to the month.
+    let months = 2_141 * day_of_year + 197_913;
+    let (month, day) = (months >> 16, (months & 0xffff) / 2_141 + 1);
+    let year = 100 * century + year_of_century;
+    // Days from the 306th of a year that begins in March are in January and February.
+    if day_of_year >= 306 { (year + 1, month - 12, day) } else { (year, month, day) }
 }
 
 #[cfg(test)]
@@ -262,7 +275,7 @@ mod tests {
     #[test]
     fn dates_follow_the_calendar_day_by_day() {
         let (mut year, mut month, mut day) = (1970, 1, 1);
-        for days in 0..=u64::MAX / 86_400_000_000_000 {
+        for days in 0..=u32::try_from(u64::MAX / 86_400_000_000_000).unwrap() {
             assert_eq!(date(days), (year, month, day));
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let last = match month {

@@ -7,7 +7,7 @@
 //!           "end":"2026-11-21T09:05:12.000000000Z","duration":60000000000},
 //!  "source":{"ip":"10.0.0.1","port":40000,"bytes":1500,"packets":10},
 //!  "destination":{"ip":"10.0.0.2","port":443,"bytes":64000,"packets":50},
-//!  "network":{"type":"ipv4","transport":"tcp","iana_number":"6","community_id":"1:d/FP5EW3wiY1vCndhwleRRKHowQ=",
+//!  "network":{"type":"ipv4","transport":"tcp","iana_number":"6","community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=",
 //!             "bytes":65500,"packets":60,"direction":"internal","vlan":{"id":"10"},"inner":{"vlan":{"id":"20"}}},
 //!  "mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","flow_cookie":"01234567",
 //!            "first_flow_cookie":"01234567","geneve_vni":0,"vxlan_vni":7,
@@ -191,5 +191,325 @@ fn flags(bits: u8, out: &mut Vec<u8>) {
     }
     if bits != 0 {
         out.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use serde::ser::{Serialize, SerializeMap, Serializer};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::flow::{EndReason, Initiator, SamplingRate};
+    use crate::packet::Tunnel;
+    use crate::sink::arbitrary;
+    use crate::sink::ndjson::common::protocol_name;
+    use crate::source::Timestamp;
+    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, QueueId, Vni};
+
+    /// JSON whose members stay in order, as serde_json writes it.
+    enum Json {
+        Absent,
+        Value(Value),
+        Object(Vec<(&'static str, Json)>),
+    }
+
+    impl Serialize for Json {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self {
+                Self::Absent => unreachable!("left out of its object"),
+                Self::Value(value) => value.serialize(serializer),
+                Self::Object(members) => {
+                    let mut map = serializer.serialize_map(None)?;
+                    for (name, member) in members {
+                        if !matches!(member, Self::Absent) {
+                            map.serialize_entry(name, member)?;
+                        }
+                    }
+                    map.end()
+                }
+            }
+        }
+    }
+
+    fn object<const N: usize>(members: [(&'static str, Json); N]) -> Json {
+        Json::Object(members.into())
+    }
+
+    fn value(value: impl Into<Value>) -> Json {
+        Json::Value(value.into())
+    }
+
+    fn maybe(value: Option<impl Into<Value>>) -> Json {
+        value.map_or(Json::Absent, |value| Json::Value(value.into()))
+    }
+
+    fn time(timestamp: Timestamp) -> String {
+        let mut out = Vec::new();
+        text::timestamp(timestamp, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn direction_of(traffic: &Traffic, is_followed: bool) -> Json {
+        let (Some(times), Some(hop_limits)) = (traffic.times, traffic.hop_limits) else {
+            return Json::Absent;
+        };
+        let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+        let flags: Vec<_> =
+            (0..8).filter(|bit| traffic.tcp_flags & 1 << bit != 0).map(|bit| names[bit]).collect();
+        object([
+            ("captured_bytes", value(traffic.captured_bytes)),
+            ("start", value(time(times.0))),
+            ("end", value(time(times.1))),
+            ("ttl", object([("min", value(hop_limits.0)), ("max", value(hop_limits.1))])),
+            (
+                "tcp",
+                if is_followed {
+                    object([
+                        ("flags", value(flags)),
+                        ("retransmissions", value(traffic.retransmissions)),
+                        ("out_of_order", value(traffic.out_of_order)),
+                    ])
+                } else {
+                    Json::Absent
+                },
+            ),
+        ])
+    }
+
+    fn vlan(id: Option<u16>) -> Json {
+        id.map_or(Json::Absent, |id| object([("id", value(id.to_string()))]))
+    }
+
+    /// The record as serde_json must write it.
+    fn expected(record: &FlowRecord) -> Json {
+        let tunnel = &record.tunnel;
+        let ports = match record.transport {
+            FlowTransport::Ports { source, destination } => [Some(source), Some(destination)],
+            _ => [None; 2],
+        };
+        let (action, kind, reason) = match record.action {
+            Action::Open => ("open", "start", None),
+            Action::Update => ("update", "info", None),
+            Action::End(reason) => ("end", "end", Some(reason.name())),
+        };
+        let end = |address: IpAddr, port, traffic: &Traffic| {
+            object([
+                ("ip", value(address.to_string())),
+                ("port", maybe(port)),
+                ("bytes", value(traffic.bytes)),
+                ("packets", value(traffic.packets)),
+            ])
+        };
+        let outer = |address: IpAddr| object([("ip", value(address.to_string()))]);
+        let is_followed = record.connection.is_some();
+        object([
+            ("@timestamp", value(time(record.end))),
+            ("ecs", object([("version", value("8.17.0"))])),
+            (
+                "event",
+                object([
+                    ("dataset", value("mirror.flow")),
+                    ("kind", value("event")),
+                    ("category", value(vec!["network"])),
+                    ("type", value(vec!["connection", kind])),
+                    ("action", value(action)),
+                    ("reason", maybe(reason)),
+                    ("start", value(time(record.start))),
+                    ("end", value(time(record.end))),
+                    ("duration", value(record.end.0 - record.start.0)),
+                ]),
+            ),
+            ("source", end(record.source, ports[0], &record.forward)),
+            ("destination", end(record.destination, ports[1], &record.reverse)),
+            (
+                "network",
+                object([
+                    ("type", value(if record.source.is_ipv4() { "ipv4" } else { "ipv6" })),
+                    ("transport", maybe(protocol_name(record.protocol))),
+                    ("iana_number", value(record.protocol.0.to_string())),
+                    ("community_id", maybe(record.community_id().map(|id| id.to_string()))),
+                    ("bytes", value(record.forward.bytes + record.reverse.bytes)),
+                    ("packets", value(record.forward.packets + record.reverse.packets)),
+                    ("direction", value(NetworkDirection::of(record.source, record.destination).name())),
+                    ("vlan", vlan(record.vlans[0])),
+                    ("inner", record.vlans[1].map_or(Json::Absent, |id| object([("vlan", vlan(Some(id)))]))),
+                ]),
+            ),
+            (
+                "mirror",
+                object([
+                    ("gwlbe_id", maybe(tunnel.endpoint.map(|id| id.to_string()))),
+                    ("attachment_id", maybe(tunnel.attachment.map(|id| id.to_string()))),
+                    ("flow_cookie", maybe(tunnel.cookie.map(|cookie| cookie.to_string()))),
+                    ("first_flow_cookie", maybe(record.first_cookie.map(|cookie| cookie.to_string()))),
+                    ("geneve_vni", maybe(tunnel.geneve_vni.map(Vni::get))),
+                    ("vxlan_vni", maybe(tunnel.vxlan_vni.map(Vni::get))),
+                    (
+                        "outer",
+                        object([
+                            ("source", outer(tunnel.outer_source)),
+                            ("destination", outer(tunnel.outer_destination)),
+                        ]),
+                    ),
+                    ("initiator", value(record.initiator.name())),
+                    (
+                        "icmp",
+                        match record.transport {
+                            FlowTransport::Icmp { kind, code, identifier } => object([
+                                ("type", value(kind)),
+                                ("code", value(code)),
+                                ("identifier", maybe(identifier)),
+                            ]),
+                            _ => Json::Absent,
+                        },
+                    ),
+                    (
+                        "tcp",
+                        record.connection.map_or(Json::Absent, |connection| {
+                            let handshake =
+                                record.handshake.map(|time| u64::try_from(time.as_nanos()).unwrap());
+                            object([("state", value(connection.name())), ("handshake", maybe(handshake))])
+                        }),
+                    ),
+                    ("source", direction_of(&record.forward, is_followed)),
+                    ("destination", direction_of(&record.reverse, is_followed)),
+                    ("sampling_rate", value(record.sampling_rate.get())),
+                    ("queue", value(record.queue.0)),
+                ]),
+            ),
+        ])
+    }
+
+    fn line(record: &FlowRecord) -> String {
+        let mut out = Vec::new();
+        flow(record, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn records_are_what_serde_json_writes(record in arbitrary::flow()) {
+            let expected = serde_json::to_string(&expected(&record)).unwrap() + "\n";
+            prop_assert_eq!(line(&record), expected);
+        }
+    }
+
+    /// A record that has every member, each as long as it can be.
+    fn longest() -> FlowRecord {
+        let address = IpAddr::from([0xffff; 8]);
+        let traffic = Traffic {
+            packets: u64::MAX / 2,
+            bytes: u64::MAX / 2,
+            captured_bytes: u64::MAX,
+            times: Some((Timestamp(u64::MAX), Timestamp(u64::MAX))),
+            hop_limits: Some((255, 255)),
+            tcp_flags: 255,
+            retransmissions: u16::MAX,
+            out_of_order: u16::MAX,
+        };
+        FlowRecord {
+            queue: QueueId(u32::MAX),
+            sampling_rate: SamplingRate::HIGHEST,
+            action: Action::End(EndReason::Shutdown),
+            start: Timestamp(0),
+            end: Timestamp(u64::MAX),
+            tunnel: Tunnel {
+                outer_source: address,
+                outer_destination: address,
+                geneve_vni: Some(Vni::from_bytes([0xff; 3])),
+                vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
+                endpoint: Some(EndpointId(u64::MAX)),
+                attachment: Some(AttachmentId(u64::MAX)),
+                cookie: Some(FlowCookie(u32::MAX)),
+            },
+            first_cookie: Some(FlowCookie(u32::MAX)),
+            vlans: [Some(4095); 2],
+            source: address,
+            destination: address,
+            protocol: IpProtocol::ICMPV6,
+            transport: FlowTransport::Icmp { kind: 255, code: 255, identifier: Some(u16::MAX) },
+            initiator: Initiator::FirstPacket,
+            forward: traffic,
+            reverse: traffic,
+            connection: Some(Connection::Attempted),
+            handshake: Some(Duration::from_micros(u32::MAX.into())),
+        }
+    }
+
+    #[test]
+    fn the_longest_record_fits() {
+        let spare = LONGEST_RECORD - line(&longest()).len();
+        // Longer names and ports in the place of ICMP need less than this.
+        assert!(spare > 100, "{spare} bytes to spare");
+    }
+
+    #[test]
+    fn a_record_reads_as_documented() {
+        let start = 1_795_251_852_000_000_000;
+        let after = |seconds: u64| Timestamp(start + seconds * 1_000_000_000);
+        let record = FlowRecord {
+            queue: QueueId(3),
+            sampling_rate: SamplingRate::one_in(8).unwrap(),
+            action: Action::End(EndReason::Closed),
+            start: after(0),
+            end: after(60),
+            tunnel: Tunnel {
+                outer_source: IpAddr::from([10, 1, 0, 1]),
+                outer_destination: IpAddr::from([10, 1, 0, 2]),
+                geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
+                vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
+                endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
+                attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
+                cookie: Some(FlowCookie(0x0123_4567)),
+            },
+            first_cookie: Some(FlowCookie(0x89ab_cdef)),
+            vlans: [Some(10), None],
+            source: IpAddr::from([10, 0, 0, 1]),
+            destination: IpAddr::from([10, 0, 0, 2]),
+            protocol: IpProtocol::TCP,
+            transport: FlowTransport::Ports { source: 40_000, destination: 443 },
+            initiator: Initiator::Syn,
+            forward: Traffic {
+                packets: 10,
+                bytes: 1500,
+                captured_bytes: 1400,
+                times: Some((after(0), after(59))),
+                hop_limits: Some((63, 64)),
+                tcp_flags: 0b1_1011,
+                retransmissions: 1,
+                out_of_order: 0,
+            },
+            reverse: Traffic::default(),
+            connection: Some(Connection::Closed),
+            handshake: Some(Duration::from_micros(1250)),
+        };
+        let expected = concat!(
+            r#"{"@timestamp":"2026-11-21T09:05:12.000000000Z","ecs":{"version":"8.17.0"},"#,
+            r#""event":{"dataset":"mirror.flow","kind":"event","category":["network"],"type":["connection","end"],"#,
+            r#""action":"end","reason":"closed","start":"2026-11-21T09:04:12.000000000Z","#,
+            r#""end":"2026-11-21T09:05:12.000000000Z","duration":60000000000},"#,
+            r#""source":{"ip":"10.0.0.1","port":40000,"bytes":1500,"packets":10},"#,
+            r#""destination":{"ip":"10.0.0.2","port":443,"bytes":0,"packets":0},"#,
+            r#""network":{"type":"ipv4","transport":"tcp","iana_number":"6","#,
+            r#""community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","#,
+            r#""bytes":1500,"packets":10,"direction":"internal","vlan":{"id":"10"}},"#,
+            r#""mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","#,
+            r#""flow_cookie":"01234567","first_flow_cookie":"89abcdef","geneve_vni":0,"vxlan_vni":7,"#,
+            r#""outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},"#,
+            r#""initiator":"syn","tcp":{"state":"closed","handshake":1250000},"#,
+            r#""source":{"captured_bytes":1400,"start":"2026-11-21T09:04:12.000000000Z","#,
+            r#""end":"2026-11-21T09:05:11.000000000Z","ttl":{"min":63,"max":64},"#,
+            r#""tcp":{"flags":["fin","syn","psh","ack"],"retransmissions":1,"out_of_order":0}},"#,
+            r#""sampling_rate":8,"queue":3}}"#,
+            "\n",
+        );
+        assert_eq!(line(&record), expected);
     }
 }
