@@ -48,7 +48,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Whether the generator could not offer what it was to offer.
+    /// Whether the generator did not offer what it was to offer.
     fn was_not_offered(&self) -> bool {
         self.response.offered_rate < self.rate as f64 * (1.0 - OFFER)
     }
@@ -59,9 +59,9 @@ impl Trial {
 pub struct Found {
     /// The part of the packets that may be lost.
     pub loss: f64,
-    /// The highest rate that a long trial confirmed, in packets per second; none where none was.
+    /// Packets per second that were offered in the long trial that confirmed the highest rate; none where none did.
     pub rate: Option<u64>,
-    /// Whether the device may be better than that: the generator could offer no more.
+    /// Whether the device may be better than that: the generator offered no more.
     pub limited_by_generator: bool,
     /// Every trial, in order.
     pub trials: Vec<Trial>,
@@ -81,47 +81,44 @@ pub fn search<E>(
     let mut passes = |rate, duration: Duration| {
         for _ in 0..goal.attempts.max(1) {
             let response: Response = device(rate, duration)?;
-            let trial = Trial { rate, seconds: duration.as_secs_f64(), response, passed: false };
-            let passed = response.loss <= goal.loss && !trial.was_not_offered();
-            trials.push(Trial { passed, ..trial });
+            let passed = response.loss <= goal.loss;
+            let trial = Trial { rate, seconds: duration.as_secs_f64(), response, passed };
+            trials.push(trial);
             if passed {
-                return Ok(true);
+                return Ok(Some(trial));
             }
         }
-        Ok(false)
+        Ok(None)
     };
     let step = |rate: u64| portion(rate, goal.resolution);
     let (mut low, mut high) = (0, greatest);
-    if passes(greatest, goal.short)? {
+    if passes(greatest, goal.short)?.is_some() {
         low = greatest;
     }
     while low + step(high) < high {
         let middle = low + (high - low) / 2;
-        if passes(middle, goal.short)? {
+        if passes(middle, goal.short)?.is_some() {
             low = middle;
         } else {
             high = middle;
         }
     }
-    let mut rate = None;
+    let mut confirmed = None;
     for attempt in 0..LONG_TRIALS {
-        if low == 0 {
+        if low == 0 || confirmed.is_some() {
             break;
         }
-        if passes(low, goal.long)? {
-            rate = Some(low);
-            break;
-        }
+        confirmed = passes(low, goal.long)?;
         // Ever further away: a device that is well below what short trials said is found in few long ones.
         low = low.saturating_sub(step(low) << attempt);
     }
-    // What stands in the way of more is the least rate above the found one that failed.
-    let above = trials.iter().filter(|trial| !trial.passed && rate.is_some_and(|rate| trial.rate > rate));
-    let limited_by_generator = match above.min_by_key(|trial| trial.rate) {
-        Some(trial) => trial.was_not_offered() && trial.response.loss <= goal.loss,
-        None => rate == Some(greatest),
-    };
-    Ok(Found { loss: goal.loss, rate, limited_by_generator, trials })
+    Ok(Found {
+        loss: goal.loss,
+        rate: confirmed.map(|trial| portion(trial.rate, trial.response.offered_rate / trial.rate as f64)),
+        limited_by_generator: confirmed
+            .is_some_and(|trial| trial.rate == greatest || trial.was_not_offered()),
+        trials,
+    })
 }
 
 /// A part of a rate, and at least 1.
@@ -206,7 +203,7 @@ mod tests {
         let mut device = Simulated { generator: 2e6, ..Simulated::new(5e6) };
         let found = device.search(&GOAL, 10_000_000);
         let rate = found.rate.unwrap() as f64;
-        assert!((1.95e6..=2.05e6).contains(&rate), "{rate}");
+        assert!((1.99e6..=2e6).contains(&rate), "{rate}");
         assert!(found.limited_by_generator);
         assert!(Simulated::new(5e6).search(&GOAL, 1_000_000).limited_by_generator, "nothing failed at all");
     }

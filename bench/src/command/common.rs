@@ -48,15 +48,21 @@ pub struct PipelineArguments {
     /// Where they go
     #[arg(long, value_enum, default_value_t)]
     pub sink: SinkKind,
+    /// Entries of the receive ring, a power of two; there are twice as many packet buffers [default: the daemon's]
+    #[arg(long, value_name = "N")]
+    pub rx_ring: Option<u32>,
+    /// Whether packet buffers stand on huge pages [default: where enough are reserved]
+    #[arg(long, value_name = "BOOL")]
+    pub huge_pages: Option<bool>,
 }
 
 impl PipelineArguments {
     /// The pipeline for `flows` flows.
     pub fn pipeline(&self, flows: u64) -> Pipeline {
-        let Self { records, sink } = *self;
+        let Self { records, sink, rx_ring, huge_pages } = *self;
         let default = Pipeline::default();
         let max_flows = default.max_flows.max(u32::try_from(flows).unwrap_or(u32::MAX));
-        Pipeline { records, sink, max_flows, ..default }
+        Pipeline { records, sink, max_flows, rx_ring, huge_pages, ..default }
     }
 }
 

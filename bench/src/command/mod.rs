@@ -1,12 +1,14 @@
 //! The command line: one file per command.
 
 pub mod common;
+pub mod compare;
 pub mod generate;
 pub mod latency;
 pub mod micro;
 pub mod ndr;
 pub mod overload;
 pub mod rate;
+pub mod report;
 pub mod retention;
 
 use clap::{Parser, Subcommand};
@@ -41,8 +43,12 @@ pub enum Command {
     Latency(latency::LatencyArguments),
     /// Twice what the pipeline can take: rate, memory and ledger must bear it.
     Overload(overload::OverloadArguments),
+    /// The same traffic for other programs that are installed: tcpdump, Suricata, gwlbtun.
+    Compare(compare::CompareArguments),
     /// The parts of the pipeline in memory: nanoseconds, allocations, instructions, and two workers side by side.
     Micro(micro::MicroArguments),
+    /// Everything in one run: JSON, a Markdown page and plots.
+    Report(report::ReportArguments),
 }
 
 impl Command {
@@ -61,7 +67,9 @@ impl Command {
             Self::Ndr(ndr) => ndr.run(),
             Self::Latency(latency) => latency.run(),
             Self::Overload(overload) => overload.run(),
+            Self::Compare(compare) => compare.run(),
             Self::Micro(micro) => micro.run(),
+            Self::Report(report) => report.run(),
         }
     }
 }

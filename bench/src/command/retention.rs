@@ -65,7 +65,7 @@ impl RetentionArguments {
     fn plan(&self) -> Plan {
         let default = self.output.pick(Plan::default(), Plan::quick());
         Plan {
-            rate: self.rate,
+            rate: self.rate.or(default.rate),
             pairs: Effort {
                 duration: self.duration.unwrap_or(default.pairs.duration),
                 repeat: self.pairs.unwrap_or(default.pairs.repeat).max(1),

@@ -1,5 +1,7 @@
 //! The traffic and pipelines over which retention is measured: one thing varied at a time.
 
+use serde::Serialize;
+
 use crate::receiver::{Pipeline, Records, SinkKind};
 use crate::traffic::{FrameSize, Profile, Share};
 
@@ -15,7 +17,8 @@ pub struct Cell {
 }
 
 /// What is varied, while the rest stays as it is in [`base`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Axis {
     /// Bytes of a frame.
     FrameSize,

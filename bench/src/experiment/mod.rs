@@ -5,7 +5,9 @@
 //! - [`ndr`]: the highest rate without loss, and with little of it.
 //! - [`latency`]: how long a packet takes to its record.
 //! - [`overload`]: whether the pipeline bears twice what it can take.
+//! - [`compare`]: other programs under the same traffic.
 
+pub mod compare;
 pub mod latency;
 pub mod matrix;
 pub mod ndr;

@@ -9,6 +9,7 @@ use mirror_user::DropReason;
 use mirror_user::attach::{Capture, ModeRequest};
 use mirror_user::control::config::options::Options;
 use mirror_user::control::config::settings::Settings;
+use mirror_user::control::config::value::Switch;
 use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::control::preflight::free_huge_page_bytes;
 use mirror_user::counters::WorkerCounters;
@@ -37,13 +38,24 @@ pub struct Pipeline {
     pub sink: SinkKind,
     /// Most flows in its table.
     pub max_flows: u32,
+    /// Entries of its receive ring; without it, the daemon's default.
+    pub rx_ring: Option<u32>,
+    /// Whether its packet buffers stand on huge pages, which must be reserved; without it, where enough are.
+    pub huge_pages: Option<bool>,
     /// Where the way of each stamped packet to its record is noted; the records then go nowhere else.
     pub latencies: Option<Latencies>,
 }
 
 impl Default for Pipeline {
     fn default() -> Self {
-        Self { records: Records::default(), sink: SinkKind::default(), max_flows: 1 << 20, latencies: None }
+        Self {
+            records: Records::default(),
+            sink: SinkKind::default(),
+            max_flows: 1 << 20,
+            rx_ring: None,
+            huge_pages: None,
+            latencies: None,
+        }
     }
 }
 
@@ -81,6 +93,8 @@ impl Pipeline {
     /// The daemon's settings for this.
     fn settings(&self, directory: &TempDir) -> Result<Settings, ReceiverError> {
         let mut options = Options::default();
+        options.capture.rx_ring = self.rx_ring;
+        options.capture.huge_pages = self.huge_pages.map(|on| if on { Switch::On } else { Switch::Off });
         options.flow.max_flows = Some(self.max_flows);
         options.output.records = Some(self.records.kinds());
         options.output.path = Some(match self.sink {
@@ -192,7 +206,11 @@ fn open_socket(settings: &Settings, processors: Processors) -> Result<XskSource,
         rx_ring: capture.rx_ring,
         frames: capture.frames,
         copy_mode: CopyMode::Copy, // a veth has no other
-        huge_pages: free_huge_page_bytes() >= u64::from(capture.frames) * u64::from(FRAME_SIZE),
+        huge_pages: match capture.huge_pages {
+            Switch::On => true,
+            Switch::Off => false,
+            Switch::Auto => free_huge_page_bytes() >= u64::from(capture.frames) * u64::from(FRAME_SIZE),
+        },
         busy_poll: None,
     };
     let open = || XskSource::open(Testbed::FAR, QUEUE, &config);

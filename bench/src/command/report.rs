@@ -1,0 +1,51 @@
+//! `mirror-bench report`: everything in one run.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::common::progress_bar;
+use crate::interrupt::Interrupt;
+use crate::report::suite::Suite;
+
+/// Arguments of `report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArguments {
+    /// How thoroughly
+    #[arg(long, value_enum, default_value_t)]
+    suite: Suite,
+    /// Directory for report.json, report.md and the plots
+    #[arg(long, value_name = "DIRECTORY", default_value = "bench/results")]
+    output: PathBuf,
+    /// Print the names of the files as a JSON list
+    #[arg(long)]
+    json: bool,
+    /// Short for --suite smoke
+    #[arg(long, conflicts_with = "suite")]
+    quick: bool,
+}
+
+impl ReportArguments {
+    /// Measures, and writes the report.
+    ///
+    /// # Errors
+    ///
+    /// When the user wants an end, or a file cannot be written.
+    pub fn run(&self) -> Result<()> {
+        let suite = if self.quick { Suite::Smoke } else { self.suite };
+        let interrupt = Interrupt::watch()?;
+        let progress = progress_bar(1);
+        let report = suite.run(&interrupt, &progress)?;
+        progress.finish_and_clear();
+        let files = report.write(&self.output)?;
+        if self.json {
+            println!("{}", serde_json::to_string(&files)?);
+        } else {
+            for file in files {
+                println!("{}", file.display());
+            }
+        }
+        Ok(())
+    }
+}
