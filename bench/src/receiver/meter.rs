@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mirror_user::counters::Counter;
-use mirror_user::source::{Frame, FrameSource, Received, Timestamp};
+use mirror_user::source::{Backlog, Frame, FrameSource, Received, Timestamp};
 
 /// Time spent on batches that were not empty: from the look into the ring that found packets to the next look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,6 +106,10 @@ impl<Source: FrameSource> FrameSource for Metered<Source> {
 
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
         self.source.append(index, from, bytes);
+    }
+
+    fn backlog(&mut self) -> Backlog {
+        self.source.backlog()
     }
 
     fn release(&mut self) {

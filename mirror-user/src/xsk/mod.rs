@@ -32,8 +32,12 @@ pub const FRAME_DATA: u32 = FRAME_SIZE - 256;
 /// How long [`FrameSource::receive`] waits at most when nothing arrives.
 const IDLE_WAIT_MS: i32 = 10;
 
-/// How often an empty ring is looked at before the worker sleeps.
-const IDLE_SPINS: u32 = 64;
+/// How long an empty ring is looked at before the worker sleeps, in nanoseconds: longer than the pauses between the
+/// bursts of a busy queue, for to wake a worker takes the processor that receives as long as twenty packets.
+const IDLE_SPIN_NS: u64 = 50_000;
+
+/// How often an empty ring is looked at before the clock is.
+const IDLE_LOOKS: u32 = 64;
 
 /// Who may copy a packet into the UMEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +112,8 @@ pub struct XskSource {
     clock: Clock,
     /// How often in a row the receive ring was empty.
     idle: u32,
+    /// Since when, on the kernel's monotonic clock, in nanoseconds.
+    idle_since: u64,
     without_metadata: u64,
 }
 
@@ -129,6 +135,7 @@ impl XskSource {
             whole: 0,
             clock: Clock::default(),
             idle: 0,
+            idle_since: 0,
             without_metadata: 0,
         })
     }
@@ -198,12 +205,18 @@ impl XskSource {
 
     /// Wakes the kernel where it asks for it, and waits for packets for a short time.
     fn wait(&mut self) -> io::Result<()> {
-        self.idle = self.idle.saturating_add(1);
         if self.busy_poll {
             return self.rings.poll(0);
         }
-        if self.idle > IDLE_SPINS {
-            return self.rings.poll(IDLE_WAIT_MS);
+        self.idle = self.idle.wrapping_add(1);
+        if self.idle.is_multiple_of(IDLE_LOOKS) {
+            let now = self.clock.monotonic();
+            if self.idle == IDLE_LOOKS {
+                self.idle_since = now;
+            }
+            if now.saturating_sub(self.idle_since) > IDLE_SPIN_NS {
+                return self.rings.poll(IDLE_WAIT_MS);
+            }
         }
         if self.rings.needs_wakeup() {
             return self.rings.poll(0);
