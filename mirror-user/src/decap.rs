@@ -21,11 +21,12 @@
 // way into the packet. Through memory they take half as long again.
 
 mod level;
+mod load_balancer;
 mod outer;
 mod payload;
 
 use crate::DropReason;
-use crate::packet::{Packet, Tunnel};
+use crate::packet::Packet;
 use crate::source::Frame;
 use crate::wire::number::{EtherType, Vni};
 use crate::wire::{geneve, gwlb, vxlan};
@@ -55,40 +56,67 @@ pub struct DecapConfig {
 /// Within a GENEVE header that is the first of its base header, the O bit, the options in their order, and the
 /// protocol type.
 pub fn decapsulate(frame: &Frame<'_>, config: &DecapConfig) -> Result<Packet, DropReason> {
-    let mut payload = Payload::of(frame);
-    let outer = Outer::open(&mut payload, frame.link_type, config)?;
-    if outer.port != config.geneve_port {
-        let vxlan = vxlan::Header::parse(&mut payload.reader)?;
-        let level = Level::open(payload, EtherType::ETHERNET)?;
-        return mirrored(level, outer.tunnel(None, Some(vxlan)), 1, config);
-    }
-    let geneve = Geneve::open(&mut payload)?;
+    let mut packet = Packet::UNKNOWN;
+    decapsulate_into(&mut packet, frame, config)?;
+    Ok(packet)
+}
+
+/// Finds the mirrored packet in `frame`, and describes it in `packet`: a description is large, and what was read
+/// early need not be carried along until the rest is known.
+///
+/// # Errors
+///
+/// Those of [`decapsulate`]; `packet` then describes none.
+pub fn decapsulate_into(
+    packet: &mut Packet,
+    frame: &Frame<'_>,
+    config: &DecapConfig,
+) -> Result<(), DropReason> {
+    let (outer, geneve, payload) = match load_balancer::open(frame, config) {
+        Some(opened) => opened,
+        None => {
+            let mut payload = Payload::of(frame);
+            let outer = Outer::open(&mut payload, frame.link_type, config)?;
+            if outer.port != config.geneve_port {
+                let vxlan = vxlan::Header::parse(&mut payload.reader)?;
+                packet.tunnel = outer.tunnel(None);
+                packet.tunnel.vxlan_vni = Some(vxlan.vni);
+                let level = Level::open(payload, EtherType::ETHERNET)?;
+                describe(level, 1, config, packet);
+                return Ok(());
+            }
+            let geneve = Geneve::open(&mut payload)?;
+            (outer, geneve, payload)
+        }
+    };
+    packet.tunnel = outer.tunnel(Some(geneve));
     let level = Level::open(payload, geneve.protocol)?;
     match level.datagram() {
         Some(session) if session.port == config.vxlan_port && config.max_depth > 1 => {
             let mut payload = session.payload.ok_or(DropReason::VxlanTruncated)?;
             let vxlan = vxlan::Header::parse(&mut payload.reader)?;
+            packet.tunnel.vxlan_vni = Some(vxlan.vni);
             let level = Level::open(payload, EtherType::ETHERNET)?;
-            mirrored(level, outer.tunnel(Some(geneve), Some(vxlan)), 2, config)
+            describe(level, 2, config, packet);
         }
-        _ => mirrored(level, outer.tunnel(Some(geneve), None), 1, config),
+        _ => describe(level, 1, config, packet),
     }
+    Ok(())
 }
 
-/// The packet in `level`, which is mirrored traffic, or the innermost one that tunnels in it carry. `depth` tunnel
-/// headers were taken off so far.
-///
-/// There is always one. It is a result all the same so that it is made in its place, and not copied there.
+/// Describes the packet in `level`, which is mirrored traffic, or the innermost one that tunnels in it carry. `depth`
+/// tunnel headers were taken off so far.
 #[inline(always)]
-fn mirrored(level: Level<'_>, tunnel: Tunnel, depth: u8, config: &DecapConfig) -> Result<Packet, DropReason> {
+fn describe(level: Level<'_>, depth: u8, config: &DecapConfig, packet: &mut Packet) {
     if depth < config.max_depth
         && let Some(datagram) = level.datagram()
         && (datagram.port == config.geneve_port || datagram.port == config.vxlan_port)
         && let Some(innermost) = innermost(datagram, depth, config)
     {
-        return Ok(innermost.packet(tunnel));
+        innermost.describe(packet);
+    } else {
+        level.describe(packet);
     }
-    Ok(level.packet(tunnel))
 }
 
 /// The innermost packet that tunnels in mirrored traffic carry; [`None`] where `datagram` is no well-formed tunnel

@@ -1,6 +1,6 @@
 //! The mirrored packet, as decapsulation found it: plain values, no borrowed bytes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni};
 
@@ -24,6 +24,16 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// One of which nothing is known yet.
+    pub const UNKNOWN: Self = Self {
+        tunnel: Tunnel::UNKNOWN,
+        offset: 0,
+        captured_length: 0,
+        original_length: 0,
+        link: None,
+        network: Network::Other(EtherType(0)),
+    };
+
     /// Whether bytes are missing at the end.
     pub const fn truncated(&self) -> bool {
         self.captured_length < self.original_length
@@ -47,6 +57,19 @@ pub struct Tunnel {
     pub attachment: Option<AttachmentId>,
     /// The load balancer's flow cookie.
     pub cookie: Option<FlowCookie>,
+}
+
+impl Tunnel {
+    /// One of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        outer_source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        outer_destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        geneve_vni: None,
+        vxlan_vni: None,
+        endpoint: None,
+        attachment: None,
+        cookie: None,
+    };
 }
 
 /// An Ethernet header with its VLAN tags.

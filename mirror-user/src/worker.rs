@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::DropReason;
 use crate::counters::WorkerCounters;
-use crate::decap::{DecapConfig, decapsulate};
+use crate::decap::{DecapConfig, decapsulate_into};
 use crate::degrade::{Degradation, Level, Pressure};
 use crate::flow::{FlowRecord, FlowTable};
 use crate::packet::{Network, Packet};
@@ -48,11 +48,11 @@ pub struct Worker<Source> {
     /// What is known of the pressure so far.
     seen: Seen,
     outlet: Outlet,
-    /// The packets of the batch in hand.
+    /// The packets of the batch in hand that get a record of their own.
     found: Vec<Found>,
 }
 
-/// A mirrored packet in a frame of the batch in hand.
+/// A mirrored packet in a frame of the batch in hand, which gets a record.
 struct Found {
     frame: usize,
     timestamp: Timestamp,
@@ -135,18 +135,15 @@ impl<Source: FrameSource> Worker<Source> {
 
     /// Records the `count` frames of the current batch.
     fn process(&mut self, count: usize) {
-        self.decapsulate(count);
         // The latest frame tells the time, whether it may be recorded or not.
         self.look(self.source.frame(count - 1).timestamp);
+        self.decapsulate(count);
         let Self { source, flows, outlet, found, .. } = self;
         if let Some(table) = flows {
-            let packets = found.iter().filter(|found| found.policy.flows);
-            table.update(packets.map(|found| (found.timestamp, &found.packet)), &mut |record| {
-                outlet.flow(record);
-            });
+            table.complete(&mut |record| outlet.flow(record));
             outlet.counters.publish_flows(table);
         }
-        for found in found.iter().filter(|found| found.policy.packets) {
+        for found in &*found {
             let accounted_by = if found.policy.flows { AccountedBy::Flow } else { AccountedBy::Packet };
             outlet.packet(found.timestamp, &found.packet, accounted_by, |from, bytes| {
                 let start = bytes.len();
@@ -159,27 +156,36 @@ impl<Source: FrameSource> Worker<Source> {
         }
     }
 
-    /// Finds the mirrored packets in the `count` frames of the current batch.
+    /// Finds the mirrored packets in the `count` frames of the current batch. The table takes up those that belong to
+    /// flows while they are at hand; those that get a record of their own are kept until the flows are counted.
     fn decapsulate(&mut self, count: usize) {
-        let Self { source, decap, policies, degradation, outlet, found, .. } = self;
+        let Self { source, decap, policies, flows, degradation, outlet, found, .. } = self;
         let counters = &outlet.counters;
         let level = degradation.level();
         let (mut bytes, mut decapsulated) = (0, 0);
+        let mut packet = Packet::UNKNOWN;
         found.clear();
         for index in 0..count {
             let frame = source.frame(index);
+            let timestamp = frame.timestamp;
             bytes += u64::from(frame.captured_length);
-            let packet = match decapsulate(&frame, decap) {
-                Ok(packet) => packet,
+            if let Err(reason) = decapsulate_into(&mut packet, &frame, decap) {
+                counters.drop_packets(reason, 1);
+                continue;
+            }
+            decapsulated += 1;
+            let policy = match allowed(&packet, policies.resolve(&packet.tunnel), level) {
+                Ok(policy) => policy,
                 Err(reason) => {
                     counters.drop_packets(reason, 1);
                     continue;
                 }
             };
-            decapsulated += 1;
-            match allowed(&packet, policies.resolve(&packet.tunnel), level) {
-                Ok(policy) => found.push(Found { frame: index, timestamp: frame.timestamp, packet, policy }),
-                Err(reason) => counters.drop_packets(reason, 1),
+            if policy.flows && let Some(table) = flows {
+                table.prepare(timestamp, &packet);
+            }
+            if policy.packets {
+                found.push(Found { frame: index, timestamp, packet, policy });
             }
         }
         degradation.count(decapsulated);

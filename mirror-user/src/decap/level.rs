@@ -2,16 +2,20 @@
 
 use super::payload::Payload;
 use crate::DropReason;
-use crate::packet::{Ip, Link, Network, Packet, Tcp, TcpState, Transport, Tunnel};
-use crate::wire::ip::{self, Version};
+use crate::packet::{Ip, Link, Network, Packet, Tcp, TcpState, Transport};
+use crate::wire::ip::{self, Addresses, Version};
 use crate::wire::number::{EtherType, IpProtocol};
 use crate::wire::{ethernet, icmp, sctp, tcp, udp};
 
 /// A packet that a tunnel carries, opened up to its IP header.
 #[derive(Clone, Copy)]
 pub(super) struct Level<'a> {
-    /// All of it, link header included.
-    whole: Payload<'a>,
+    /// Where it begins in the frame: at the link header, where there is one.
+    offset: usize,
+    /// Bytes of it that were captured.
+    captured_length: usize,
+    /// Bytes that it had before any cut, as far as what encloses it tells.
+    original_length: usize,
     link: Option<Link>,
     network: Layer<'a>,
 }
@@ -41,6 +45,8 @@ impl<'a> Level<'a> {
     #[inline(always)]
     pub(super) fn open(whole: Payload<'a>, protocol: EtherType) -> Result<Self, DropReason> {
         let mut payload = whole;
+        let (offset, captured_length, original_length) =
+            (whole.offset(), whole.captured_length(), whole.original_length());
         let (link, ethertype) = if protocol == EtherType::ETHERNET {
             let header = ethernet::Header::parse(&mut payload.reader).ok_or(DropReason::InnerTruncated)?;
             (Some(header.link), header.ethertype)
@@ -48,15 +54,17 @@ impl<'a> Level<'a> {
             (None, protocol)
         };
         let Some(version) = Version::of_ethertype(ethertype) else {
-            return Ok(Self { whole, link, network: Layer::Other(ethertype) });
+            let network = Layer::Other(ethertype);
+            return Ok(Self { offset, captured_length, original_length, link, network });
         };
-        let offset = payload.offset();
+        let ip_offset = payload.offset();
         let header = payload.ip(version).map_err(|error| match error {
             ip::Error::Truncated => DropReason::InnerTruncated,
             ip::Error::Malformed => DropReason::InnerIpHeader,
             ip::Error::ExtensionHeaders => DropReason::InnerExtensionHeaders,
         })?;
-        Ok(Self { whole, link, network: Layer::Ip { offset, header, payload } })
+        let network = Layer::Ip { offset: ip_offset, header, payload };
+        Ok(Self { offset, captured_length, original_length, link, network })
     }
 
     /// The UDP datagram that the packet is; [`None`] where it is something else, a fragment, or cut off before the
@@ -76,35 +84,38 @@ impl<'a> Level<'a> {
         Some(Datagram { port, payload })
     }
 
-    /// The packet, with its transport header.
+    /// Says everything of the packet but its tunnel, transport header included.
     #[inline(always)]
-    pub(super) fn packet(&self, tunnel: Tunnel) -> Packet {
-        let offset = self.whole.offset();
-        let mut original_length = self.whole.original_length();
-        let network = match self.network {
+    pub(super) fn describe(&self, packet: &mut Packet) {
+        let Self { offset, captured_length, original_length, link, network } = *self;
+        packet.offset = narrow(offset);
+        packet.captured_length = narrow(captured_length);
+        packet.original_length = narrow(original_length);
+        packet.link = link;
+        packet.network = match network {
             Layer::Ip { offset: ip_offset, header, payload } => {
                 let end = payload.offset() + payload.original_length();
-                original_length = original_length.max(end - offset);
-                Network::Ip(Ip {
-                    source: header.addresses.source(),
-                    destination: header.addresses.destination(),
-                    protocol: header.protocol,
-                    length: narrow(end - ip_offset),
-                    hop_limit: header.hop_limit,
-                    fragment: header.fragment,
-                    transport: transport(&header, payload),
-                })
+                packet.original_length = packet.original_length.max(narrow(end - offset));
+                let transport = transport(&header, payload);
+                let ip = |source, destination| {
+                    Network::Ip(Ip {
+                        source,
+                        destination,
+                        protocol: header.protocol,
+                        length: narrow(end - ip_offset),
+                        hop_limit: header.hop_limit,
+                        fragment: header.fragment,
+                        transport,
+                    })
+                };
+                // By family from here on, so that only the bytes of an address are copied.
+                match header.addresses {
+                    Addresses::V4(source, destination) => ip((*source).into(), (*destination).into()),
+                    Addresses::V6(source, destination) => ip((*source).into(), (*destination).into()),
+                }
             }
             Layer::Other(ethertype) => Network::Other(ethertype),
         };
-        Packet {
-            tunnel,
-            offset: narrow(offset),
-            captured_length: narrow(self.whole.captured_length()),
-            original_length: narrow(original_length),
-            link: self.link,
-            network,
-        }
     }
 }
 

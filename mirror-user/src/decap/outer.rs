@@ -7,7 +7,7 @@ use crate::packet::Tunnel;
 use crate::source::LinkType;
 use crate::wire::ip::{self, Addresses, Version};
 use crate::wire::number::IpProtocol;
-use crate::wire::{ethernet, udp, vxlan};
+use crate::wire::{ethernet, udp};
 
 /// What is kept of the link, IP and UDP header of a frame.
 pub(super) struct Outer<'a> {
@@ -52,17 +52,22 @@ impl<'a> Outer<'a> {
         Ok(Self { addresses: ip.addresses, port })
     }
 
-    /// The identity of the tunnel that these headers and the mirror's own tunnel headers make.
-    #[inline]
-    pub(super) fn tunnel(&self, geneve: Option<Geneve>, vxlan: Option<vxlan::Header>) -> Tunnel {
-        Tunnel {
-            outer_source: self.addresses.source(),
-            outer_destination: self.addresses.destination(),
+    /// The identity of the tunnel that these headers make, with what GENEVE says.
+    #[inline(always)]
+    pub(super) fn tunnel(&self, geneve: Option<Geneve>) -> Tunnel {
+        let tunnel = |outer_source, outer_destination| Tunnel {
+            outer_source,
+            outer_destination,
             geneve_vni: geneve.map(|geneve| geneve.vni),
-            vxlan_vni: vxlan.map(|vxlan| vxlan.vni),
+            vxlan_vni: None,
             endpoint: geneve.and_then(|geneve| geneve.gwlb.endpoint),
             attachment: geneve.and_then(|geneve| geneve.gwlb.attachment),
             cookie: geneve.and_then(|geneve| geneve.gwlb.cookie),
+        };
+        // By family from here on, so that only the bytes of an address are copied.
+        match self.addresses {
+            Addresses::V4(source, destination) => tunnel((*source).into(), (*destination).into()),
+            Addresses::V6(source, destination) => tunnel((*source).into(), (*destination).into()),
         }
     }
 }

@@ -28,6 +28,16 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// What follows `offset` bytes of headers in a frame of one buffer, and ended at `end` before any cut; [`None`] where
+    /// it was captured up to less than `offset`.
+    #[inline(always)]
+    pub(super) fn behind(frame: &'a [u8], offset: usize, end: usize) -> Option<Self> {
+        let captured = frame.get(..end).unwrap_or(frame);
+        let mut reader = Reader::new(captured);
+        reader.skip(offset)?;
+        Some(Self { reader, beyond: 0, cut: end - captured.len() })
+    }
+
     /// Where it begins in the frame.
     #[inline(always)]
     pub(super) fn offset(&self) -> usize {

@@ -88,7 +88,7 @@ pub struct FlowTable {
     /// Before this time nothing falls due.
     next_due: u64,
     counters: FlowCounters,
-    /// The batch that is worked on; empty in between.
+    /// The packets that were taken up and are not counted yet.
     batch: Vec<Step>,
 }
 

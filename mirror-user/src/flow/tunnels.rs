@@ -1,6 +1,6 @@
 //! The tunnels of the flows in the table, by number.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::hash::Hasher;
 use super::interner::Interner;
@@ -21,17 +21,6 @@ pub(super) struct Origin {
     /// Number of its scope.
     scope: u16,
 }
-
-/// The tunnel of no packet. Flows hold their origins, so no record tells it.
-const NOWHERE: Tunnel = Tunnel {
-    outer_source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    outer_destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-    geneve_vni: None,
-    vxlan_vni: None,
-    endpoint: None,
-    attachment: None,
-    cookie: None,
-};
 
 /// Numbers for the origins of flows, and for what of them is part of the flow key.
 ///
@@ -136,9 +125,9 @@ impl Tunnels {
         }
     }
 
-    /// Tunnel, without the cookie, and VLAN ids of an origin that is held.
+    /// Tunnel, without the cookie, and VLAN ids of an origin that is held: flows hold theirs.
     pub(super) fn get(&self, origin: u16) -> (Tunnel, [Option<u16>; 2]) {
-        self.origins.get(origin).map_or((NOWHERE, [None; 2]), |origin| (origin.tunnel, origin.vlans))
+        self.origins.get(origin).map_or((Tunnel::UNKNOWN, [None; 2]), |origin| (origin.tunnel, origin.vlans))
     }
 
     /// How many origins are held.

@@ -50,34 +50,45 @@ impl FlowTable {
         packets: impl IntoIterator<Item = (Timestamp, &'packets Packet)>,
         out: &mut impl FnMut(&FlowRecord),
     ) {
-        let mut packets = packets.into_iter();
-        let mut batch = std::mem::take(&mut self.batch);
-        loop {
-            for (timestamp, packet) in packets.by_ref().take(BATCH) {
-                let visit = self.prepare(timestamp, packet);
-                batch.push(Step { timestamp, visit });
+        for (timestamp, packet) in packets {
+            if self.batch.len() == BATCH {
+                self.complete(out);
             }
-            if batch.is_empty() {
-                break;
-            }
-            self.fetch(&mut batch);
-            for Step { timestamp, visit } in &batch {
-                let time = self.clock.packet(*timestamp);
-                if self.clock.now() >= self.next_due {
-                    self.end_due_on_packet(out);
-                }
-                if let Some(visit) = visit {
-                    self.visit(visit, time, out);
-                }
-            }
-            batch.clear();
+            self.prepare(timestamp, packet);
         }
+        self.complete(out);
+    }
+
+    /// Takes up a packet, which is then known well enough to be forgotten. [`FlowTable::complete`] counts it, and is due
+    /// after [`BATCH`] packets; [`FlowTable::update`] does both.
+    #[inline(always)]
+    pub fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) {
+        let visit = self.look_up(timestamp, packet);
+        self.batch.push(Step { timestamp, visit });
+    }
+
+    /// Counts the packets that were [prepared](FlowTable::prepare) in their flows, and hands the records that fall due
+    /// meanwhile to `out`.
+    #[inline]
+    pub fn complete(&mut self, out: &mut impl FnMut(&FlowRecord)) {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.fetch(&mut batch);
+        for Step { timestamp, visit } in &batch {
+            let time = self.clock.packet(*timestamp);
+            if self.clock.now() >= self.next_due {
+                self.end_due_on_packet(out);
+            }
+            if let Some(visit) = visit {
+                self.visit(visit, time, out);
+            }
+        }
+        batch.clear();
         self.batch = batch;
     }
 
     /// First pass: what can be told of a packet by itself.
     #[inline(always)]
-    fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) -> Option<Visit> {
+    fn look_up(&mut self, timestamp: Timestamp, packet: &Packet) -> Option<Visit> {
         self.counters.packets += 1;
         let Network::Ip(ip) = &packet.network else {
             self.counters.not_ip += 1;

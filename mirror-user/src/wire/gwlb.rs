@@ -12,6 +12,18 @@ const ENDPOINT: u8 = 1;
 const ATTACHMENT: u8 = 2;
 const COOKIE: u8 = 3;
 
+/// What the endpoint option begins with: class, type, and words of its value.
+pub const ENDPOINT_HEADER: u32 = header(ENDPOINT, 2);
+/// What the attachment option begins with.
+pub const ATTACHMENT_HEADER: u32 = header(ATTACHMENT, 2);
+/// What the cookie option begins with.
+pub const COOKIE_HEADER: u32 = header(COOKIE, 1);
+
+const fn header(kind: u8, words: u8) -> u32 {
+    let [c0, c1] = CLASS.to_be_bytes();
+    u32::from_be_bytes([c0, c1, kind, words])
+}
+
 /// What the options say. Each may be absent: AWS does not promise that the set stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
