@@ -8,7 +8,11 @@ use super::tcp::Phase;
 
 /// An unsigned number of 40 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct U40([u8; 5]);
+#[repr(C, packed)]
+pub(super) struct U40 {
+    low: u32,
+    high: u8,
+}
 
 impl U40 {
     /// The highest one.
@@ -17,15 +21,15 @@ impl U40 {
     /// The number.
     #[inline(always)]
     pub(super) const fn get(self) -> u64 {
-        let Self([a, b, c, d, e]) = self;
-        u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
+        (self.high as u64) << 32 | self.low as u64
     }
 
     /// The number, or the highest one if that is lower.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the two parts of the number")]
     pub(super) const fn saturating(number: u64) -> Self {
-        let [a, b, c, d, e, ..] = (if number > Self::MAX { Self::MAX } else { number }).to_le_bytes();
-        Self([a, b, c, d, e])
+        let number = if number > Self::MAX { Self::MAX } else { number };
+        Self { low: number as u32, high: (number >> 32) as u8 }
     }
 }
 
@@ -250,8 +254,19 @@ impl Flow {
         }
     }
 
-    /// When the latest packet came.
+    /// Whether there is a packet that came by `time` and is not in a record yet.
     #[inline(always)]
+    pub(super) fn has_begun_by(&self, time: u64) -> bool {
+        self.directions.iter().any(|direction| direction.first <= time && direction.packets > 0)
+    }
+
+    /// Whether no packet came after `time`.
+    #[inline(always)]
+    pub(super) fn is_idle_since(&self, time: u64) -> bool {
+        self.directions.iter().all(|direction| direction.last() <= time)
+    }
+
+    /// When the latest packet came.
     pub(super) fn last(&self) -> u64 {
         let [low, high] = self.directions.map(|direction| direction.last());
         low.max(high)
@@ -309,9 +324,12 @@ impl Direction {
             self.lowest_hop_limit = packet.hop_limit;
             self.highest_hop_limit = packet.hop_limit;
         } else {
-            let last = self.last().max(time);
-            self.first = self.first.min(time);
-            self.span = U40::saturating(last - self.first);
+            if time >= self.last() {
+                self.span = U40::saturating(time - self.first);
+            } else if time < self.first {
+                self.span = U40::saturating(self.last() - time);
+                self.first = time;
+            }
             self.lowest_hop_limit = self.lowest_hop_limit.min(packet.hop_limit);
             self.highest_hop_limit = self.highest_hop_limit.max(packet.hop_limit);
         }

@@ -92,12 +92,13 @@ impl FlowTable {
     fn oldest_quiet(&self) -> Option<Slot> {
         self.recency
             .oldest_not_passed()
-            .filter(|&slot| self.idle_time(&self.flows[slot]) >= self.timeouts.active)
+            .filter(|&slot| self.is_idle_for(&self.flows[slot], self.timeouts.active))
     }
 
+    /// Whether a flow has been idle for so long.
     #[inline(always)]
-    fn idle_time(&self, flow: &Flow) -> u64 {
-        self.clock.now().saturating_sub(flow.last())
+    fn is_idle_for(&self, flow: &Flow, duration: u64) -> bool {
+        self.clock.now().checked_sub(duration).is_some_and(|time| flow.is_idle_since(time))
     }
 
     /// Why a flow has ended by its timeout, if it has.
@@ -109,7 +110,7 @@ impl FlowTable {
         } else {
             (self.timeouts.idle, EndReason::Idle)
         };
-        (self.idle_time(flow) >= timeout).then_some(reason)
+        self.is_idle_for(flow, timeout).then_some(reason)
     }
 
     /// Why a flow has ended before the packet that `sender` sent, if it has.

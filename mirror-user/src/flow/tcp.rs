@@ -46,6 +46,10 @@ pub(super) struct Phase(u8);
 
 impl Phase {
     const STAGE: u8 = 7;
+    /// [`Stage::Open`].
+    const OPEN: u8 = 2;
+    /// [`Stage::Closed`], the first of those in which a connection is over.
+    const CLOSED: u8 = 5;
     const SEQUENCE: u8 = 8;
     const GAP: u8 = 32;
 
@@ -60,10 +64,10 @@ impl Phase {
         match self.0 & Self::STAGE {
             0 => Stage::None,
             1 => Stage::Handshake,
-            2 => Stage::Open,
+            Self::OPEN => Stage::Open,
             3 => Stage::Closing(End::Low),
             4 => Stage::Closing(End::High),
-            5 => Stage::Closed,
+            Self::CLOSED => Stage::Closed,
             6 => Stage::Reset,
             _ => Stage::Refused,
         }
@@ -74,10 +78,10 @@ impl Phase {
         let number = match stage {
             Stage::None => 0,
             Stage::Handshake => 1,
-            Stage::Open => 2,
+            Stage::Open => Self::OPEN,
             Stage::Closing(End::Low) => 3,
             Stage::Closing(End::High) => 4,
-            Stage::Closed => 5,
+            Stage::Closed => Self::CLOSED,
             Stage::Reset => 6,
             Stage::Refused => 7,
         };
@@ -96,10 +100,16 @@ impl Phase {
         self.0 & Self::of(Self::GAP, end) != 0
     }
 
+    /// Whether the connection is beyond the handshake and before any FIN.
+    #[inline(always)]
+    const fn is_open(self) -> bool {
+        self.0 & Self::STAGE == Self::OPEN
+    }
+
     /// Whether the connection is over, and only stragglers are to be expected.
     #[inline(always)]
     pub(super) const fn is_over(self) -> bool {
-        matches!(self.stage(), Stage::Closed | Stage::Reset | Stage::Refused)
+        self.0 & Self::STAGE >= Self::CLOSED
     }
 
     /// Whether it ended by FIN, if it [is over](Phase::is_over).
@@ -178,11 +188,14 @@ impl Flow {
 
     #[inline(always)]
     fn follow_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
-        let stage = self.phase.stage();
         // By far most packets: data or acknowledgments of an open connection.
-        if stage == Stage::Open && segment.flags & (SYN | FIN | RST) == 0 {
-            return;
+        if !self.phase.is_open() || segment.flags & (SYN | FIN | RST) != 0 {
+            self.change_stage(aside, segment, sender, time);
         }
+    }
+
+    fn change_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
+        let stage = self.phase.stage();
         if self.marks.known_from() == Initiator::FirstPacket
             && let Some(initiator) = segment.initiator(sender)
         {

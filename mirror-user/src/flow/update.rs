@@ -175,8 +175,8 @@ impl FlowTable {
             self.lower_sampling_rate(slot, out);
         }
         let flow = &self.flows[slot];
-        let is_active_over =
-            flow.start().is_some_and(|start| self.clock.now().saturating_sub(start) >= self.timeouts.active);
+        let active_since = self.clock.now().checked_sub(self.timeouts.active);
+        let is_active_over = active_since.is_some_and(|time| flow.has_begun_by(time));
         if is_active_over || flow.direction(visit.sender).is_full(visit.counted.bytes) {
             self.report(slot, out);
         }
