@@ -181,7 +181,9 @@ impl<Source: FrameSource> Worker<Source> {
                     continue;
                 }
             };
-            if policy.flows && let Some(table) = flows {
+            if policy.flows
+                && let Some(table) = flows
+            {
                 table.prepare(timestamp, &packet);
             }
             if policy.packets {

@@ -77,6 +77,10 @@ fn run_all(outcome: &mut Outcome, interrupt: &Interrupt) {
         println!("\ndependencies: not checked against deny.toml, because cargo-deny is not installed");
     }
 
+    // A count, not a time: it is the same on a busy machine.
+    let gate = ["run", "--release", "--package", "mirror-bench", "--", "micro", "--check"];
+    check("instructions per packet", cargo::command().args(gate));
+
     println!();
     if let Err(error) = run_tests(outcome, interrupt) {
         outcome.check("cargo test", Err(error));

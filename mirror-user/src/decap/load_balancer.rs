@@ -73,11 +73,8 @@ pub(super) fn open<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Option<(Outer
     if !has_form || !has_length {
         return None;
     }
-    let gwlb = gwlb::Options {
-        endpoint: Some(endpoint.1),
-        attachment: Some(attachment.1),
-        cookie: Some(cookie.1),
-    };
+    let gwlb =
+        gwlb::Options { endpoint: Some(endpoint.1), attachment: Some(attachment.1), cookie: Some(cookie.1) };
     let payload = Payload::behind(frame.data, LENGTH, end)?;
     Some((Outer { addresses, port }, Geneve { vni, gwlb, protocol: carried }, payload))
 }

@@ -1,4 +1,5 @@
 pub(crate) mod frames;
+mod load_balancer;
 mod oracle;
 mod properties;
 

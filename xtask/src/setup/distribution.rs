@@ -47,6 +47,7 @@ const ZLIB: &str = "reads compressed sections, for libbpf";
 const LIBPCAP: &str = "is what libxdp's build insists on, for a tool that is not built here";
 const IPROUTE: &str = "makes the network namespaces of the demo and the live tests";
 const ETHTOOL: &str = "sets the offloads of their interfaces";
+const VALGRIND: &str = "counts the instructions per packet, which a test holds against the committed ones";
 const TSHARK: &str = "is the independent decoder that the tests compare with";
 
 /// Debian's and Ubuntu's names.
@@ -63,6 +64,7 @@ const DEBIAN: &[Package] = &[
     package(Scope::Demo, "iproute2", IPROUTE),
     package(Scope::Demo, "ethtool", ETHTOOL),
     package(Scope::Tests, "tshark", TSHARK),
+    package(Scope::Tests, "valgrind", VALGRIND),
 ];
 
 /// Amazon Linux 2023's names.
@@ -79,6 +81,7 @@ const AMAZON_LINUX_2023: &[Package] = &[
     package(Scope::Demo, "iproute", IPROUTE),
     package(Scope::Demo, "ethtool", ETHTOOL),
     package(Scope::Tests, "wireshark-cli", TSHARK),
+    package(Scope::Tests, "valgrind", VALGRIND),
 ];
 
 impl Distribution {

@@ -1,0 +1,57 @@
+//! Headers in the load balancer's form against the way of all others.
+
+use super::*;
+use crate::decap::load_balancer;
+
+/// What is found in a frame, by the way of headers that have no known form: without its Ethernet header a frame is none
+/// of the load balancer's, and otherwise means the same.
+fn looked_through(frame: &Frame<'_>) -> Result<Packet, DropReason> {
+    const ETHERNET: u32 = 14;
+    let without_link = Frame {
+        data: &frame.data[ETHERNET as usize..],
+        captured_length: frame.captured_length - ETHERNET,
+        original_length: frame.original_length - ETHERNET,
+        link_type: LinkType::Ip,
+        ..*frame
+    };
+    assert!(load_balancer::open(&without_link, &CONFIG).is_none());
+    decapsulate(&without_link, &CONFIG).map(|packet| Packet { offset: packet.offset + ETHERNET, ..packet })
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    let inline = ipv4(IpProtocol::TCP, &tcp(&[0x5a; 30]));
+    let bridged = outer(&udp(6081, &geneve(EtherType::ETHERNET, &gwlb_options(), &web())));
+    vec![mirrored_web(), load_balanced(&inline), [load_balanced(&inline), vec![7; 9]].concat(), bridged]
+}
+
+#[test]
+fn the_form_is_known() {
+    for sample in samples() {
+        assert!(load_balancer::open(&frame(&sample), &CONFIG).is_some());
+    }
+    let other = outer(&udp(6081, &geneve(EtherType::IPV4, &[], &[])));
+    assert!(load_balancer::open(&frame(&other), &CONFIG).is_none());
+}
+
+#[test]
+fn it_is_read_as_if_it_were_not() {
+    for sample in samples() {
+        assert_eq!(decap(&sample), looked_through(&frame(&sample)));
+        for captured in 14..sample.len() {
+            let cut = cut(&sample, captured);
+            assert_eq!(decapsulate(&cut, &CONFIG), looked_through(&cut), "cut after {captured} bytes");
+        }
+    }
+}
+
+/// Whatever single bit behind the Ethernet header is wrong.
+#[test]
+fn damage_is_found_as_if_it_were_not() {
+    for sample in samples() {
+        for bit in 14 * 8..sample.len().min(160) * 8 {
+            let mut damaged = sample.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decap(&damaged), looked_through(&frame(&damaged)), "bit {bit}");
+        }
+    }
+}
