@@ -44,11 +44,13 @@ fn it_is_read_as_if_it_were_not() {
     }
 }
 
-/// Whatever single bit behind the Ethernet header is wrong.
+/// Whatever single bit behind the Ethernet header is wrong, but for the IP version: without an Ethernet header it alone
+/// says what follows.
 #[test]
 fn damage_is_found_as_if_it_were_not() {
     for sample in samples() {
-        for bit in 14 * 8..sample.len().min(160) * 8 {
+        let version = 14 * 8 + 4..15 * 8;
+        for bit in (14 * 8..sample.len().min(160) * 8).filter(|bit| !version.contains(bit)) {
             let mut damaged = sample.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decap(&damaged), looked_through(&frame(&damaged)), "bit {bit}");
