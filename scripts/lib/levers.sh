@@ -12,6 +12,8 @@ STEP_LEVER=() STEP_KIND=() STEP_TARGET=() STEP_OLD=() STEP_NEW=()
 declare -A SKIPPED=()
 # How many values are right already, by lever.
 declare -A UNCHANGED=()
+# What must be known of a lever that is set, by lever.
+declare -A NOTES=()
 
 add_step() {
     STEP_LEVER+=("$1")
@@ -35,6 +37,10 @@ plan_value() {
 
 skip() {
     SKIPPED[$1]=$2
+}
+
+note() {
+    NOTES[$1]=$2
 }
 
 # Whether lever $1 has steps that change something.
@@ -101,5 +107,8 @@ print_rest() {
     done
     for lever in "${LEVERS[@]}"; do
         [[ -z ${SKIPPED[$lever]:-} ]] || printf 'skipped: %s: %s\n' "$lever" "${SKIPPED[$lever]}"
+    done
+    for lever in "${LEVERS[@]}"; do
+        [[ -z ${NOTES[$lever]:-} ]] || printf 'note: %s: %s\n' "$lever" "${NOTES[$lever]}"
     done
 }

@@ -211,6 +211,9 @@ plan_irq_affinity() {
             plan_value irq-affinity interrupt "$queue" "$cpu"
         fi
     done
+    if [[ $(driver driver) == ena ]] && ! captured_from >/dev/null; then
+        note irq-affinity 'ENA chooses anew when a program is attached; set it again then (--only irq-affinity, own --state)'
+    fi
 }
 
 # Whether irqbalance, process $1, was told to leave the interrupts $2… alone.

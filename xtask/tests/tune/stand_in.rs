@@ -122,7 +122,8 @@ fn every_lever_of_ena_is_set_and_put_back() {
     let host = Host::new();
     let before = host.files();
     let said = host.tune("apply", &["--busy-poll"]).done();
-    assert!(!said.contains("skipped"), "{said}");
+    assert!(!said.contains("skipped: "), "{said}");
+    assert!(said.contains("note: irq-affinity: ENA"), "{said}");
     for (path, value) in [
         // Four queues with 8192 buffers of 4096 bytes each, and two pages that are spoken for.
         ("proc/sys/vm/nr_hugepages", "66"),
@@ -272,6 +273,7 @@ fn channels_and_rings_stay_while_a_program_is_attached() {
     for lever in ["channels", "nic-ring"] {
         assert!(said.contains(&format!("skipped: {lever}: an XDP program is attached")), "{said}");
     }
+    assert!(!said.contains("note: "), "the driver is done with the interrupts: {said}");
     assert_eq!((host.read("nic/combined"), host.read("nic/ring")), ("8".to_owned(), "1024".to_owned()));
 }
 
