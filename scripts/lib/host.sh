@@ -20,7 +20,8 @@ huge_pages_file() {
     local -a nodes
     nodes=("$TUNE_ROOT"/sys/devices/system/node/node[0-9]*)
     if ((${#nodes[@]} > 1 && $(numa_node) >= 0)); then
-        printf '%s\n' "/sys/devices/system/node/node$(numa_node)/hugepages/hugepages-$(meminfo Hugepagesize)kB/nr_hugepages"
+        printf '/sys/devices/system/node/node%s/hugepages/hugepages-%skB/nr_hugepages\n' "$(numa_node)" \
+            "$(meminfo Hugepagesize)"
     else
         printf '/proc/sys/vm/nr_hugepages\n'
     fi

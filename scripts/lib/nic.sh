@@ -116,7 +116,7 @@ plan_offloads() {
     while read -r kind name; do
         ! plan_value offloads "$kind" "$name" off || found=1
     done < <(targets offloads)
-    [[ -n $found ]] || skip offloads "$INTERFACE does not join packets in hardware, or it cannot be changed (ethtool -k)"
+    [[ -n $found ]] || skip offloads "$INTERFACE does not join packets in hardware, or not by choice (ethtool -k)"
 }
 
 plan_busy_poll() {
@@ -177,16 +177,20 @@ worker_cpus() {
 
 plan_irq_affinity() {
     local queues queue pid cpu
-    local -a irqs workers spare
+    local -a irqs workers free
     mapfile -t irqs < <(queue_interrupts | awk '{ print $2 }')
     ((${#irqs[@]})) || {
-        skip irq-affinity "no interrupt in /proc/interrupts is named after a queue of $INTERFACE (as $INTERFACE-Tx-Rx-0)"
+        skip irq-affinity "/proc/interrupts names none after a queue of $INTERFACE (as $INTERFACE-Tx-Rx-0)"
         return
     }
     queues=$(queues_to_be)
     mapfile -t workers < <(worker_cpus "$queues")
-    mapfile -t spare < <(local_cpus | grep -vxFf <(printf '%s\n' "${workers[@]}"))
-    if [[ $IRQ_PLACE == apart ]] && ((${#spare[@]} == 0)); then
+    if [[ $IRQ_PLACE == [0-9]* ]]; then
+        mapfile -t free < <(expand_list "$IRQ_PLACE")
+    else
+        mapfile -t free < <(local_cpus | grep -vxFf <(printf '%s\n' "${workers[@]}"))
+    fi
+    if [[ $IRQ_PLACE == apart ]] && ((${#free[@]} == 0)); then
         skip irq-affinity "every processor near $INTERFACE has a worker (${workers[*]}); leave one out with --cpus"
         return
     fi
@@ -201,8 +205,8 @@ plan_irq_affinity() {
     fi
     for ((queue = 0; queue < queues; queue++)); do
         cpu=${workers[queue]}
-        if [[ $IRQ_PLACE != same ]] && ((${#spare[@]})); then
-            cpu=${spare[queue % ${#spare[@]}]}
+        if [[ $IRQ_PLACE != same ]] && ((${#free[@]})); then
+            cpu=${free[queue % ${#free[@]}]}
         fi
         if planned channels || planned nic-ring; then
             # Whatever it is now: there may be no such queue yet, and drivers choose anew when they make their rings.
@@ -212,7 +216,7 @@ plan_irq_affinity() {
         fi
     done
     if [[ $(driver driver) == ena ]] && ! captured_from >/dev/null; then
-        note irq-affinity 'ENA chooses anew when a program is attached; set it again then (--only irq-affinity, own --state)'
+        note irq-affinity 'ENA chooses anew when a program is attached; set it again then (--only, and an own --state)'
     fi
 }
 

@@ -36,7 +36,8 @@ show() {
 show_text() {
     local entry next more lever
     printf '%s: driver %s %s, %s receive queue(s), %s\n' "$INTERFACE" "$(driver driver)" "$(driver version)" \
-        "$(files "/sys/class/net/$INTERFACE/queues/rx-*" | wc -l)" "$(if [[ -n $tuned ]]; then printf 'tuned, as %s says' "$STATE"; else printf 'not tuned'; fi)"
+        "$(files "/sys/class/net/$INTERFACE/queues/rx-*" | wc -l)" \
+        "$(if [[ -n $tuned ]]; then printf 'tuned, as %s says' "$STATE"; else printf 'not tuned'; fi)"
     for ((entry = 0; entry < ${#SHOWN_LEVER[@]}; entry = next)); do
         # Those with the same values stand together.
         next=$((entry + 1))

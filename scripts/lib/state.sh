@@ -54,8 +54,8 @@ roll_back() {
 
 undo() {
     local step last
-    [[ -e $STATE ]] || fail "there is no $STATE, so nothing that was tuned for $INTERFACE is known; --state names another" \
-        'file'
+    [[ -e $STATE ]] || fail "there is no $STATE, so there is nothing to undo for $INTERFACE; --state names" \
+        "another file"
     load_state
     last=$((${#STEP_LEVER[@]} - 1))
     for ((step = 0; step <= last; step++)); do
@@ -66,7 +66,7 @@ undo() {
         print_steps 'would put back' STEP_NEW STEP_OLD
         return
     fi
-    put_back "$last" || fail "not everything is as it was before; mend what is named above and undo again ($STATE stays)"
+    put_back "$last" || fail "not everything is as it was before; mend what is named above and undo again"
     rm "$STATE"
     if [[ $SAVED_INDEX == "$(interface_index)" ]]; then
         printf '%s and the host are as they were before\n' "$INTERFACE"

@@ -213,6 +213,7 @@ fn interrupts_go_where_they_are_wanted() {
         (&["--irq-affinity", "same", "--cpus", "2,6-7"], ["2", "6", "7", "2"]),
         (&["--cpus", "0-5"], ["4", "5", "6", "7"]),
         (&["--cpus", "1-3"], ["0", "4", "5", "6"]),
+        (&["--irq-affinity", "5-6,0"], ["5", "6", "0", "5"]),
     ] {
         let host = Host::new();
         host.tune("apply", arguments).done();
