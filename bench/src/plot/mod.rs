@@ -1,6 +1,6 @@
 //! Plots as SVG, readable on light and dark pages.
 //!
-//! - [`svg`]: the elements; [`scale`]: from values to places.
+//! - `svg`: the elements; `scale`: from values to places.
 //! - [`bars`], [`curves`] and [`intervals`]: the kinds of plots.
 
 pub mod bars;

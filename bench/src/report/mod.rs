@@ -1,8 +1,8 @@
 //! Everything in one run: raw figures as JSON, a page to read, and plots.
 //!
 //! - [`suite`]: what is measured, and how thoroughly.
-//! - [`page`]: the page in Markdown.
-//! - [`plots`]: the plots.
+//! - `page`: the page in Markdown.
+//! - `plots`: the plots.
 
 mod page;
 mod plots;
