@@ -24,6 +24,7 @@ mod level;
 mod load_balancer;
 mod outer;
 mod payload;
+mod plain;
 
 use crate::DropReason;
 use crate::packet::Packet;
@@ -72,8 +73,13 @@ pub fn decapsulate_into(
     frame: &Frame<'_>,
     config: &DecapConfig,
 ) -> Result<(), DropReason> {
-    let (outer, geneve, payload) = match load_balancer::open(frame, config) {
-        Some(opened) => opened,
+    let (protocol, payload) = match load_balancer::open(packet, frame, config) {
+        Some((protocol, payload)) => {
+            if plain::describe(packet, protocol, payload, config).is_some() {
+                return Ok(());
+            }
+            (protocol, payload)
+        }
         None => {
             let mut payload = Payload::of(frame);
             let outer = Outer::open(&mut payload, frame.link_type, config)?;
@@ -86,11 +92,11 @@ pub fn decapsulate_into(
                 return Ok(());
             }
             let geneve = Geneve::open(&mut payload)?;
-            (outer, geneve, payload)
+            packet.tunnel = outer.tunnel(Some(geneve));
+            (geneve.protocol, payload)
         }
     };
-    packet.tunnel = outer.tunnel(Some(geneve));
-    let level = Level::open(payload, geneve.protocol)?;
+    let level = Level::open(payload, protocol)?;
     match level.datagram() {
         Some(session) if session.port == config.vxlan_port && config.max_depth > 1 => {
             let mut payload = session.payload.ok_or(DropReason::VxlanTruncated)?;

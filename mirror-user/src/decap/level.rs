@@ -3,7 +3,7 @@
 use super::payload::Payload;
 use crate::DropReason;
 use crate::packet::{Ip, Link, Network, Packet, Tcp, TcpState, Transport};
-use crate::wire::ip::{self, Addresses, Version};
+use crate::wire::ip::{self, Version};
 use crate::wire::number::{EtherType, IpProtocol};
 use crate::wire::{ethernet, icmp, sctp, tcp, udp};
 
@@ -97,22 +97,15 @@ impl<'a> Level<'a> {
                 let end = payload.offset() + payload.original_length();
                 packet.original_length = packet.original_length.max(narrow(end - offset));
                 let transport = transport(&header, payload);
-                let ip = |source, destination| {
-                    Network::Ip(Ip {
-                        source,
-                        destination,
-                        protocol: header.protocol,
-                        length: narrow(end - ip_offset),
-                        hop_limit: header.hop_limit,
-                        fragment: header.fragment,
-                        transport,
-                    })
-                };
-                // By family from here on, so that only the bytes of an address are copied.
-                match header.addresses {
-                    Addresses::V4(source, destination) => ip((*source).into(), (*destination).into()),
-                    Addresses::V6(source, destination) => ip((*source).into(), (*destination).into()),
-                }
+                Network::Ip(Ip {
+                    source: header.addresses.source(),
+                    destination: header.addresses.destination(),
+                    protocol: header.protocol,
+                    length: narrow(end - ip_offset),
+                    hop_limit: header.hop_limit,
+                    fragment: header.fragment,
+                    transport,
+                })
             }
             Layer::Other(ethertype) => Network::Other(ethertype),
         };
@@ -125,7 +118,7 @@ impl<'a> Level<'a> {
     reason = "the length of a frame has 32 bits, that of an IP packet fewer"
 )]
 #[inline(always)]
-const fn narrow(length: usize) -> u32 {
+pub(super) const fn narrow(length: usize) -> u32 {
     length as u32
 }
 
@@ -154,13 +147,19 @@ fn tcp(segment: Payload<'_>) -> Option<Tcp> {
         let ports = udp::ports(&mut { segment.reader })?;
         return Some(Tcp { ports, state: None });
     };
+    Some(whole_tcp(header, segment.original_length()))
+}
+
+/// A TCP header that begins a segment of `length` bytes.
+#[inline(always)]
+pub(super) fn whole_tcp(header: tcp::Header, length: usize) -> Tcp {
     let header_length = usize::from(header.header_length).max(tcp::Header::LENGTH);
     let state = TcpState {
         sequence: header.sequence,
         acknowledgment: header.acknowledgment,
         flags: header.flags,
         window: header.window,
-        payload_length: narrow(segment.original_length().saturating_sub(header_length)),
+        payload_length: narrow(length.saturating_sub(header_length)),
     };
-    Some(Tcp { ports: header.ports, state: Some(state) })
+    Tcp { ports: header.ports, state: Some(state) }
 }

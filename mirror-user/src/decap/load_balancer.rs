@@ -2,11 +2,10 @@
 //! stands at a place of its own, so that they are read without looking for them. It halves the instructions of
 //! decapsulation.
 
-use super::outer::Outer;
 use super::payload::Payload;
-use super::{DecapConfig, Geneve};
+use super::{DecapConfig, plain};
+use crate::packet::{Packet, Tunnel};
 use crate::source::{Frame, LinkType};
-use crate::wire::ip::Addresses;
 use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, geneve, gwlb, ipv4, udp};
@@ -17,17 +16,17 @@ const LENGTH: usize = ethernet::Header::LENGTH
     + udp::Header::LENGTH
     + geneve::Header::LENGTH
     + gwlb::Options::LENGTH;
-/// Version 4, five words of header.
-const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
-/// The bits of fragmentation of which a whole packet has none.
-const FRAGMENT: u16 = 0x3fff;
 /// Version 0, eight words of options; neither the O bit nor the C bit.
 const GENEVE_WITH_OPTIONS: u16 = 0x0800;
 
-/// Opens `frame` up to what GENEVE carries. [`None`] where it has another form, which is no fault: such headers have to be
-/// looked through one by one.
+/// Opens `frame` up to what GENEVE carries, whose EtherType comes back with it, and says of `packet` by which tunnel it came.
+/// [`None`] where the headers have another form, which is no fault: they have to be looked through one by one.
 #[inline(always)]
-pub(super) fn open<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Option<(Outer<'a>, Geneve, Payload<'a>)> {
+pub(super) fn open<'a>(
+    packet: &mut Packet,
+    frame: &Frame<'a>,
+    config: &DecapConfig,
+) -> Option<(EtherType, Payload<'a>)> {
     if frame.link_type != LinkType::Ethernet || frame.captured_length as usize != frame.data.len() {
         return None;
     }
@@ -35,15 +34,7 @@ pub(super) fn open<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Option<(Outer
     let mut headers = Reader::new(frame.data.first_chunk::<LENGTH>()?);
     headers.skip(ethernet::Header::LENGTH - 2)?;
     let ethertype = headers.u16()?;
-    let version_and_length = headers.u8()?;
-    headers.skip(1)?;
-    let total_length = headers.u16()?;
-    headers.skip(2)?;
-    let fragmentation = headers.u16()?;
-    headers.skip(1)?;
-    let protocol = headers.u8()?;
-    headers.skip(2)?;
-    let addresses = Addresses::V4(headers.array_ref()?, headers.array_ref()?);
+    let ip = plain::Header::take(&mut headers)?;
     headers.skip(2)?;
     let port = headers.u16()?;
     let udp_length = headers.u16()?;
@@ -57,24 +48,29 @@ pub(super) fn open<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Option<(Outer
     let cookie = (headers.u32()?, FlowCookie(headers.u32()?));
 
     let has_form = EtherType(ethertype) == EtherType::IPV4
-        && version_and_length == IPV4_WITHOUT_OPTIONS
-        && fragmentation & FRAGMENT == 0
-        && IpProtocol(protocol) == IpProtocol::UDP
+        && ip.protocol == IpProtocol::UDP
         && port == config.geneve_port
         && geneve == GENEVE_WITH_OPTIONS
         && matches!(carried, EtherType::IPV4 | EtherType::IPV6 | EtherType::ETHERNET)
         && endpoint.0 == gwlb::ENDPOINT_HEADER
         && attachment.0 == gwlb::ATTACHMENT_HEADER
         && cookie.0 == gwlb::COOKIE_HEADER;
-    let total_length = usize::from(total_length);
+    let total_length = usize::from(ip.total_length);
     let end = ethernet::Header::LENGTH + total_length;
     let has_length = total_length == usize::from(udp_length) + ipv4::Header::LENGTH
         && (LENGTH..=frame.original_length as usize).contains(&end);
     if !has_form || !has_length {
         return None;
     }
-    let gwlb =
-        gwlb::Options { endpoint: Some(endpoint.1), attachment: Some(attachment.1), cookie: Some(cookie.1) };
     let payload = Payload::behind(frame.data, LENGTH, end)?;
-    Some((Outer { addresses, port }, Geneve { vni, gwlb, protocol: carried }, payload))
+    packet.tunnel = Tunnel {
+        outer_source: ip.source.into(),
+        outer_destination: ip.destination.into(),
+        geneve_vni: Some(vni),
+        vxlan_vni: None,
+        endpoint: Some(endpoint.1),
+        attachment: Some(attachment.1),
+        cookie: Some(cookie.1),
+    };
+    Some((carried, payload))
 }

@@ -55,19 +55,14 @@ impl<'a> Outer<'a> {
     /// The identity of the tunnel that these headers make, with what GENEVE says.
     #[inline(always)]
     pub(super) fn tunnel(&self, geneve: Option<Geneve>) -> Tunnel {
-        let tunnel = |outer_source, outer_destination| Tunnel {
-            outer_source,
-            outer_destination,
+        Tunnel {
+            outer_source: self.addresses.source(),
+            outer_destination: self.addresses.destination(),
             geneve_vni: geneve.map(|geneve| geneve.vni),
             vxlan_vni: None,
             endpoint: geneve.and_then(|geneve| geneve.gwlb.endpoint),
             attachment: geneve.and_then(|geneve| geneve.gwlb.attachment),
             cookie: geneve.and_then(|geneve| geneve.gwlb.cookie),
-        };
-        // By family from here on, so that only the bytes of an address are copied.
-        match self.addresses {
-            Addresses::V4(source, destination) => tunnel((*source).into(), (*destination).into()),
-            Addresses::V6(source, destination) => tunnel((*source).into(), (*destination).into()),
         }
     }
 }

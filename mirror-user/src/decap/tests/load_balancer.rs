@@ -1,7 +1,7 @@
 //! Headers in the load balancer's form against the way of all others.
 
 use super::*;
-use crate::decap::load_balancer;
+use crate::decap::{load_balancer, plain};
 
 /// What is found in a frame, by the way of headers that have no known form: without its Ethernet header a frame is none
 /// of the load balancer's, and otherwise means the same.
@@ -14,23 +14,54 @@ fn looked_through(frame: &Frame<'_>) -> Result<Packet, DropReason> {
         link_type: LinkType::Ip,
         ..*frame
     };
-    assert!(load_balancer::open(&without_link, &CONFIG).is_none());
+    assert!(load_balancer::open(&mut { Packet::UNKNOWN }, &without_link, &CONFIG).is_none());
     decapsulate(&without_link, &CONFIG).map(|packet| Packet { offset: packet.offset + ETHERNET, ..packet })
 }
 
-fn samples() -> Vec<Vec<u8>> {
+/// Whole frames whose mirrored packet has the form that most have.
+fn plain_samples() -> Vec<Vec<u8>> {
     let inline = ipv4(IpProtocol::TCP, &tcp(&[0x5a; 30]));
     let bridged = outer(&udp(6081, &geneve(EtherType::ETHERNET, &gwlb_options(), &web())));
-    vec![mirrored_web(), load_balanced(&inline), [load_balanced(&inline), vec![7; 9]].concat(), bridged]
+    let query = ipv4(IpProtocol::UDP, &udp(53, &[0x5a; 12]));
+    let tagged_query = session(7, &tagged([Some(5), None], EtherType::IPV4, &query));
+    vec![
+        mirrored_web(),
+        load_balanced(&inline),
+        [load_balanced(&inline), vec![7; 9]].concat(),
+        bridged,
+        load_balanced(&query),
+        load_balanced(&tagged_query),
+    ]
+}
+
+/// Frames whose mirrored packet has another.
+fn other_samples() -> Vec<Vec<u8>> {
+    let overlay = ipv4(IpProtocol::UDP, &udp(4789, &vxlan(9, &web())));
+    vec![
+        load_balanced(&ipv6(IpProtocol::TCP, &tcp(&[0x5a; 30]))),
+        load_balanced(&ipv4_with(|header| header.header_length = 24, IpProtocol::TCP, &tcp(&[]))),
+        load_balanced(&ipv4_with(|header| header.more_fragments = true, IpProtocol::UDP, &udp(53, &[]))),
+        load_balanced(&session(7, &ethernet(EtherType::ARP, &[1; 28]))),
+        load_balanced(&session(7, &ethernet(EtherType::IPV4, &overlay))),
+    ]
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    [plain_samples(), other_samples()].concat()
 }
 
 #[test]
 fn the_form_is_known() {
-    for sample in samples() {
-        assert!(load_balancer::open(&frame(&sample), &CONFIG).is_some());
+    let mut packet = Packet::UNKNOWN;
+    for (samples, is_plain) in [(plain_samples(), true), (other_samples(), false)] {
+        for sample in samples {
+            let (protocol, carried) = load_balancer::open(&mut packet, &frame(&sample), &CONFIG).unwrap();
+            let described = plain::describe(&mut packet, protocol, carried, &CONFIG);
+            assert_eq!(described.is_some(), is_plain, "{sample:x?}");
+        }
     }
     let other = outer(&udp(6081, &geneve(EtherType::IPV4, &[], &[])));
-    assert!(load_balancer::open(&frame(&other), &CONFIG).is_none());
+    assert!(load_balancer::open(&mut packet, &frame(&other), &CONFIG).is_none());
 }
 
 #[test]
