@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::entry::{Direction, Disorder, Flow, Marks};
-use super::key::{self, End, Selector};
+use super::key::{self, End};
 use super::memory;
 use super::recency::Queue;
-use super::record::{Action, EndReason, FlowRecord, FlowTransport, Traffic};
+use super::record::{Action, EndReason, FlowRecord, Traffic};
 use super::slab::Slot;
 use super::tcp::Segment;
 use super::{FlowTable, Timeouts};
@@ -220,11 +220,7 @@ impl FlowTable {
             source,
             destination,
             protocol: key::protocol(selector),
-            transport: match key::selector(selector, initiator) {
-                Selector::Protocol => FlowTransport::Unread,
-                Selector::Ports(source, destination) => FlowTransport::Ports { source, destination },
-                Selector::Icmp { kind, code, identifier } => FlowTransport::Icmp { kind, code, identifier },
-            },
+            transport: key::transport(selector, initiator),
             initiator: flow.marks.known_from(),
             forward,
             reverse,

@@ -52,7 +52,7 @@ impl Fragments {
         timestamp: Timestamp,
     ) -> Option<Selector> {
         if !has_selector(ip.protocol) {
-            return Some(Selector::Protocol);
+            return Some(Selector::PROTOCOL);
         }
         let is_first = fragment.offset == 0;
         if is_first && !fragment.more {
@@ -102,7 +102,7 @@ fn identity(ip: &Ip, fragment: Fragment, [e, f, g]: &Scope) -> Identity {
 mod tests {
     use super::*;
     use crate::flow::testing;
-    use crate::packet::{Network, Transport};
+    use crate::packet::{Network, Ports, Transport};
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn later_fragments_follow_the_first() {
-        let ports = Some(Selector::Ports(1000, 2000));
+        let ports = Some(Selector::of_ports(Ports { source: 1000, destination: 2000 }));
         let mut fragments = fragments();
         let first = fragment(7, 0, true);
         let last = fragment(7, 1480, false);
@@ -141,7 +141,7 @@ mod tests {
             // Not fragmented after all (RFC 6946).
             (fragment(9, 0, false), 1, 100, ports),
             // Without ports there is nothing to look up.
-            (Ip { protocol: IpProtocol(50), ..last }, 1, 100, Some(Selector::Protocol)),
+            (Ip { protocol: IpProtocol(50), ..last }, 1, 100, Some(Selector::PROTOCOL)),
         ] {
             assert_eq!(
                 attribute(&mut fragments, &ip, scope, seconds),

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::hash::Hasher;
 use super::icmp;
+use super::record::FlowTransport;
 use super::slab::{Slot, Vacant};
-use crate::packet::{Icmp, Ip, Transport};
+use crate::packet::{Icmp, Ip, Ports, Transport};
 use crate::wire::number::IpProtocol;
 
 /// Which end of a flow a packet left from. The ends are ordered by address and port, so that both directions
@@ -38,61 +39,55 @@ impl End {
 
 /// What a transport header adds to the key, as its sender sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Selector {
-    /// Nothing: a protocol without ports, or a header that was cut off.
-    #[default]
-    Protocol,
-    /// Source and destination port.
-    Ports(u16, u16),
-    /// Type (of a reply: that of its request) and code of ICMP, and the identifier where the type has one.
-    Icmp {
-        /// Type.
-        kind: u8,
-        /// Code.
-        code: u8,
-        /// Identifier.
-        identifier: Option<u16>,
-    },
+pub(super) struct Selector {
+    /// What the fields are: one of the forms below.
+    form: u64,
+    /// Source port; of ICMP, type (of a reply: that of its request) and code.
+    first: u16,
+    /// Destination port; of ICMP, the identifier.
+    second: u16,
 }
 
 impl Selector {
+    /// Nothing: of a protocol without ports, or a header that was cut off.
+    pub(super) const PROTOCOL: Self = Self { form: FORM_PROTOCOL, first: 0, second: 0 };
+
     /// The selector of a packet that has its own transport header.
     #[inline(always)]
     pub(super) fn of(ip: &Ip) -> Self {
         match ip.transport {
-            Transport::Tcp(tcp) => Self::Ports(tcp.ports.source, tcp.ports.destination),
-            Transport::Udp(ports) | Transport::Sctp(ports) => Self::Ports(ports.source, ports.destination),
+            Transport::Tcp(tcp) => Self::of_ports(tcp.ports),
+            Transport::Udp(ports) | Transport::Sctp(ports) => Self::of_ports(ports),
             Transport::Icmp(Icmp { kind, code, identifier })
             | Transport::Icmpv6(Icmp { kind, code, identifier }) => {
                 let kind = icmp::query(ip.protocol, kind).map_or(kind, |query| query.request);
-                Self::Icmp { kind, code, identifier }
+                let form = if identifier.is_some() { FORM_ICMP_IDENTIFIER } else { FORM_ICMP };
+                Self { form, first: u16::from_be_bytes([kind, code]), second: identifier.unwrap_or(0) }
             }
-            Transport::Unread => Self::Protocol,
+            Transport::Unread => Self::PROTOCOL,
         }
+    }
+
+    /// The selector of a protocol with ports.
+    #[inline(always)]
+    pub(super) const fn of_ports(ports: Ports) -> Self {
+        Self { form: FORM_PORTS, first: ports.source, second: ports.destination }
     }
 
     /// Source and destination port; 0 where there are none.
     #[inline(always)]
     const fn ports(self) -> (u16, u16) {
-        match self {
-            Self::Ports(source, destination) => (source, destination),
-            Self::Protocol | Self::Icmp { .. } => (0, 0),
-        }
+        if self.form == FORM_PORTS { (self.first, self.second) } else { (0, 0) }
     }
 
     /// What it adds to [`Key::selector`], where `sender` sees it.
     #[inline(always)]
     fn word(self, sender: End) -> u64 {
-        let (form, low, high) = match (self, sender) {
-            (Self::Protocol, _) => (0, 0, 0),
-            (Self::Ports(source, destination), End::Low) => (FORM_PORTS, source, destination),
-            (Self::Ports(source, destination), End::High) => (FORM_PORTS, destination, source),
-            (Self::Icmp { kind, code, identifier }, _) => {
-                let form = if identifier.is_some() { FORM_ICMP_IDENTIFIER } else { FORM_ICMP };
-                (form, u16::from_be_bytes([kind, code]), identifier.unwrap_or(0))
-            }
+        let (low, high) = match sender {
+            End::High if self.form == FORM_PORTS => (self.second, self.first),
+            _ => (self.first, self.second),
         };
-        form << FORM | u64::from(high) << 16 | u64::from(low)
+        self.form << FORM | u64::from(high) << 16 | u64::from(low)
     }
 }
 
@@ -109,6 +104,7 @@ const SPARE_BITS: u64 = 0xf << SPARE;
 const SCOPE: u32 = 48;
 /// The lower half of a word.
 const LOWER_HALF: u64 = 0xffff_ffff;
+const FORM_PROTOCOL: u64 = 0;
 const FORM_PORTS: u64 = 1;
 const FORM_ICMP: u64 = 2;
 const FORM_ICMP_IDENTIFIER: u64 = 3;
@@ -139,7 +135,10 @@ impl Key {
         let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE;
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
             let (source, destination) = (u64::from(source.to_bits()), u64::from(destination.to_bits()));
-            let sender = End::of_source((source, source_port), (destination, destination_port));
+            let sender = End::of_source(
+                source << 16 | u64::from(source_port),
+                destination << 16 | u64::from(destination_port),
+            );
             let addresses = match sender {
                 End::Low => source | destination << 32,
                 End::High => destination | source << 32,
@@ -242,17 +241,17 @@ pub(super) const fn protocol(selector: u64) -> IpProtocol {
     IpProtocol((selector >> 32) as u8)
 }
 
-/// The selector of a selector word, as `sender` sees it.
-pub(super) fn selector(word: u64, sender: End) -> Selector {
+/// The transport of a selector word, as `sender` sees it.
+pub(super) fn transport(word: u64, sender: End) -> FlowTransport {
     #[expect(clippy::cast_possible_truncation, reason = "the fields are 16 bits each")]
     let (low, high) = (word as u16, (word >> 16) as u16);
     let [kind, code] = low.to_be_bytes();
     match (word >> FORM & 3, sender) {
-        (FORM_PORTS, End::Low) => Selector::Ports(low, high),
-        (FORM_PORTS, End::High) => Selector::Ports(high, low),
-        (FORM_ICMP, _) => Selector::Icmp { kind, code, identifier: None },
-        (FORM_ICMP_IDENTIFIER, _) => Selector::Icmp { kind, code, identifier: Some(high) },
-        _ => Selector::Protocol,
+        (FORM_PORTS, End::Low) => FlowTransport::Ports { source: low, destination: high },
+        (FORM_PORTS, End::High) => FlowTransport::Ports { source: high, destination: low },
+        (FORM_ICMP, _) => FlowTransport::Icmp { kind, code, identifier: None },
+        (FORM_ICMP_IDENTIFIER, _) => FlowTransport::Icmp { kind, code, identifier: Some(high) },
+        _ => FlowTransport::Unread,
     }
 }
 
@@ -288,7 +287,7 @@ impl Vacant for WideAddresses {
 mod tests {
     use super::*;
     use crate::flow::testing;
-    use crate::packet::{Network, Packet, Ports};
+    use crate::packet::{Network, Packet};
 
     fn ip(packet: Packet) -> Ip {
         let Network::Ip(ip) = packet.network else { panic!() };
@@ -361,7 +360,7 @@ mod tests {
             }
         }
         let (one, other) =
-            (Key::of(&packets()[0], Selector::Protocol, 3, &Hasher::new(5)), key(&packets()[0]));
+            (Key::of(&packets()[0], Selector::PROTOCOL, 3, &Hasher::new(5)), key(&packets()[0]));
         assert_ne!(one.0, other.0);
     }
 
@@ -372,12 +371,23 @@ mod tests {
         assert_eq!(key(&alone), key(&swapped(alone)));
     }
 
+    fn expected(ip: &Ip) -> FlowTransport {
+        match ip.transport {
+            Transport::Udp(Ports { source, destination }) => FlowTransport::Ports { source, destination },
+            Transport::Icmp(Icmp { kind, code, identifier }) => {
+                FlowTransport::Icmp { kind, code, identifier }
+            }
+            Transport::Unread => FlowTransport::Unread,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn keys_tell_what_went_in() {
         for ip in packets() {
             let (key, hash, sender) = key(&ip);
             assert_eq!(protocol(key.selector), ip.protocol);
-            assert_eq!(selector(key.selector, sender), Selector::of(&ip));
+            assert_eq!(transport(key.selector, sender), expected(&ip));
             assert_eq!(is_wide(key.selector), ip.source.is_ipv6());
             let hasher = Hasher::new(5);
             if is_wide(key.selector) {

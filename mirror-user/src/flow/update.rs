@@ -32,8 +32,8 @@ struct Visit {
     sender: End,
     /// Number of its origin, which is held until the packet was counted.
     origin: u16,
-    /// The marks of the flow, if this is its first packet.
-    marks: Marks,
+    /// The initiator of the flow, if it is known from an ICMP query.
+    requester: Option<End>,
     cookie: Option<u32>,
     counted: Counted,
     segment: Option<Segment>,
@@ -123,7 +123,7 @@ impl FlowTable {
             candidate: Slot::NONE,
             sender,
             origin,
-            marks: initial_marks(ip, segment.as_ref(), sender),
+            requester: requester(ip, sender),
             cookie: packet.tunnel.cookie.map(|cookie| cookie.0),
             counted: Counted {
                 bytes: packet.original_length,
@@ -232,7 +232,7 @@ impl FlowTable {
         if self.flows.is_full() {
             self.make_room(out);
         }
-        let mut flow = Flow::new(&visit.key, self.sampler.rate(), visit.marks, visit.origin);
+        let mut flow = Flow::new(&visit.key, self.sampler.rate(), visit.marks(), visit.origin);
         self.tunnels.hold_again(visit.origin);
         if key::is_wide(visit.key.selector) {
             flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(visit.key.wide));
@@ -249,17 +249,24 @@ impl FlowTable {
     }
 }
 
-/// The marks of a flow whose first packet this is.
+impl Visit {
+    /// The marks of the flow whose first packet this is.
+    fn marks(&self) -> Marks {
+        let initiator = self.segment.and_then(|segment| segment.initiator(self.sender));
+        match (initiator, self.requester) {
+            (Some(initiator), _) => Marks::new(initiator, Initiator::Syn),
+            (None, Some(requester)) => Marks::new(requester, Initiator::Request),
+            (None, None) => Marks::new(self.sender, Initiator::FirstPacket),
+        }
+    }
+}
+
+/// Who asked, where the packet is of an ICMP query.
 #[inline(always)]
-fn initial_marks(ip: &Ip, segment: Option<&Segment>, sender: End) -> Marks {
-    if let Some(initiator) = segment.and_then(|segment| segment.initiator(sender)) {
-        return Marks::new(initiator, Initiator::Syn);
-    }
-    if let Transport::Icmp(Icmp { kind, .. }) | Transport::Icmpv6(Icmp { kind, .. }) = ip.transport
-        && let Some(query) = icmp::query(ip.protocol, kind)
-    {
-        let initiator = if kind == query.request { sender } else { sender.other() };
-        return Marks::new(initiator, Initiator::Request);
-    }
-    Marks::new(sender, Initiator::FirstPacket)
+fn requester(ip: &Ip, sender: End) -> Option<End> {
+    let (Transport::Icmp(Icmp { kind, .. }) | Transport::Icmpv6(Icmp { kind, .. })) = ip.transport else {
+        return None;
+    };
+    let query = icmp::query(ip.protocol, kind)?;
+    Some(if kind == query.request { sender } else { sender.other() })
 }
