@@ -3,7 +3,7 @@
 //! In the order of the data:
 //!
 //! 1. `queue`: the hand-off from a worker to its sink thread, in whole batches.
-//! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it.
+//! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it; `turns`: how the thread is scheduled.
 //! 3. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `text` has the notations that they share.
 //! 4. `output`: where the bytes go, whole batches only; files and their rotation.
 //!
@@ -19,6 +19,7 @@ mod output;
 mod pcapng;
 mod queue;
 mod text;
+mod turns;
 mod writer;
 
 use std::ffi::OsString;

@@ -13,6 +13,7 @@ use super::encoder::Encoder;
 use super::error::{SinkError, remedy};
 use super::output::Output;
 use super::queue::Consumer;
+use super::turns;
 use crate::record::Batch;
 use crate::source::Timestamp;
 
@@ -47,6 +48,7 @@ impl Writer {
 
     /// Writes until the last producer is gone and its last batch is written, then finishes the output.
     pub fn run(mut self) -> Result<(), SinkError> {
+        turns::shorten();
         let mut timeout = Some(TICK);
         if self.output.is_single() {
             timeout = None;
