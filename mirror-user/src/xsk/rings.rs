@@ -23,6 +23,14 @@ use super::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskStatistics};
 use crate::source::BATCH;
 use crate::wire::number::QueueId;
 
+/// Bytes of a frame that headers are looked for in: those of a load balancer, a mirror session and the packet within
+/// take 168.
+#[cfg(target_arch = "x86_64")]
+const HEADERS: usize = 192;
+/// Bytes of a cache line.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
+
 /// A bound socket with a UMEM of its own, and the descriptors that user space holds at the moment.
 pub(super) struct Rings {
     rx: RxQueue,
@@ -172,13 +180,14 @@ impl Rings {
         (metadata.magic == metadata::MAGIC).then_some(metadata)
     }
 
-    /// Asks the cache for what is read next of each held descriptor: its metadata and its headers.
+    /// Asks the cache for what is read next of each held descriptor: its metadata, and the lines that headers may be in.
     pub(super) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         for descriptor in self.held.iter().take(self.count) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let data = self.base + descriptor.addr();
-            for address in [data.wrapping_sub(metadata::LENGTH), data, data + 64, data + 128] {
+            let lines = (0..descriptor.lengths().data().min(HEADERS)).step_by(CACHE_LINE);
+            for address in lines.map(|offset| data + offset).chain([data.wrapping_sub(metadata::LENGTH)]) {
                 // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
                 unsafe { _mm_prefetch(std::ptr::with_exposed_provenance(address), _MM_HINT_T0) };
             }
