@@ -26,9 +26,14 @@ impl U40 {
 
     /// The number, or the highest one if that is lower.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the two parts of the number")]
     pub(super) const fn saturating(number: u64) -> Self {
-        let number = if number > Self::MAX { Self::MAX } else { number };
+        Self::wrapping(if number > Self::MAX { Self::MAX } else { number })
+    }
+
+    /// The lower 40 bits of the number.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the two parts of the number")]
+    const fn wrapping(number: u64) -> Self {
         Self { low: number as u32, high: (number >> 32) as u8 }
     }
 }
@@ -333,9 +338,10 @@ impl Direction {
             self.lowest_hop_limit = self.lowest_hop_limit.min(packet.hop_limit);
             self.highest_hop_limit = self.highest_hop_limit.max(packet.hop_limit);
         }
-        self.packets = self.packets.saturating_add(1);
-        self.bytes = U40::saturating(self.bytes.get() + u64::from(packet.bytes));
-        self.captured_bytes = U40::saturating(self.captured_bytes.get() + u64::from(packet.captured_bytes));
+        // None of these overflows: the direction is not full, and no more bytes are captured than there were.
+        self.packets = self.packets.wrapping_add(1);
+        self.bytes = U40::wrapping(self.bytes.get() + u64::from(packet.bytes));
+        self.captured_bytes = U40::wrapping(self.captured_bytes.get() + u64::from(packet.captured_bytes));
         self.tcp_flags |= packet.tcp_flags;
     }
 

@@ -171,13 +171,13 @@ impl FlowTable {
                 return;
             }
         };
-        if self.flows[slot].sampling_rate() > self.sampler.rate() {
-            self.lower_sampling_rate(slot, out);
-        }
         let flow = &self.flows[slot];
         let active_since = self.clock.now().checked_sub(self.timeouts.active);
-        let is_active_over = active_since.is_some_and(|time| flow.has_begun_by(time));
-        if is_active_over || flow.direction(visit.sender).is_full(visit.counted.bytes) {
+        if flow.sampling_rate() > self.sampler.rate() {
+            self.lower_sampling_rate(slot, out);
+        } else if active_since.is_some_and(|time| flow.has_begun_by(time))
+            || flow.direction(visit.sender).is_full(visit.counted.bytes)
+        {
             self.report(slot, out);
         }
 
