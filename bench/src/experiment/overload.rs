@@ -1,5 +1,9 @@
 //! Twice the rate that the pipeline can take: it must go on at its best, in the same memory, and account for every
 //! packet.
+//!
+//! Generator and kernel share a processor, and on a small machine that is the bottleneck: the worker can take all that
+//! they can offer. It is then made slower, in proportion to its own work, until they can offer twice what it takes.
+//! Nothing is left off by degradation, so whatever is delivered has its full records.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +16,7 @@ use serde::Serialize;
 use super::ndr::{self, SOME};
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Session};
-use crate::receiver::{Kind, Pipeline};
+use crate::receiver::{Kind, Pipeline, Records, SinkKind};
 use crate::traffic::Profile;
 
 /// The least part of its best rate that the pipeline must keep.
@@ -20,7 +24,13 @@ pub const KEPT: f64 = 0.95;
 /// By how many bytes memory may grow and still be flat: batches of the sink that were never needed before.
 pub const FLAT: u64 = 16 << 20;
 /// How much more than sustainable is offered.
-const FACTOR: u64 = 2;
+const FACTOR: f64 = 2.0;
+/// How much more must be offered at least; with less, nothing is shown.
+pub const LEAST_FACTOR: f64 = 1.9;
+/// How much more than the pipeline takes the generator must be able to offer when it is not paced.
+const HEADROOM: f64 = 2.4;
+/// Attempts to slow the worker down so far.
+const ATTEMPTS: usize = 5;
 /// Between two samples.
 const SAMPLE: Duration = Duration::from_millis(250);
 /// The part of the time that it may take for the memory to have its size.
@@ -31,15 +41,22 @@ const SETTLED: f64 = 0.2;
 pub struct Overload {
     /// The traffic.
     pub traffic: TrafficFacts,
-    /// The highest rate with 0.5 % loss, in millions of packets per second.
-    pub sustainable: f64,
-    /// What was delivered at that rate, likewise.
+    /// The records that were made.
+    pub records: Records,
+    /// Where they went.
+    pub sink: SinkKind,
+    /// How many times slower than it is the worker was made.
+    pub slowdown: f64,
+    /// The highest rate with 0.5 % loss, in millions of packets per second; none where more is lost at any rate.
+    pub sustainable: Option<f64>,
+    /// The most that was delivered at that rate or at the highest that the generator can offer, likewise.
     pub peak: f64,
-    /// What was offered then, likewise.
+    /// What was offered in the overload, likewise.
     pub offered: f64,
-    /// How much more that was than sustainable. Below 2 where the kernel, which shares its processor with the
-    /// generator, left no time for more.
+    /// How much more that was than sustainable, or than the peak where that is more.
     pub factor: f64,
+    /// For how many seconds.
+    pub seconds: f64,
     /// What was delivered then, in millions of packets per second.
     pub delivered: f64,
     /// The part of the peak that this is.
@@ -68,8 +85,10 @@ pub struct Sample {
 /// How the time is spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
-    /// The sustainable rate in packets per second; without it, the highest with 0.5 % loss.
+    /// The sustainable rate in packets per second; without it, it is searched for.
     pub rate: Option<u64>,
+    /// How many times slower than it is the worker is made; without it, as far as the generator needs it to be.
+    pub slowdown: Option<f64>,
     /// The overload.
     pub duration: Duration,
     /// The search for the sustainable rate.
@@ -80,14 +99,15 @@ impl Default for Plan {
     /// Half a minute.
     fn default() -> Self {
         let search = ndr::Plan { long: Duration::from_secs(5), ..ndr::Plan::default() };
-        Self { rate: None, duration: Duration::from_secs(30), search }
+        Self { rate: None, slowdown: None, duration: Duration::from_secs(30), search }
     }
 }
 
 impl Plan {
     /// Half a second, to see that everything works.
     pub fn quick() -> Self {
-        Self { rate: None, duration: Duration::from_millis(500), search: ndr::Plan::quick() }
+        let duration = Duration::from_millis(500);
+        Self { rate: None, slowdown: None, duration, search: ndr::Plan::quick() }
     }
 }
 
@@ -104,22 +124,17 @@ impl Overload {
         plan: &Plan,
     ) -> Result<Self, MeasureError> {
         let harness = Harness::new(profile, setting.processors, &setting.interrupt)?;
-        let session = harness.start(&Kind::Pipeline(pipeline.clone()))?;
-        let rate = match plan.rate {
-            Some(rate) => rate,
-            None => {
-                let greatest = ndr::greatest_offer(&session, plan.search.short)?;
-                let found = ndr::find(setting, &session, &plan.search.goal(SOME), greatest)?;
-                found.rate.unwrap_or(greatest)
-            }
+        let slowdown = match plan.slowdown {
+            Some(slowdown) => slowdown,
+            None => slowdown_needed(setting, &harness, pipeline, plan.search.short)?,
         };
-        setting.progress.set_message("at the sustainable rate");
-        let load = Load { rate: Some(rate), duration: plan.search.long };
-        let peak = session.send(load)?.delivered_rate();
-        setting.progress.inc(1);
+        let pipeline = Pipeline { slowdown, ..pipeline.clone() };
+        let session = harness.start(&Kind::Pipeline(pipeline.clone()))?;
+        let Best { sustainable, peak } = Best::measure(setting, &session, plan)?;
 
         setting.progress.set_message("overloaded");
-        let load = Load { rate: Some(rate.saturating_mul(FACTOR)), duration: plan.duration };
+        let most = sustainable.map_or(peak, |rate| peak.max(rate as f64));
+        let load = Load { rate: Some(times(most, FACTOR)), duration: plan.duration };
         let before = session.counts()?.delivered;
         let (report, samples) = send_watched(&harness, &session, load)?;
         let delivered = session.settled()?.delivered - before;
@@ -129,10 +144,14 @@ impl Overload {
         let [offered, delivered] = [report.offered, delivered].map(|packets| packets as f64 / report.seconds);
         Ok(Self {
             traffic: profile.into(),
-            sustainable: millions(rate as f64),
+            records: pipeline.records,
+            sink: pipeline.sink,
+            slowdown,
+            sustainable: sustainable.map(|rate| millions(rate as f64)),
             peak: millions(peak),
             offered: millions(offered),
-            factor: offered / rate as f64,
+            factor: offered / most,
+            seconds: report.seconds,
             delivered: millions(delivered),
             kept: delivered / peak,
             memory_growth: growth(&samples),
@@ -144,7 +163,65 @@ impl Overload {
 
     /// Whether everything is as it must be.
     pub fn passed(&self) -> bool {
-        self.kept >= KEPT && self.memory_growth <= FLAT && self.balanced
+        self.factor >= LEAST_FACTOR && self.kept >= KEPT && self.memory_growth <= FLAT && self.balanced
+    }
+}
+
+/// How many times slower the worker must be for the generator to offer [`HEADROOM`] times what it takes.
+fn slowdown_needed(
+    setting: &Setting,
+    harness: &Harness,
+    pipeline: &Pipeline,
+    duration: Duration,
+) -> Result<f64, MeasureError> {
+    let mut slowdown = 1.0;
+    for _ in 0..ATTEMPTS {
+        setting.progress.set_message(format!("a worker {slowdown:.1} times slower"));
+        let kind = Kind::Pipeline(Pipeline { slowdown, ..pipeline.clone() });
+        let (measured, _) = harness.measure(&kind, duration / 2, Load { rate: None, duration })?;
+        setting.progress.inc(1);
+        let headroom = measured.offered_rate() / measured.delivered_rate();
+        if headroom >= HEADROOM {
+            break;
+        }
+        // From the worker's own time per packet, as far as it is known: it may have been waiting for packets.
+        let own = measured.nanoseconds_per_packet.unwrap_or_default() / 1e9;
+        let needed = HEADROOM / (measured.offered_rate() * own);
+        slowdown = needed.max(slowdown * HEADROOM / headroom);
+    }
+    Ok(slowdown)
+}
+
+/// The best that the pipeline can do, in packets per second.
+struct Best {
+    /// The highest rate with little loss.
+    sustainable: Option<u64>,
+    /// The most that is delivered.
+    peak: f64,
+}
+
+impl Best {
+    fn measure(setting: &Setting, session: &Session<'_>, plan: &Plan) -> Result<Self, MeasureError> {
+        let delivered = |rate, words| -> Result<f64, MeasureError> {
+            setting.progress.set_message(words);
+            let measured = session.send(Load { rate, duration: plan.search.long })?;
+            setting.progress.inc(1);
+            Ok(measured.delivered_rate())
+        };
+        if plan.rate.is_some() {
+            return Ok(Self {
+                sustainable: plan.rate,
+                peak: delivered(plan.rate, "at the sustainable rate")?,
+            });
+        }
+        let greatest = ndr::greatest_offer(session, plan.search.short)?;
+        let sustainable = ndr::find(setting, session, &plan.search.goal(SOME), greatest)?.rate;
+        let mut peak = delivered(None, "at the greatest rate")?;
+        if sustainable.is_some() {
+            // A machine that does other things, too, loses packets long before it is at its best.
+            peak = peak.max(delivered(sustainable, "at the sustainable rate")?);
+        }
+        Ok(Self { sustainable, peak })
     }
 }
 
@@ -181,6 +258,11 @@ fn growth(samples: &[Sample]) -> u64 {
     settled.zip(most).map_or(0, |(settled, most)| most.saturating_sub(settled.memory))
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
+fn times(rate: f64, factor: f64) -> u64 {
+    ((rate * factor) as u64).max(1)
+}
+
 /// Resident memory of this process in bytes.
 fn resident_memory() -> u64 {
     let pages = fs::read_to_string("/proc/self/statm")
@@ -192,22 +274,32 @@ fn resident_memory() -> u64 {
 
 impl fmt::Display for Overload {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { traffic, sustainable, peak, offered, factor, delivered, kept, .. } = self;
+        let Self {
+            traffic, records, sink, slowdown, peak, offered, factor, seconds, delivered, kept, ..
+        } = self;
         let verdict = |good| if good { "" } else { "  <-- fails" };
-        writeln!(formatter, "{traffic}: overload")?;
-        writeln!(formatter, "  sustainable  {sustainable:.3} Mpps, of which {peak:.3} Mpps were delivered")?;
-        writeln!(formatter, "  offered      {offered:.3} Mpps, {factor:.2} times as much")?;
-        if *factor < 1.9 {
+        writeln!(formatter, "{traffic}, {} records, sink {}: overload", records.name(), sink.name())?;
+        if *slowdown > 1.0 {
             writeln!(
                 formatter,
-                "               (generator and kernel share a processor, which could do no more)"
+                "  worker       made {slowdown:.1} times slower, for the generator to offer twice what it takes"
             )?;
         }
-        let kept_verdict = verdict(*kept >= KEPT);
+        match self.sustainable {
+            Some(rate) => write!(formatter, "  sustainable  {rate:.3} Mpps with 0.5 % loss")?,
+            None => write!(formatter, "  sustainable  none with 0.5 % loss")?,
+        }
+        writeln!(formatter, "; at its peak it delivers {peak:.3} Mpps")?;
         writeln!(
             formatter,
-            "  delivered    {delivered:.3} Mpps, {:.1} % of the peak{kept_verdict}",
-            kept * 100.0
+            "  offered      {offered:.3} Mpps for {seconds:.1} s, {factor:.2} times as much{}",
+            verdict(*factor >= LEAST_FACTOR)
+        )?;
+        writeln!(
+            formatter,
+            "  delivered    {delivered:.3} Mpps, {:.1} % of the peak, nothing left off by degradation{}",
+            kept * 100.0,
+            verdict(*kept >= KEPT)
         )?;
         let mebibytes = self.memory_growth as f64 / f64::from(1 << 20);
         writeln!(

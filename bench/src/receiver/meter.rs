@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use mirror_user::counters::Counter;
 use mirror_user::source::{Backlog, Frame, FrameSource, Received, Timestamp};
 
+use super::brake::Brake;
+
 /// Time spent on batches that were not empty: from the look into the ring that found packets to the next look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Busy {
@@ -66,18 +68,19 @@ impl Meter {
     }
 }
 
-/// A source that notes how long its user takes for each batch.
+/// A source that notes how long its user takes for each batch, and can make it slower.
 pub struct Metered<Source> {
     source: Source,
     meter: Arc<Meter>,
+    brake: Option<Brake>,
     /// Packets of the batch that is being worked on, and when it was asked for.
     batch: Option<(usize, u64)>,
 }
 
 impl<Source> Metered<Source> {
-    /// Meters `source`.
-    pub fn new(source: Source, meter: Arc<Meter>) -> Self {
-        Self { source, meter, batch: None }
+    /// Meters `source`, and makes its user `slowdown` times slower; the time that it is held up is not metered.
+    pub fn new(source: Source, meter: Arc<Meter>, slowdown: f64) -> Self {
+        Self { source, meter, brake: Brake::new(slowdown), batch: None }
     }
 
     /// The source itself.
@@ -88,10 +91,13 @@ impl<Source> Metered<Source> {
 
 impl<Source: FrameSource> FrameSource for Metered<Source> {
     fn receive(&mut self) -> io::Result<Received> {
-        let now = ticks();
+        let mut now = ticks();
         if let Some((packets, start)) = self.batch.take() {
             let ticks = now.wrapping_sub(start);
             self.meter.add(Busy { packets: packets as u64, batches: 1, ticks });
+            if let Some(brake) = &self.brake {
+                now = brake.hold(now, ticks);
+            }
         }
         let received = self.source.receive();
         if let Ok(Received::Frames(count)) = received {
@@ -180,7 +186,7 @@ mod tests {
     #[test]
     fn only_batches_with_packets_count() {
         let meter = Arc::new(Meter::default());
-        let mut source = Metered::new(Scripted(vec![3, 0, 5, 0].into_iter()), Arc::clone(&meter));
+        let mut source = Metered::new(Scripted(vec![3, 0, 5, 0].into_iter()), Arc::clone(&meter), 1.0);
         while source.receive().unwrap() != Received::End {
             if source.batch.is_some() {
                 thread::sleep(Duration::from_millis(5));

@@ -1,6 +1,7 @@
 //! What receives at the far end of a testbed, from the least that can be done to the whole pipeline.
 
 mod bare;
+mod brake;
 mod discard;
 pub mod meter;
 pub(crate) mod output;

@@ -13,6 +13,7 @@ use mirror_user::control::config::value::Switch;
 use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::control::preflight::free_huge_page_bytes;
 use mirror_user::counters::WorkerCounters;
+use mirror_user::degrade::DegradeMode;
 use mirror_user::policy::RecordKind;
 use mirror_user::sink::{self, Format, Producer, SinkConfig, Sinks};
 use mirror_user::wire::number::QueueId;
@@ -44,6 +45,8 @@ pub struct Pipeline {
     pub huge_pages: Option<bool>,
     /// Where the way of each stamped packet to its record is noted; the records then go nowhere else.
     pub latencies: Option<Latencies>,
+    /// How many times slower than it is its worker is made; 1 leaves it as it is.
+    pub slowdown: f64,
 }
 
 impl Default for Pipeline {
@@ -55,6 +58,7 @@ impl Default for Pipeline {
             rx_ring: None,
             huge_pages: None,
             latencies: None,
+            slowdown: 1.0,
         }
     }
 }
@@ -97,6 +101,8 @@ impl Pipeline {
         options.capture.huge_pages = self.huge_pages.map(|on| if on { Switch::On } else { Switch::Off });
         options.flow.max_flows = Some(self.max_flows);
         options.output.records = Some(self.records.kinds());
+        // What the worker cannot take must be lost, or a measurement would compare records with fewer records.
+        options.output.degradation = Some(DegradeMode::Off);
         options.output.path = Some(match self.sink {
             SinkKind::Memory | SinkKind::Null => "/dev/null".into(),
             SinkKind::File | SinkKind::Pcapng => directory.path().join("records"),
@@ -162,7 +168,7 @@ impl Running {
         let counters = Arc::new(WorkerCounters::new(QUEUE));
         let meter = Arc::new(Meter::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let source = Metered::new(source, Arc::clone(&meter));
+        let source = Metered::new(source, Arc::clone(&meter), pipeline.slowdown);
         let worker = settings.worker(source, producer, WhenFull::Drop, &counters)?;
         let work = {
             let stop = Arc::clone(&stop);
