@@ -120,7 +120,7 @@ fn network(record: &FlowRecord, out: &mut Vec<u8>) {
     protocol(record.source, record.protocol, out);
     if let Some(community_id) = record.community_id() {
         out.extend_from_slice(br#""community_id":""#);
-        out.extend_from_slice(community_id.as_bytes());
+        out.extend_from_slice(&community_id.text());
         out.extend_from_slice(br#"","#);
     }
     counts(record.bytes(), record.packets(), out);
