@@ -6,20 +6,16 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use sha1::{Digest, Sha1};
-
 use super::icmp;
 use super::record::FlowTransport;
 use crate::wire::number::IpProtocol;
 
-/// `1:` and the base64 of a SHA-1 hash.
+/// Of the text: `1:` and the base64 of a SHA-1 hash.
 const LENGTH: usize = 30;
 
-/// A Community ID.
+/// A Community ID, as the words of its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CommunityId([u8; LENGTH]);
+pub struct CommunityId([u32; 5]);
 
 impl CommunityId {
     /// The Community ID of a flow, the same in both directions. None where the protocol has ports that are
@@ -58,49 +54,88 @@ impl CommunityId {
         let (low, high) = if in_order { (source, destination) } else { (destination, source) };
         let ports = ports.map(|(first, second)| if in_order { (first, second) } else { (second, first) });
 
-        let mut hash = Sha1::new();
-        hash.update(SEED.to_be_bytes());
+        let mut message = Message::default();
+        message.push(SEED.to_be_bytes());
         for address in [low, high] {
             match address {
-                IpAddr::V4(address) => hash.update(address.octets()),
-                IpAddr::V6(address) => hash.update(address.octets()),
+                IpAddr::V4(address) => message.push(address.octets()),
+                IpAddr::V6(address) => message.push(address.octets()),
             }
         }
-        hash.update([protocol.0, 0]);
+        message.push([protocol.0, 0]);
         if let Some((first, second)) = ports {
-            hash.update(first.to_be_bytes());
-            hash.update(second.to_be_bytes());
+            message.push(first.to_be_bytes());
+            message.push(second.to_be_bytes());
+        }
+        Some(Self(message.hash()))
+    }
+
+    /// The text as ASCII: `1:`, and the hash in base64.
+    pub fn text(&self) -> [u8; LENGTH] {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut hash = [0; 21];
+        let (words, _padding) = hash.as_chunks_mut();
+        for (bytes, word) in words.iter_mut().zip(self.0) {
+            *bytes = word.to_be_bytes();
         }
         let mut text = *b"1:............................";
-        let (_, encoded) = text.split_at_mut(2);
-        // 20 bytes become exactly the 28 characters that there is room for.
-        BASE64_STANDARD.encode_slice(hash.finalize(), encoded).ok()?;
-        Some(Self(text))
-    }
-
-    /// The text as ASCII.
-    pub const fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The text, `1:` and 28 characters.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
+        let (_, characters) = text.split_at_mut(2);
+        for (characters, bytes) in characters.as_chunks_mut().0.iter_mut().zip(hash.as_chunks().0) {
+            let [a, b, c] = *bytes;
+            let bits = u32::from_be_bytes([0, a, b, c]);
+            *characters = [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 0x3f) as usize]);
+        }
+        text[LENGTH - 1] = b'=';
+        text
     }
 }
 
 /// Seed of the hash.
 const SEED: u16 = 0;
 
+/// What is hashed. It is so short that with its padding it is one block, so that the general way of hashing, which has
+/// messages of any length, costs more than the hash.
+struct Message {
+    block: [u8; 64],
+    length: usize,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self { block: [0; 64], length: 0 }
+    }
+}
+
+impl Message {
+    fn push<const BYTES: usize>(&mut self, bytes: [u8; BYTES]) {
+        if let Some(room) = self.block.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut) {
+            *room = bytes;
+            self.length += BYTES;
+        }
+    }
+
+    /// The words of its SHA-1, by FIPS 180-4, sections 5.1.1 (padding), 5.3.1 (initial value) and 6.1.2.
+    fn hash(mut self) -> [u32; 5] {
+        let bits = 8 * self.length as u64;
+        self.push([0x80]);
+        if let Some(end) = self.block.last_chunk_mut() {
+            *end = bits.to_be_bytes();
+        }
+        let mut words = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+        sha1::compress(&mut words, &[self.block.into()]);
+        words
+    }
+}
+
 impl fmt::Display for CommunityId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+        formatter.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
 impl fmt::Debug for CommunityId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+        fmt::Display::fmt(self, formatter)
     }
 }
 
@@ -184,7 +219,7 @@ mod tests {
                 "1:crodRHL2FEsHjbv3UkRrfbs4bZ0=",
             ),
         ] {
-            assert_eq!(CommunityId::of(a, b, protocol, transport).unwrap().as_str(), expected);
+            assert_eq!(CommunityId::of(a, b, protocol, transport).unwrap().to_string(), expected);
         }
         assert_eq!(CommunityId::of(a, b, IpProtocol::TCP, FlowTransport::Unread), None);
     }

@@ -1,12 +1,13 @@
 //! From a batch to the bytes of its format.
 
+use super::text::Clock;
 use super::{Format, ndjson, pcapng};
 use crate::record::{BATCH_BYTES, BATCH_RECORDS, Batch};
 
 /// Encodes the batches of one file. A copy taken before a batch undoes the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Encoder {
-    Ndjson,
+    Ndjson(Clock),
     Pcapng(pcapng::Interfaces),
 }
 
@@ -14,7 +15,7 @@ impl Encoder {
     /// For a new file, whose header is appended to `out`.
     pub fn begin(format: Format, out: &mut Vec<u8>) -> Self {
         match format {
-            Format::Ndjson => Self::Ndjson,
+            Format::Ndjson => Self::Ndjson(Clock::default()),
             Format::Pcapng => {
                 pcapng::section_header(out);
                 Self::Pcapng(pcapng::Interfaces::default())
@@ -26,12 +27,12 @@ impl Encoder {
     /// same are left out.
     pub fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         match self {
-            Self::Ndjson => {
+            Self::Ndjson(clock) => {
                 for record in batch.packets() {
-                    ndjson::packet(record, out);
+                    ndjson::packet(record, clock, out);
                 }
                 for record in batch.flows() {
-                    ndjson::flow(record, out);
+                    ndjson::flow(record, clock, out);
                 }
             }
             Self::Pcapng(interfaces) => {

@@ -5,28 +5,136 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::source::Timestamp;
 use crate::wire::number::MacAddress;
 
-/// Appends `number` in decimal.
-pub(super) fn decimal(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+/// Text of up to eight bytes in a register, the first in the lowest byte; above it zeros.
+#[derive(Clone, Copy)]
+struct Short {
+    bytes: u64,
+    /// In bytes.
+    length: u32,
 }
+
+impl Short {
+    /// Both, one behind the other; they must not be longer than eight bytes together.
+    const fn then(self, next: Self) -> Self {
+        Self { bytes: self.bytes | next.bytes << (8 * self.length), length: self.length + next.length }
+    }
+
+    /// All but the last byte.
+    const fn without_last(self) -> Self {
+        Self { length: self.length - 1, ..self }
+    }
+
+    fn append_to(self, out: &mut Vec<u8>) {
+        first_of(&self.bytes.to_le_bytes(), self.length as usize, out);
+    }
+}
+
+/// Appends the first `length` of the bytes of `text`: all of them, and then fewer are kept. That is much quicker than
+/// a copy of a length that the compiler does not know.
+#[inline]
+pub(super) fn first_of<const BYTES: usize>(text: &[u8; BYTES], length: usize, out: &mut Vec<u8>) {
+    let end = out.len() + length;
+    out.extend_from_slice(text);
+    out.truncate(end);
+}
+
+/// Appends `number` in decimal.
+#[inline]
+pub(super) fn decimal(number: impl Into<u64>, out: &mut Vec<u8>) {
+    let number = number.into();
+    if let Ok(small) = u8::try_from(number) {
+        OCTETS[usize::from(small)].without_last().append_to(out);
+    } else if number < EIGHT_DIGITS {
+        without_leading_zeros(number).append_to(out);
+    } else {
+        large_decimal(number, out);
+    }
+}
+
+/// Numbers below this have up to eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// Appends a number of more than eight digits.
+fn large_decimal(number: u64, out: &mut Vec<u8>) {
+    let (high, low) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
+    if high < EIGHT_DIGITS {
+        without_leading_zeros(high).append_to(out);
+    } else {
+        without_leading_zeros(high / EIGHT_DIGITS).append_to(out);
+        out.extend_from_slice(&eight_digits(high % EIGHT_DIGITS));
+    }
+    out.extend_from_slice(&eight_digits(low));
+}
+
+/// A number of up to eight digits in decimal.
+#[inline(never)]
+fn without_leading_zeros(number: u64) -> Short {
+    let digits = digits(number);
+    let leading_zeros = (digits.trailing_zeros() / 8).min(7);
+    Short { bytes: (digits | ZEROS) >> (8 * leading_zeros), length: 8 - leading_zeros }
+}
+
+/// The last eight digits of a number that has no more, with leading zeros.
+fn eight_digits(number: u64) -> [u8; 8] {
+    (digits(number) | ZEROS).to_le_bytes()
+}
+
+/// The digit 0 in each byte.
+const ZEROS: u64 = u64::from_le_bytes(*b"00000000");
+
+/// The eight digits of a number, each as a byte from 0 to 9, the first one lowest.
+///
+/// All lanes of the number are divided at once, by 10,000, by 100 and by 10: quotients by a multiplication that is exact
+/// for what there can be in a lane, and the remainders go to the lane above.
+const fn digits(number: u64) -> u64 {
+    let thousands = number / 10_000;
+    let lanes = thousands | (number - 10_000 * thousands) << 32;
+    let hundreds = ((lanes * 10_486) >> 20) & 0x7f_0000_007f;
+    let lanes = hundreds | (lanes - 100 * hundreds) << 16;
+    let tens = ((lanes * 103) >> 10) & 0xf_000f_000f_000f;
+    tens | (lanes - 10 * tens) << 8
+}
+
+/// Each octet in decimal, with a dot behind.
+static OCTETS: [Short; 256] = {
+    let mut octets = [Short { bytes: 0, length: 0 }; 256];
+    let mut octet = 0_u8;
+    loop {
+        let [hundreds, tens, ones] = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+        let (text, length) = match octet {
+            100.. => ([hundreds, tens, ones, b'.', 0, 0, 0, 0], 4),
+            10.. => ([tens, ones, b'.', 0, 0, 0, 0, 0], 3),
+            _ => ([ones, b'.', 0, 0, 0, 0, 0, 0], 2),
+        };
+        octets[octet as usize] = Short { bytes: u64::from_le_bytes(text), length };
+        if octet == u8::MAX {
+            break octets;
+        }
+        octet += 1;
+    }
+};
 
 /// Appends `bytes` as lower-case hexadecimal digits, two for each.
 pub(super) fn hexadecimal<const BYTES: usize>(bytes: [u8; BYTES], out: &mut Vec<u8>) {
-    let digits = bytes.map(|byte| [hexadecimal_digit(byte >> 4), hexadecimal_digit(byte)]);
-    out.extend_from_slice(digits.as_flattened());
+    out.extend_from_slice(bytes.map(|byte| HEXADECIMAL[usize::from(byte)]).as_flattened());
 }
 
-/// The digit for the lower four bits.
-fn hexadecimal_digit(bits: u8) -> u8 {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    DIGITS[usize::from(bits & 0xf)]
-}
+/// Each byte in two hexadecimal digits.
+static HEXADECIMAL: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [HEXADECIMAL_DIGITS[byte >> 4], HEXADECIMAL_DIGITS[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
+
+const HEXADECIMAL_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// Appends an address in the notation of ECS: upper case with hyphens.
 pub(super) fn mac(address: MacAddress, out: &mut Vec<u8>) {
-    let groups = address.0.map(|byte| {
-        [hexadecimal_digit(byte >> 4), hexadecimal_digit(byte)].map(|digit| digit.to_ascii_uppercase())
-    });
+    let groups = address.0.map(|byte| HEXADECIMAL[usize::from(byte)].map(|digit| digit.to_ascii_uppercase()));
     let [a, b, c, d, e, f] = groups;
     let text = [
         a[0], a[1], b'-', b[0], b[1], b'-', c[0], c[1], b'-', d[0], d[1], b'-', e[0], e[1], b'-', f[0], f[1],
@@ -43,38 +151,10 @@ pub(super) fn ip(address: IpAddr, out: &mut Vec<u8>) {
 }
 
 fn ipv4(address: Ipv4Addr, out: &mut Vec<u8>) {
-    let [a, b, c, d] = address.octets();
-    for octet in [a, b, c] {
-        first_of(OCTETS[usize::from(octet)], out);
-        out.push(b'.');
-    }
-    first_of(OCTETS[usize::from(d)], out);
+    let [a, b, c, d] = address.octets().map(|octet| OCTETS[usize::from(octet)]);
+    a.then(b).append_to(out);
+    c.then(d).without_last().append_to(out);
 }
-
-/// Appends the first `length` of four bytes: all of them, and then fewer, which is quicker than a copy of a length
-/// that the compiler does not know.
-fn first_of((text, length): ([u8; 4], usize), out: &mut Vec<u8>) {
-    out.extend_from_slice(&text);
-    out.truncate(out.len() - text.len() + length);
-}
-
-/// Each octet in decimal, and how many digits that takes.
-static OCTETS: [([u8; 4], usize); 256] = {
-    let mut octets = [([0; 4], 0); 256];
-    let mut octet = 0_u8;
-    loop {
-        let [hundreds, tens, ones] = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
-        octets[octet as usize] = match octet {
-            100.. => ([hundreds, tens, ones, 0], 3),
-            10.. => ([tens, ones, 0, 0], 2),
-            _ => ([ones, 0, 0, 0], 1),
-        };
-        if octet == u8::MAX {
-            break octets;
-        }
-        octet += 1;
-    }
-};
 
 fn ipv6(address: Ipv6Addr, out: &mut Vec<u8>) {
     if let Some(mapped) = address.to_ipv4_mapped() {
@@ -111,33 +191,62 @@ fn joined(groups: &[u16], out: &mut Vec<u8>) {
         if position > 0 {
             out.push(b':');
         }
-        group(*number, out);
+        group(*number).append_to(out);
     }
 }
 
-/// Appends a group of an IPv6 address without leading zeros.
-fn group(group: u16, out: &mut Vec<u8>) {
-    let [high, low] = group.to_be_bytes();
-    let digits = [high >> 4, high, low >> 4, low].map(hexadecimal_digit);
+/// A group of an IPv6 address without leading zeros.
+fn group(group: u16) -> Short {
+    let [high, low] = group.to_be_bytes().map(|byte| HEXADECIMAL[usize::from(byte)]);
     let leading_zeros = (group.leading_zeros() / 4).min(3);
-    let text = (u32::from_be_bytes(digits) << (8 * leading_zeros)).to_be_bytes();
-    first_of((text, 4 - leading_zeros as usize), out);
+    let text = u32::from_le_bytes([high[0], high[1], low[0], low[1]]) >> (8 * leading_zeros);
+    Short { bytes: text.into(), length: 4 - leading_zeros }
 }
 
-/// Appends a time as RFC 3339 says, in UTC and with nanoseconds.
-pub(super) fn timestamp(timestamp: Timestamp, out: &mut Vec<u8>) {
-    let Utc { year, month, day, hour, minute, second, nanosecond } = Utc::from(timestamp);
-    let ([y0, y1], [y2, y3]) = (two_digits(year / 100), two_digits(year));
-    let ([mo0, mo1], [d0, d1]) = (two_digits(month), two_digits(day));
-    let ([h0, h1], [mi0, mi1], [s0, s1]) = (two_digits(hour), two_digits(minute), two_digits(second));
-    let ([n0, n1], [n2, n3]) = (two_digits(nanosecond / 10_000_000), two_digits(nanosecond / 100_000));
-    let ([n4, n5], [n6, n7]) = (two_digits(nanosecond / 1_000), two_digits(nanosecond / 10));
-    let [_, n8] = two_digits(nanosecond);
-    // At once: each separate append costs as much as some digits.
-    out.extend_from_slice(&[
-        y0, y1, y2, y3, b'-', mo0, mo1, b'-', d0, d1, b'T', h0, h1, b':', mi0, mi1, b':', s0, s1, b'.', n0,
-        n1, n2, n3, n4, n5, n6, n7, n8, b'Z',
-    ]);
+/// Writes times. It keeps the text of a day, as one time mostly is of the same day as the one before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// Days since 1970-01-01.
+    day: u32,
+    /// The beginning of that day.
+    midnight: [u8; 30],
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { day: 0, midnight: *b"1970-01-01T00:00:00.000000000Z" }
+    }
+}
+
+impl Clock {
+    /// Appends a time as RFC 3339 says, in UTC and with nanoseconds.
+    pub fn write(&mut self, Timestamp(nanoseconds): Timestamp, out: &mut Vec<u8>) {
+        let seconds = nanoseconds / 1_000_000_000;
+        let day = (seconds / 86_400) as u32;
+        if day != self.day {
+            self.turn_to(day);
+        }
+        let (second, nanosecond) = ((seconds % 86_400) as u32, nanoseconds % 1_000_000_000);
+        // In its place: to put it together elsewhere and then copy it would have the copy wait for the parts.
+        out.extend_from_slice(&self.midnight);
+        if let Some(text) = out.last_chunk_mut::<30>() {
+            text[11..13].copy_from_slice(&two_digits(second / 3_600));
+            text[14..16].copy_from_slice(&two_digits(second / 60 % 60));
+            text[17..19].copy_from_slice(&two_digits(second % 60));
+            text[20..28].copy_from_slice(&eight_digits(nanosecond / 10));
+            text[28] = b'0' + (nanosecond % 10) as u8;
+        }
+    }
+
+    #[cold]
+    fn turn_to(&mut self, day: u32) {
+        self.day = day;
+        let (year, month, day) = date(day);
+        self.midnight[0..2].copy_from_slice(&two_digits(year / 100));
+        self.midnight[2..4].copy_from_slice(&two_digits(year));
+        self.midnight[5..7].copy_from_slice(&two_digits(month));
+        self.midnight[8..10].copy_from_slice(&two_digits(day));
+    }
 }
 
 /// The last two digits of a number.
@@ -244,8 +353,26 @@ mod tests {
         }
 
         #[test]
+        fn decimal_numbers_look_as_in_the_standard_library(number in any::<u64>(), shift in 0..64_u32) {
+            let number = number >> shift;
+            prop_assert_eq!(written(|out| decimal(number, out)), number.to_string());
+        }
+
+        #[test]
         fn hexadecimal_has_leading_zeros(number in any::<u64>()) {
             prop_assert_eq!(written(|out| hexadecimal(number.to_be_bytes(), out)), format!("{number:016x}"));
+        }
+    }
+
+    #[test]
+    fn decimal_numbers_are_right_where_the_number_of_digits_changes() {
+        for power in (0..20).map(|exponent| 10_u64.pow(exponent)) {
+            for number in [power - 1, power, power.saturating_add(1), power.saturating_mul(9)] {
+                assert_eq!(written(|out| decimal(number, out)), number.to_string());
+            }
+        }
+        for number in 0..10_000_u32 {
+            assert_eq!(written(|out| decimal(number, out)), number.to_string());
         }
     }
 
@@ -267,8 +394,9 @@ mod tests {
             (4_107_542_399_999_999_999, "2100-02-28T23:59:59.999999999Z"),
             (u64::MAX, "2554-07-21T23:34:33.709551615Z"),
         ];
+        let mut clock = Clock::default();
         for (nanoseconds, expected) in cases {
-            assert_eq!(written(|out| timestamp(Timestamp(nanoseconds), out)), expected);
+            assert_eq!(written(|out| clock.write(Timestamp(nanoseconds), out)), expected);
         }
     }
 

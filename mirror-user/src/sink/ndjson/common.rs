@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use crate::packet::Tunnel;
-use crate::sink::text;
+use crate::sink::text::{self, Clock};
 use crate::source::Timestamp;
 use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
 
 /// The first members of a record.
-pub(super) fn begin(timestamp: Timestamp, out: &mut Vec<u8>) {
+pub(super) fn begin(timestamp: Timestamp, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"@timestamp":""#);
-    text::timestamp(timestamp, out);
+    clock.write(timestamp, out);
     out.extend_from_slice(br#"","ecs":{"version":"8.17.0"},"#);
 }
 
@@ -164,6 +164,47 @@ pub(super) fn icmp(kind: u8, code: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","code":"#);
     text::decimal(code, out);
     out.push(b',');
+}
+
+/// What the tests of both kinds of records have in common.
+#[cfg(test)]
+pub(super) mod samples {
+    use super::*;
+    use crate::wire::number::{AttachmentId, EndpointId, Vni};
+
+    /// The tunnel of the documented records.
+    pub fn tunnel() -> Tunnel {
+        Tunnel {
+            outer_source: IpAddr::from([10, 1, 0, 1]),
+            outer_destination: IpAddr::from([10, 1, 0, 2]),
+            geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
+            vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
+            endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
+            attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
+            cookie: Some(FlowCookie(0x0123_4567)),
+        }
+    }
+
+    /// A tunnel with every member, each as long as it can be.
+    pub fn longest_tunnel() -> Tunnel {
+        let address = IpAddr::from([0xffff; 8]);
+        Tunnel {
+            outer_source: address,
+            outer_destination: address,
+            geneve_vni: Some(Vni::from_bytes([0xff; 3])),
+            vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
+            endpoint: Some(EndpointId(u64::MAX)),
+            attachment: Some(AttachmentId(u64::MAX)),
+            cookie: Some(FlowCookie(u32::MAX)),
+        }
+    }
+
+    /// A time as it stands in records.
+    pub fn time(timestamp: Timestamp) -> String {
+        let mut out = Vec::new();
+        Clock::default().write(timestamp, &mut out);
+        String::from_utf8(out).unwrap()
+    }
 }
 
 #[cfg(test)]

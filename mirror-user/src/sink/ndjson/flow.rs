@@ -35,20 +35,22 @@
 //! - A reader scales the flow's counters by `mirror.sampling_rate`: one of so many flows was recorded.
 
 use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
-use crate::flow::{Action, Connection, FlowRecord, FlowTransport, NetworkDirection, Traffic};
-use crate::sink::text;
+use crate::flow::{Action, CommunityId, Connection, FlowRecord, FlowTransport, NetworkDirection, Traffic};
+use crate::sink::text::{self, Clock};
 
 /// No record is longer than this many bytes.
 pub(super) const LONGEST_RECORD: usize = 2048;
 
 /// Appends the line for one flow.
-pub(in crate::sink) fn flow(record: &FlowRecord, out: &mut Vec<u8>) {
+pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut Clock, out: &mut Vec<u8>) {
     let ports = match record.transport {
         FlowTransport::Ports { source, destination } => Some((source, destination)),
         FlowTransport::Icmp { .. } | FlowTransport::Unread => None,
     };
-    begin(record.end, out);
-    event(record, out);
+    // Before it is needed: its hash is one long chain of dependent steps, and the processor encodes beside them.
+    let community_id = record.community_id();
+    begin(record.end, clock, out);
+    event(record, clock, out);
     out.extend_from_slice(br#""source":{"#);
     address(record.source, ports.map(|(source, _)| source), out);
     counts(record.forward.bytes, record.forward.packets, out);
@@ -56,7 +58,7 @@ pub(in crate::sink) fn flow(record: &FlowRecord, out: &mut Vec<u8>) {
     address(record.destination, ports.map(|(_, destination)| destination), out);
     counts(record.reverse.bytes, record.reverse.packets, out);
     out.extend_from_slice(br#"},"#);
-    network(record, out);
+    network(record, community_id, out);
     out.extend_from_slice(br#""mirror":{"#);
     tunnel(&record.tunnel, record.first_cookie, out);
     out.extend_from_slice(br#""initiator":""#);
@@ -75,13 +77,13 @@ pub(in crate::sink) fn flow(record: &FlowRecord, out: &mut Vec<u8>) {
         tcp(record, connection, out);
     }
     let is_followed = record.connection.is_some();
-    direction(br#""source":{"#, &record.forward, is_followed, out);
-    direction(br#""destination":{"#, &record.reverse, is_followed, out);
+    direction(br#""source":{"#, &record.forward, is_followed, clock, out);
+    direction(br#""destination":{"#, &record.reverse, is_followed, clock, out);
     end(record.sampling_rate.get(), record.queue, out);
 }
 
 /// `event`.
-fn event(record: &FlowRecord, out: &mut Vec<u8>) {
+fn event(record: &FlowRecord, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(
         br#""event":{"dataset":"mirror.flow","kind":"event","category":["network"],"type":["connection",""#,
     );
@@ -98,9 +100,9 @@ fn event(record: &FlowRecord, out: &mut Vec<u8>) {
         out.extend_from_slice(reason.name().as_bytes());
     }
     out.extend_from_slice(br#"","start":""#);
-    text::timestamp(record.start, out);
+    clock.write(record.start, out);
     out.extend_from_slice(br#"","end":""#);
-    text::timestamp(record.end, out);
+    clock.write(record.end, out);
     out.extend_from_slice(br#"","duration":"#);
     text::decimal(record.end.0.saturating_sub(record.start.0), out);
     out.extend_from_slice(br#"},"#);
@@ -115,12 +117,12 @@ fn counts(bytes: u64, packets: u64, out: &mut Vec<u8>) {
 }
 
 /// `network`.
-fn network(record: &FlowRecord, out: &mut Vec<u8>) {
+fn network(record: &FlowRecord, community_id: Option<CommunityId>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""network":{"#);
     protocol(record.source, record.protocol, out);
-    if let Some(community_id) = record.community_id() {
+    if let Some(community_id) = community_id {
         out.extend_from_slice(br#""community_id":""#);
-        out.extend_from_slice(community_id.as_bytes());
+        out.extend_from_slice(&community_id.text());
         out.extend_from_slice(br#"","#);
     }
     counts(record.bytes(), record.packets(), out);
@@ -138,21 +140,21 @@ fn tcp(record: &FlowRecord, connection: Connection, out: &mut Vec<u8>) {
     out.push(b'"');
     if let Some(handshake) = record.handshake {
         out.extend_from_slice(br#","handshake":"#);
-        text::decimal(handshake.as_nanos(), out);
+        text::decimal(u64::try_from(handshake.as_nanos()).unwrap_or(u64::MAX), out);
     }
     out.extend_from_slice(br#"},"#);
 }
 
 /// `mirror.source` or `mirror.destination`, which begins with `name`, if that end sent packets.
-fn direction(name: &[u8], traffic: &Traffic, is_followed: bool, out: &mut Vec<u8>) {
+fn direction(name: &[u8], traffic: &Traffic, is_followed: bool, clock: &mut Clock, out: &mut Vec<u8>) {
     let (Some((first, last)), Some((lowest, highest))) = (traffic.times, traffic.hop_limits) else { return };
     out.extend_from_slice(name);
     out.extend_from_slice(br#""captured_bytes":"#);
     text::decimal(traffic.captured_bytes, out);
     out.extend_from_slice(br#","start":""#);
-    text::timestamp(first, out);
+    clock.write(first, out);
     out.extend_from_slice(br#"","end":""#);
-    text::timestamp(last, out);
+    clock.write(last, out);
     out.extend_from_slice(br#"","ttl":{"min":"#);
     text::decimal(lowest, out);
     out.extend_from_slice(br#","max":"#);
@@ -160,7 +162,8 @@ fn direction(name: &[u8], traffic: &Traffic, is_followed: bool, out: &mut Vec<u8
     out.push(b'}');
     if is_followed {
         out.extend_from_slice(br#","tcp":{"flags":["#);
-        flags(traffic.tcp_flags, out);
+        let Names { text, length } = &FLAGS[usize::from(traffic.tcp_flags)];
+        text::first_of(text, usize::from(*length), out);
         out.extend_from_slice(br#"],"retransmissions":"#);
         text::decimal(traffic.retransmissions, out);
         out.extend_from_slice(br#","out_of_order":"#);
@@ -170,27 +173,39 @@ fn direction(name: &[u8], traffic: &Traffic, is_followed: bool, out: &mut Vec<u8
     out.extend_from_slice(br#"},"#);
 }
 
-/// Names of TCP flags, from the lowest bit on.
-const FLAGS: [&[u8]; 8] = [
-    br#""fin","#,
-    br#""syn","#,
-    br#""rst","#,
-    br#""psh","#,
-    br#""ack","#,
-    br#""urg","#,
-    br#""ece","#,
-    br#""cwr","#,
-];
-
-/// The names of the flags that are set, separated by commas.
-fn flags(bits: u8, out: &mut Vec<u8>) {
-    for (bit, name) in FLAGS.into_iter().enumerate() {
-        if bits >> bit & 1 != 0 {
-            out.extend_from_slice(name);
-        }
+/// The names of TCP flags that are set, separated by commas, for each value of the flags' byte.
+static FLAGS: [Names; 256] = {
+    let mut all = [Names { text: [0; 47], length: 0 }; 256];
+    let mut bits = 0;
+    while bits < all.len() {
+        all[bits] = Names::of(bits);
+        bits += 1;
     }
-    if bits != 0 {
-        out.pop();
+    all
+};
+
+/// A value of [`FLAGS`].
+#[derive(Clone, Copy)]
+struct Names {
+    text: [u8; 47],
+    length: u8,
+}
+
+impl Names {
+    const fn of(bits: usize) -> Self {
+        /// From the lowest bit on, each as long as the others.
+        const NAMES: &[u8; 48] = br#""fin","syn","rst","psh","ack","urg","ece","cwr","#;
+        let (mut text, mut length) = ([0; 47], 0_u8);
+        let mut position = 0;
+        while position < text.len() {
+            let bit = position / 6;
+            if bits >> bit & 1 != 0 && (position % 6 < 5 || bits >> (bit + 1) != 0) {
+                text[length as usize] = NAMES[position];
+                length += 1;
+            }
+            position += 1;
+        }
+        Self { text, length }
     }
 }
 
@@ -205,11 +220,10 @@ mod tests {
 
     use super::*;
     use crate::flow::{EndReason, Initiator, SamplingRate};
-    use crate::packet::Tunnel;
     use crate::sink::arbitrary;
-    use crate::sink::ndjson::common::protocol_name;
+    use crate::sink::ndjson::common::{protocol_name, samples};
     use crate::source::Timestamp;
-    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, QueueId, Vni};
+    use crate::wire::number::{FlowCookie, IpProtocol, QueueId, Vni};
 
     /// JSON whose members stay in order, as serde_json writes it.
     enum Json {
@@ -248,12 +262,6 @@ mod tests {
         value.map_or(Json::Absent, |value| Json::Value(value.into()))
     }
 
-    fn time(timestamp: Timestamp) -> String {
-        let mut out = Vec::new();
-        text::timestamp(timestamp, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
     fn direction_of(traffic: &Traffic, is_followed: bool) -> Json {
         let (Some(times), Some(hop_limits)) = (traffic.times, traffic.hop_limits) else {
             return Json::Absent;
@@ -263,8 +271,8 @@ mod tests {
             (0..8).filter(|bit| traffic.tcp_flags & 1 << bit != 0).map(|bit| names[bit]).collect();
         object([
             ("captured_bytes", value(traffic.captured_bytes)),
-            ("start", value(time(times.0))),
-            ("end", value(time(times.1))),
+            ("start", value(samples::time(times.0))),
+            ("end", value(samples::time(times.1))),
             ("ttl", object([("min", value(hop_limits.0)), ("max", value(hop_limits.1))])),
             (
                 "tcp",
@@ -308,7 +316,7 @@ mod tests {
         let outer = |address: IpAddr| object([("ip", value(address.to_string()))]);
         let is_followed = record.connection.is_some();
         object([
-            ("@timestamp", value(time(record.end))),
+            ("@timestamp", value(samples::time(record.end))),
             ("ecs", object([("version", value("8.17.0"))])),
             (
                 "event",
@@ -319,8 +327,8 @@ mod tests {
                     ("type", value(vec!["connection", kind])),
                     ("action", value(action)),
                     ("reason", maybe(reason)),
-                    ("start", value(time(record.start))),
-                    ("end", value(time(record.end))),
+                    ("start", value(samples::time(record.start))),
+                    ("end", value(samples::time(record.end))),
                     ("duration", value(record.end.0 - record.start.0)),
                 ]),
             ),
@@ -387,7 +395,7 @@ mod tests {
 
     fn line(record: &FlowRecord) -> String {
         let mut out = Vec::new();
-        flow(record, &mut out);
+        flow(record, &mut Clock::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -420,15 +428,7 @@ mod tests {
             action: Action::End(EndReason::Shutdown),
             start: Timestamp(0),
             end: Timestamp(u64::MAX),
-            tunnel: Tunnel {
-                outer_source: address,
-                outer_destination: address,
-                geneve_vni: Some(Vni::from_bytes([0xff; 3])),
-                vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
-                endpoint: Some(EndpointId(u64::MAX)),
-                attachment: Some(AttachmentId(u64::MAX)),
-                cookie: Some(FlowCookie(u32::MAX)),
-            },
+            tunnel: samples::longest_tunnel(),
             first_cookie: Some(FlowCookie(u32::MAX)),
             vlans: [Some(4095); 2],
             source: address,
@@ -460,15 +460,7 @@ mod tests {
             action: Action::End(EndReason::Closed),
             start: after(0),
             end: after(60),
-            tunnel: Tunnel {
-                outer_source: IpAddr::from([10, 1, 0, 1]),
-                outer_destination: IpAddr::from([10, 1, 0, 2]),
-                geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
-                vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
-                endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
-                attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
-                cookie: Some(FlowCookie(0x0123_4567)),
-            },
+            tunnel: samples::tunnel(),
             first_cookie: Some(FlowCookie(0x89ab_cdef)),
             vlans: [Some(10), None],
             source: IpAddr::from([10, 0, 0, 1]),

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
 use crate::packet::{Ip, Link, Network, Packet, Ports, Transport};
 use crate::record::PacketRecord;
-use crate::sink::text;
+use crate::sink::text::{self, Clock};
 use crate::wire::number::MacAddress;
 
 /// No record is longer than this many bytes.
@@ -32,7 +32,7 @@ pub(in crate::sink) const LONGEST_RECORD: usize = 1024;
 const UNSAMPLED: u32 = 1;
 
 /// Appends the line for one packet.
-pub(in crate::sink) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
+pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut Clock, out: &mut Vec<u8>) {
     let packet = &record.packet;
     let (ip, ethertype) = match &packet.network {
         Network::Ip(ip) => (Some(ip), None),
@@ -40,7 +40,7 @@ pub(in crate::sink) fn packet(record: &PacketRecord, out: &mut Vec<u8>) {
     };
     let link = packet.link.as_ref();
 
-    begin(record.timestamp, out);
+    begin(record.timestamp, clock, out);
     out.extend_from_slice(br#""event":{"dataset":"mirror.packet","kind":"event"},"#);
     if ip.is_some() || link.is_some() {
         let ports = ip.and_then(|ip| ports(&ip.transport));
@@ -125,11 +125,11 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
-    use crate::packet::{Icmp, Tcp, Tunnel};
+    use crate::packet::{Icmp, Tcp};
     use crate::sink::arbitrary;
-    use crate::sink::ndjson::common::protocol_name;
+    use crate::sink::ndjson::common::{protocol_name, samples};
     use crate::source::Timestamp;
-    use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, QueueId, Vni};
+    use crate::wire::number::{EtherType, IpProtocol, QueueId, Vni};
 
     /// The record as serde sees it; serde_json writes what the encoder must write.
     #[derive(Serialize)]
@@ -265,10 +265,8 @@ mod tests {
             let vlan = |number: usize| {
                 packet.link.and_then(|link| link.vlans[number]).map(|id| Id { id: id.to_string() })
             };
-            let mut timestamp = Vec::new();
-            text::timestamp(record.timestamp, &mut timestamp);
             Self {
-                timestamp: String::from_utf8(timestamp).unwrap(),
+                timestamp: samples::time(record.timestamp),
                 ecs: Ecs { version: "8.17.0" },
                 event: Event { dataset: "mirror.packet", kind: "event" },
                 source: Endpoint {
@@ -318,7 +316,7 @@ mod tests {
 
     fn line(record: &PacketRecord) -> String {
         let mut out = Vec::new();
-        packet(record, &mut out);
+        packet(record, &mut Clock::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -338,15 +336,7 @@ mod tests {
             timestamp: Timestamp(u64::MAX),
             queue: QueueId(u32::MAX),
             packet: Packet {
-                tunnel: Tunnel {
-                    outer_source: address,
-                    outer_destination: address,
-                    geneve_vni: Some(Vni::from_bytes([0xff; 3])),
-                    vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
-                    endpoint: Some(EndpointId(u64::MAX)),
-                    attachment: Some(AttachmentId(u64::MAX)),
-                    cookie: Some(FlowCookie(u32::MAX)),
-                },
+                tunnel: samples::longest_tunnel(),
                 offset: u32::MAX,
                 captured_length: u32::MAX,
                 original_length: u32::MAX,
@@ -379,15 +369,7 @@ mod tests {
             timestamp: Timestamp(1_795_251_852_123_456_789),
             queue: QueueId(3),
             packet: Packet {
-                tunnel: Tunnel {
-                    outer_source: IpAddr::from([10, 1, 0, 1]),
-                    outer_destination: IpAddr::from([10, 1, 0, 2]),
-                    geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
-                    vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
-                    endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
-                    attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
-                    cookie: Some(FlowCookie(0x0123_4567)),
-                },
+                tunnel: samples::tunnel(),
                 offset: 118,
                 captured_length: 60,
                 original_length: 74,
