@@ -40,17 +40,18 @@ impl End {
 /// What a transport header adds to the key, as its sender sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selector {
-    /// What the fields are: one of the forms below.
-    form: u64,
-    /// Source port; of ICMP, type (of a reply: that of its request) and code.
-    first: u16,
-    /// Destination port; of ICMP, the identifier.
-    second: u16,
+    /// Bits of [`Key::selector`] that are the same in both directions: the form and, of ICMP, type (of a reply: that of
+    /// its request), code and identifier.
+    word: u64,
+    /// Source port; 0 where there are no ports.
+    source: u16,
+    /// Destination port, likewise.
+    destination: u16,
 }
 
 impl Selector {
     /// Nothing: of a protocol without ports, or a header that was cut off.
-    pub(super) const PROTOCOL: Self = Self { form: FORM_PROTOCOL, first: 0, second: 0 };
+    pub(super) const PROTOCOL: Self = Self { word: FORM_PROTOCOL << FORM, source: 0, destination: 0 };
 
     /// The selector of a packet that has its own transport header.
     #[inline(always)]
@@ -62,7 +63,9 @@ impl Selector {
             | Transport::Icmpv6(Icmp { kind, code, identifier }) => {
                 let kind = icmp::query(ip.protocol, kind).map_or(kind, |query| query.request);
                 let form = if identifier.is_some() { FORM_ICMP_IDENTIFIER } else { FORM_ICMP };
-                Self { form, first: u16::from_be_bytes([kind, code]), second: identifier.unwrap_or(0) }
+                let low = u64::from(u16::from_be_bytes([kind, code]));
+                let high = u64::from(identifier.unwrap_or(0));
+                Self { word: form << FORM | high << 16 | low, source: 0, destination: 0 }
             }
             Transport::Unread => Self::PROTOCOL,
         }
@@ -70,24 +73,8 @@ impl Selector {
 
     /// The selector of a protocol with ports.
     #[inline(always)]
-    pub(super) const fn of_ports(ports: Ports) -> Self {
-        Self { form: FORM_PORTS, first: ports.source, second: ports.destination }
-    }
-
-    /// Source and destination port; 0 where there are none.
-    #[inline(always)]
-    const fn ports(self) -> (u16, u16) {
-        if self.form == FORM_PORTS { (self.first, self.second) } else { (0, 0) }
-    }
-
-    /// What it adds to [`Key::selector`], where `sender` sees it.
-    #[inline(always)]
-    fn word(self, sender: End) -> u64 {
-        let (low, high) = match sender {
-            End::High if self.form == FORM_PORTS => (self.second, self.first),
-            _ => (self.first, self.second),
-        };
-        self.form << FORM | u64::from(high) << 16 | u64::from(low)
+    pub(super) const fn of_ports(Ports { source, destination }: Ports) -> Self {
+        Self { word: FORM_PORTS << FORM, source, destination }
     }
 }
 
@@ -102,6 +89,8 @@ const SPARE: u32 = 44;
 const SPARE_BITS: u64 = 0xf << SPARE;
 /// The tunnel scope: 16 bits.
 const SCOPE: u32 = 48;
+/// A port.
+const PORT: u64 = 0xffff;
 /// The lower half of a word.
 const LOWER_HALF: u64 = 0xffff_ffff;
 const FORM_PROTOCOL: u64 = 0;
@@ -131,32 +120,30 @@ impl Key {
     /// The key of a packet in the tunnel scope `scope`, its hash, and the end that sent it.
     #[inline(always)]
     pub(super) fn of(ip: &Ip, selector: Selector, scope: u16, hasher: &Hasher) -> (Self, u64, End) {
-        let (source_port, destination_port) = selector.ports();
-        let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE;
+        let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE | selector.word;
+        let (source_port, destination_port) = (u64::from(selector.source), u64::from(selector.destination));
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
-            let (source, destination) = (u64::from(source.to_bits()), u64::from(destination.to_bits()));
-            let sender = End::of_source(
-                source << 16 | u64::from(source_port),
-                destination << 16 | u64::from(destination_port),
-            );
-            let addresses = match sender {
-                End::Low => source | destination << 32,
-                End::High => destination | source << 32,
-            };
-            let selector = common | selector.word(sender);
+            // Without a branch: which end is the lower one is as good as random.
+            let source = u64::from(source.to_bits()) << 16 | source_port;
+            let destination = u64::from(destination.to_bits()) << 16 | destination_port;
+            let (low, high) = (source.min(destination), source.max(destination));
+            let addresses = low >> 16 | high >> 16 << 32;
+            let selector = common | low & PORT | (high & PORT) << 16;
             (
                 Self { selector, addresses, wide: WideAddresses::default() },
                 narrow_hash(addresses, selector, hasher),
-                sender,
+                End::of_source(source, destination),
             )
         } else {
-            let (source, destination) = (wide(ip.source), wide(ip.destination));
-            let sender = End::of_source((source, source_port), (destination, destination_port));
-            let wide = WideAddresses(match sender {
-                End::Low => [source, destination],
-                End::High => [destination, source],
-            });
-            let selector = common | WIDE | selector.word(sender);
+            let source = (wide(ip.source), source_port);
+            let destination = (wide(ip.destination), destination_port);
+            let sender = End::of_source(source, destination);
+            let (low, high) = match sender {
+                End::Low => (source, destination),
+                End::High => (destination, source),
+            };
+            let wide = WideAddresses([low.0, high.0]);
+            let selector = common | WIDE | low.1 | high.1 << 16;
             let hash = wide_hash(&wide, selector, hasher);
             (Self { selector, addresses: hash & !LOWER_HALF, wide }, hash, sender)
         }
