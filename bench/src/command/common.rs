@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::progress::progress_bar;
 use crate::experiment::Setting;
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
@@ -112,15 +112,6 @@ impl OutputArguments {
         }
         Ok(())
     }
-}
-
-/// A bar on standard error with `steps` steps, or without an end where there are 0; nothing where that is no terminal.
-pub fn progress_bar(steps: usize) -> ProgressBar {
-    let (bar, template) = match steps {
-        0 => (ProgressBar::no_length(), "{spinner} {pos} {elapsed} {msg}"),
-        _ => (ProgressBar::new(steps as u64), "{bar:30} {pos}/{len} {elapsed} {msg}"),
-    };
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Reads a time in seconds.

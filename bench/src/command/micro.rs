@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::common::{OutputArguments, progress_bar};
+use super::common::OutputArguments;
+use super::progress::progress_bar;
 use crate::interrupt::Interrupt;
 use crate::micro::callgrind::{self, Stage};
 use crate::micro::time::Amount;

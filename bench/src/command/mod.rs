@@ -7,6 +7,7 @@ pub mod latency;
 pub mod micro;
 pub mod ndr;
 pub mod overload;
+pub mod progress;
 pub mod rate;
 pub mod report;
 pub mod retention;

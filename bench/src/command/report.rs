@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::common::progress_bar;
-use crate::interrupt::Interrupt;
+use super::progress::progress_bar;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::report::suite::Suite;
 
 /// Arguments of `report`.
@@ -15,7 +15,7 @@ pub struct ReportArguments {
     /// How thoroughly
     #[arg(long, value_enum, default_value_t)]
     suite: Suite,
-    /// Directory for report.json, report.md and the plots
+    /// Directory for report.json, report.md and the plots; those of a run that is interrupted stand in `interrupted` in it
     #[arg(long, value_name = "DIRECTORY", default_value = "bench/results")]
     output: PathBuf,
     /// Print the names of the files as a JSON list
@@ -36,9 +36,13 @@ impl ReportArguments {
         let suite = if self.quick { Suite::Smoke } else { self.suite };
         let interrupt = Interrupt::watch()?;
         let progress = progress_bar(1);
-        let report = suite.run(&interrupt, &progress)?;
+        let (report, ended) = suite.run(&interrupt, &progress);
         progress.finish_and_clear();
-        let files = report.write(&self.output)?;
+        let files = match ended {
+            Ok(()) => report.write(&self.output)?,
+            // A report that is there already may be whole.
+            Err(Interrupted) => report.write(&self.output.join("interrupted"))?,
+        };
         if self.json {
             println!("{}", serde_json::to_string(&files)?);
         } else {
@@ -46,6 +50,6 @@ impl ReportArguments {
                 println!("{}", file.display());
             }
         }
-        Ok(())
+        Ok(ended?)
     }
 }

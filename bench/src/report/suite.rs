@@ -30,7 +30,7 @@ const COMPARED_RATE: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Suite {
-    /// Everything, thoroughly: about half an hour
+    /// Everything, thoroughly: about an hour
     #[default]
     Full,
     /// Everything, in short measurements: a few minutes
@@ -130,12 +130,9 @@ impl Suite {
         different.len() * (plan.peaks + plan.pairs.repeat) + sizes * self.rate().repeat + micro
     }
 
-    /// Measures everything. What cannot be measured is named in the report.
-    ///
-    /// # Errors
-    ///
-    /// When the user wants an end.
-    pub fn run(self, interrupt: &Interrupt, progress: &ProgressBar) -> Result<Report, Interrupted> {
+    /// Measures everything. What cannot be measured is named in the report; so is what was
+    /// still to come when the user wanted an end.
+    pub fn run(self, interrupt: &Interrupt, progress: &ProgressBar) -> (Report, Result<(), Interrupted>) {
         progress.set_length(self.steps() as u64);
         let start = Instant::now();
         let mut report = Report {
@@ -155,20 +152,32 @@ impl Suite {
             comparison: None,
             not_measured: Vec::new(),
         };
+        let ended = self.measure(interrupt, progress, &mut report);
+        if ended.is_err() {
+            report.not_measured.push("everything that was still to come: interrupted".to_owned());
+        }
+        report.seconds = start.elapsed().as_secs_f64();
+        (report, ended)
+    }
+
+    fn measure(
+        self,
+        interrupt: &Interrupt,
+        progress: &ProgressBar,
+        report: &mut Report,
+    ) -> Result<(), Interrupted> {
         match Processors::choose() {
             Ok(processors) => {
                 report.processors = Some(processors);
                 let setting =
                     Setting { processors, interrupt: interrupt.clone(), progress: progress.clone() };
-                self.run_live(&setting, &mut report)?;
+                self.run_live(&setting, report)?;
             }
             Err(error) => report.not_measured.push(format!("everything with a network: {error}")),
         }
         let setting = micro::Setting { interrupt: interrupt.clone(), progress: progress.clone() };
         let micro = Micro::measure(&setting, &Part::ALL, self.micro());
-        report.keep("parts in memory", micro, |report, micro| report.micro = micro)?;
-        report.seconds = start.elapsed().as_secs_f64();
-        Ok(report)
+        report.keep("parts in memory", micro, |report, micro| report.micro = micro)
     }
 
     /// Measures what needs a network.
