@@ -426,15 +426,16 @@ fn packets_and_flows_together() {
     }
     let pair = VethPair::new(VethOptions::default());
     let daemon = Daemon::start(&pair, &["--records", "packet,flow"]);
-    let report = send_all(&pair, &mixed(), &settings(50_000, Source::Live));
+    // Slowly, so that a busy machine loses none of them at the ring.
+    let slowly = generator::Settings { rate: Some(50_000), ..settings(50_000, Source::Live) };
+    let report = send_all(&pair, &mixed(), &slowly);
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
     assert_eq!(ended.ledger["balanced"], true, "{:#}", ended.ledger);
     assert_eq!(ended.number("seen"), report.sent);
     let queue = &ended.ledger["queues"][0];
     let written = |kind: &str| queue[kind]["written"].as_u64().unwrap();
-    // On a busy machine some packets are lost at the ring, which is not what this is about.
-    assert!(written("flow_records") >= 900 && written("packet_records") > 20_000, "{queue:#}");
+    assert!(written("flow_records") >= 900 && written("packet_records") > 40_000, "{queue:#}");
     let lines = fs::read(ended.records()).unwrap().iter().filter(|&&byte| byte == b'\n').count();
     assert_eq!(lines as u64, written("flow_records") + written("packet_records"));
 }
