@@ -49,6 +49,14 @@ pub struct DecapConfig {
     pub max_depth: u8,
 }
 
+impl DecapConfig {
+    /// Whether UDP to this port may be a tunnel packet.
+    #[inline(always)]
+    const fn is_tunnel(&self, port: u16) -> bool {
+        port == self.geneve_port || port == self.vxlan_port
+    }
+}
+
 /// Finds the mirrored packet in `frame`.
 ///
 /// # Errors
@@ -116,7 +124,7 @@ pub fn decapsulate_into(
 fn describe(level: Level<'_>, depth: u8, config: &DecapConfig, packet: &mut Packet) {
     if depth < config.max_depth
         && let Some(datagram) = level.datagram()
-        && (datagram.port == config.geneve_port || datagram.port == config.vxlan_port)
+        && config.is_tunnel(datagram.port)
         && let Some(innermost) = innermost(datagram, depth, config)
     {
         innermost.describe(packet);

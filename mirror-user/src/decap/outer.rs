@@ -42,7 +42,7 @@ impl<'a> Outer<'a> {
         }
         let udp = udp::Header::parse(&mut payload.reader).ok_or(DropReason::OuterTruncated)?;
         let port = udp.ports.destination;
-        if port != config.geneve_port && port != config.vxlan_port {
+        if !config.is_tunnel(port) {
             return Err(DropReason::NotTunnel);
         }
         match udp.payload_length() {

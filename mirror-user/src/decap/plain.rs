@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::DecapConfig;
 use super::level::{narrow, whole_tcp};
 use super::payload::Payload;
-use crate::packet::{Ip, Link, Network, Packet, Ports, Transport};
+use crate::packet::{Ip, Link, Network, Packet, Transport};
 use crate::wire::number::{EtherType, IpProtocol, Vni};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, ipv4, tcp, udp, vxlan};
@@ -112,7 +112,13 @@ fn describe_ip(
     reader.limit(payload_length);
     let transport = match header.protocol {
         IpProtocol::TCP => Transport::Tcp(whole_tcp(tcp::Header::parse(&mut reader)?, payload_length)),
-        IpProtocol::UDP => Transport::Udp(not_of_tunnel(udp::ports(&mut reader)?, config)?),
+        IpProtocol::UDP => {
+            let ports = udp::ports(&mut reader)?;
+            if config.is_tunnel(ports.destination) {
+                return None;
+            }
+            Transport::Udp(ports)
+        }
         _ => return None,
     };
     packet.offset = narrow(whole.offset());
@@ -129,10 +135,4 @@ fn describe_ip(
         transport,
     });
     Some(())
-}
-
-/// `ports`, unless the packet may be of a further tunnel.
-#[inline(always)]
-fn not_of_tunnel(ports: Ports, config: &DecapConfig) -> Option<Ports> {
-    (ports.destination != config.geneve_port && ports.destination != config.vxlan_port).then_some(ports)
 }
