@@ -60,6 +60,8 @@ pub struct WorkerCounters {
     pub flows_created: Counter,
     /// Flows that ended early, to make room.
     pub flows_evicted: Counter,
+    /// How often the packets' clock was set back or jumped, see [`FlowCounters`](crate::flow::FlowCounters).
+    pub clock_steps: Counter,
     /// How often the level of the work was changed.
     pub transitions: Counter,
     /// What was done at each level of the work.
@@ -106,6 +108,7 @@ impl WorkerCounters {
         self.flows_active.set(table.active_flows() as u64);
         self.flows_created.set(counters.created);
         self.flows_evicted.set(counters.evicted);
+        self.clock_steps.set(counters.clock_steps);
         for (reason, packets) in [
             (DropReason::FlowNotIp, counters.not_ip),
             (DropReason::FlowFragment, counters.fragments_unattributed),

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, or stopped by SIGINT or SIGTERM; every packet is accounted for
+  0  done, or stopped by SIGINT, SIGTERM or SIGHUP; every packet is accounted for
   1  it could not start, or not go on; the message says why, and what to do
   2  the command line or the configuration is wrong
   3  the ledger does not balance: a packet is unaccounted for";
@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Capture from an interface until SIGINT or SIGTERM
+    /// Capture from an interface until SIGINT, SIGTERM or SIGHUP
     #[command(after_help = EXIT_CODES, args_override_self = true)]
     Run(RunArgs),
     /// Read capture files (pcap or pcapng, also compressed by gzip or zstd) through the same pipeline

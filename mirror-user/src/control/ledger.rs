@@ -62,6 +62,8 @@ pub struct QueueLedger {
     pub flows_created: u64,
     /// Flows that ended early, to make room for others.
     pub flows_evicted: u64,
+    /// How often the packets' clock was set back or jumped.
+    pub clock_steps: u64,
     /// How often the worker changed the level of its work, to keep up or because it could again.
     pub level_changes: u64,
     /// What was done at each level, from `full` down.
@@ -140,6 +142,8 @@ pub struct Ledger {
     pub recorded: u64,
     /// Packets that ended without a record, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// How often the packets' clock was set back or jumped, over all queues.
+    pub clock_steps: u64,
     /// Packets that the XDP program left to the kernel, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub passed: BTreeMap<&'static str, u64>,
@@ -212,6 +216,7 @@ impl QueueLedger {
             flow_records: RecordCounts::new(sink.flow_records(), &worker.flow_records_refused),
             flows_created: worker.flows_created.get(),
             flows_evicted: worker.flows_evicted.get(),
+            clock_steps: worker.clock_steps.get(),
             level_changes: worker.transitions.get(),
             levels: level_rows(worker),
             recorded: sink.recorded(),
@@ -303,6 +308,7 @@ impl Ledger {
             received: queues.iter().map(|queue| queue.received).sum(),
             recorded,
             dropped,
+            clock_steps: queues.iter().map(|queue| queue.clock_steps).sum(),
             passed,
             run,
             checks,
@@ -341,6 +347,9 @@ impl Ledger {
         };
         rows.extend(nonzero(&self.dropped, "dropped: "));
         rows.extend(nonzero(&self.passed, "to the kernel: "));
+        if self.clock_steps != 0 {
+            rows.push(("steps of the packets' clock".to_owned(), self.clock_steps));
+        }
         let wide = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut table = String::new();
         for (name, count) in rows {
@@ -425,6 +434,17 @@ mod tests {
             assert!(!ledger.balanced, "{stage}");
             assert!(ledger.table().contains("NOT BALANCED"), "{stage}");
         }
+    }
+
+    #[test]
+    fn steps_of_the_clock_are_told() {
+        let (steady, mut stepped) = (queue(), queue());
+        stepped.clock_steps = 3;
+        let ledger = Ledger::new(RunFacts::default(), vec![steady.clone(), stepped]);
+        assert!(ledger.table().contains("steps of the packets' clock"), "{}", ledger.table());
+        let json = serde_json::to_value(&ledger).unwrap();
+        assert_eq!((&json["clock_steps"], &json["queues"][1]["clock_steps"]), (&3.into(), &3.into()));
+        assert!(!Ledger::new(RunFacts::default(), vec![steady]).table().contains("clock"));
     }
 
     #[test]

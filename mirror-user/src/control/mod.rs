@@ -3,7 +3,7 @@
 //! - [`config`]: the TOML file and the command line, settled into plain values.
 //! - [`preflight`]: what must be true before a capture can start.
 //! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down.
-//! - [`shutdown`]: SIGINT and SIGTERM.
+//! - [`shutdown`]: the signals that end the program.
 //! - [`ledger`]: where every packet went.
 //!
 //! Modules of the data path never look in here: configuration and counters are handed to them.
