@@ -16,13 +16,14 @@ use tracing::{error, info, warn};
 use super::config::Settings;
 use super::config::settings::CaptureSettings;
 use super::config::value::{Switch, XdpModeOption};
-use super::ledger::{Ledger, QueueLedger, RunFacts};
+use super::ledger::{Ledger, NicFacts, QueueLedger, RunFacts};
 use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, free_huge_page_bytes};
 use super::shutdown::Shutdown;
 use super::{Outcome, RunError, finish_sinks};
 use crate::attach::{Capture, Mode, ModeRequest};
 use crate::counters::WorkerCounters;
 use crate::nic::Nic;
+use crate::nic::meter::NicMeter;
 use crate::sink::{self, Producer, Sinks};
 use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
@@ -62,7 +63,7 @@ pub fn run(
         program.set_socket(worker.counters.queue, &worker.socket)?;
         workers.push(worker);
     }
-    let statistics = nic.statistics();
+    let mut meter = NicMeter::start(&nic.name);
     let attached = program.attach(&nic.name, mode_request(capture))?;
     let started = Instant::now();
     if let Some(reason) = &attached.fallback {
@@ -80,7 +81,7 @@ pub fn run(
         interface: Some(nic.name.clone()),
         xdp_mode: Some(attached.mode.to_string()),
         seconds: started.elapsed().as_secs_f64(),
-        nic: Some(nic.statistics().since(statistics)),
+        nic: Some(nic_facts(&nic, &mut meter)),
         output_bytes: 0,
     };
     program.flush_log();
@@ -107,6 +108,17 @@ pub fn run(
     let ledger = Ledger::new(RunFacts { output_bytes: written.bytes(), ..run }, rows);
     settings.write_ledger(&ledger)?;
     Ok(Outcome { ledger, failure: ended.into_iter().find_map(|worker| worker.failure) })
+}
+
+/// What the interface counted until now.
+fn nic_facts(nic: &Nic, meter: &mut NicMeter) -> NicFacts {
+    meter.read_interface(&nic.name);
+    meter.read_driver(&nic.name);
+    NicFacts {
+        driver: nic.driver.clone(),
+        counters: meter.interface().clone(),
+        driver_counters: meter.driver().clone(),
+    }
 }
 
 /// `--strict` takes the fall-back away from the automatic choice.
@@ -179,7 +191,7 @@ impl Rates {
     fn log(self, workers: &[RunningWorker], sinks: &Sinks) -> Self {
         let now = Self::new(workers, sinks);
         let seconds = self.since.elapsed().as_secs_f64();
-        let rate = |now: u64, then: u64| (now - then) as f64 / seconds;
+        let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
         info!(
             "received {} ({:.0}/s), recorded {} ({:.0}/s)",
             now.received,

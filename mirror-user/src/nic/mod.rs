@@ -1,7 +1,13 @@
 //! What the system says of the network interface: queues, MTU, driver, NUMA node and its processors.
 //!
-//! Everything is read from sysfs, which `ip netns exec` mounts anew, so that it speaks of the namespace's own
+//! - [`meter`]: the interface's counters, and how far they have moved.
+//! - [`ethtool`]: the counters that drivers keep under names of their own.
+//!
+//! Everything but the drivers' own counters is read from sysfs, which `ip netns exec` mounts anew, so that it speaks of the namespace's own
 //! interfaces.
+
+pub mod ethtool;
+pub mod meter;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +23,7 @@ pub struct Nic {
     pub mtu: u32,
     /// Receive queues.
     pub queues: u32,
-    /// Name of the driver, where the device has one (`ena`, `veth`).
+    /// Name of the driver, where it is known (`ena`, `veth`).
     pub driver: Option<String>,
     /// NUMA node that the device is attached to, where the system has several.
     pub numa_node: Option<u32>,
@@ -58,32 +64,6 @@ fn interfaces_text(existing: &[String]) -> String {
     }
 }
 
-/// Interface counters of the kernel, from the interface's `statistics` directory; cumulative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct NicStatistics {
-    /// Packets received.
-    pub rx_packets: u64,
-    /// Bytes received.
-    pub rx_bytes: u64,
-    /// Packets that the kernel dropped on the way in.
-    pub rx_dropped: u64,
-    /// Packets that the device missed for lack of buffers.
-    pub rx_missed_errors: u64,
-}
-
-impl NicStatistics {
-    /// What has been added since `earlier`.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            rx_packets: self.rx_packets.wrapping_sub(earlier.rx_packets),
-            rx_bytes: self.rx_bytes.wrapping_sub(earlier.rx_bytes),
-            rx_dropped: self.rx_dropped.wrapping_sub(earlier.rx_dropped),
-            rx_missed_errors: self.rx_missed_errors.wrapping_sub(earlier.rx_missed_errors),
-        }
-    }
-}
-
 impl Nic {
     /// Looks at the interface `name`.
     ///
@@ -91,7 +71,10 @@ impl Nic {
     ///
     /// When there is no such interface, it is down, or sysfs cannot be read.
     pub fn look(name: &str) -> Result<Self, NicError> {
-        Self::look_in(Path::new("/sys/class/net"), name)
+        let nic = Self::look_in(Path::new("/sys/class/net"), name)?;
+        // A virtual interface has no device in sysfs, whose driver could be named there.
+        let driver = nic.driver.or_else(|| ethtool::driver(name).ok());
+        Ok(Self { driver, ..nic })
     }
 
     fn look_in(class: &Path, name: &str) -> Result<Self, NicError> {
@@ -104,26 +87,13 @@ impl Nic {
         if flags & 1 == 0 {
             return Err(NicError::Down { name: name.to_owned() });
         }
-        let queues = names(&directory.join("queues")).iter().filter(|queue| queue.starts_with("rx-")).count();
         Ok(Self {
             name: name.to_owned(),
             mtu: read(&directory.join("mtu"))?.parse().unwrap_or(0),
-            queues: u32::try_from(queues).unwrap_or(1).max(1),
+            queues: queues(&directory).max(1),
             driver: driver(&directory),
             numa_node: read(&directory.join("device/numa_node")).ok().and_then(|node| node.parse().ok()),
         })
-    }
-
-    /// Reads the interface's counters; a counter that the system does not have is 0.
-    pub fn statistics(&self) -> NicStatistics {
-        let directory = Path::new("/sys/class/net").join(&self.name).join("statistics");
-        let counter = |name| read(&directory.join(name)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-        NicStatistics {
-            rx_packets: counter("rx_packets"),
-            rx_bytes: counter("rx_bytes"),
-            rx_dropped: counter("rx_dropped"),
-            rx_missed_errors: counter("rx_missed_errors"),
-        }
     }
 
     /// The processors that workers are best pinned to, of those in `allowed`: on the NIC's NUMA node where it has
@@ -158,6 +128,16 @@ pub fn parse_list(text: &str) -> Vec<usize> {
         })
         .flatten()
         .collect()
+}
+
+/// The number of receive queues that the interface `name` has now; 0 where there is no such interface.
+pub fn receive_queues(name: &str) -> u32 {
+    queues(&Path::new("/sys/class/net").join(name))
+}
+
+fn queues(directory: &Path) -> u32 {
+    let queues = names(&directory.join("queues")).iter().filter(|queue| queue.starts_with("rx-")).count();
+    u32::try_from(queues).unwrap_or(u32::MAX)
 }
 
 fn driver(directory: &Path) -> Option<String> {

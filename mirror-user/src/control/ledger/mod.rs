@@ -10,7 +10,10 @@
 //! | decapsulated | recorded + dropped on the way to the sink or in it |
 //!
 //! It follows that `seen` = `recorded` + the sum of `dropped`. Packets that the XDP program passed to the kernel are
-//! not the capture's own, and stand apart under `passed`.
+//! not the capture's own, and stand apart under `passed`; those that were lost before the capture, under
+//! [`never_reached`].
+
+pub mod never_reached;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,10 +24,11 @@ use std::path::Path;
 use mirror_common::verdict::{Counts, Verdict};
 use serde::Serialize;
 
+use self::never_reached::NeverReached;
 use crate::DropReason;
 use crate::counters::{Counter, WorkerCounters};
 use crate::degrade::DegradeConfig;
-use crate::nic::NicStatistics;
+use crate::nic::meter::Moved;
 use crate::sink;
 use crate::wire::number::QueueId;
 use crate::xsk::XskStatistics;
@@ -147,6 +151,9 @@ pub struct Ledger {
     /// Packets that the XDP program left to the kernel, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub passed: BTreeMap<&'static str, u64>,
+    /// Packets that never reached the capture; absent for a capture file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_reached: Option<NeverReached>,
     /// How and for how long.
     pub run: RunFacts,
     /// The comparisons behind `balanced`.
@@ -170,9 +177,23 @@ pub struct RunFacts {
     pub seconds: f64,
     /// What the interface itself counted in that time, all traffic together.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub nic: Option<NicStatistics>,
+    pub nic: Option<NicFacts>,
     /// Bytes of records written.
     pub output_bytes: u64,
+}
+
+/// What the interface and its driver counted.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct NicFacts {
+    /// Name of the driver, where the device has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The kernel's counters.
+    #[serde(flatten)]
+    pub counters: Moved,
+    /// The driver's own counters of losses; in the ledger they stand under `never_reached`.
+    #[serde(skip)]
+    pub driver_counters: Moved,
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
@@ -310,6 +331,7 @@ impl Ledger {
             dropped,
             clock_steps: queues.iter().map(|queue| queue.clock_steps).sum(),
             passed,
+            never_reached: run.nic.as_ref().map(|nic| NeverReached::new(nic, &queues)),
             run,
             checks,
             queues,
@@ -357,7 +379,16 @@ impl Ledger {
             let _ = writeln!(table, "  {name:<wide$}  {count:>14}");
         }
         if self.balanced {
-            table += "  balanced: every packet is accounted for\n";
+            let _ = match &self.never_reached {
+                None => writeln!(table, "  balanced: every packet is accounted for"),
+                Some(never) => {
+                    let never = never.told("never did");
+                    writeln!(
+                        table,
+                        "  balanced: every packet that reached the capture is accounted for; {never}"
+                    )
+                }
+            };
         } else {
             table += "  NOT BALANCED:\n";
             for check in self.checks.iter().filter(|check| check.entered != check.left) {
@@ -365,13 +396,16 @@ impl Ledger {
                 let Check { stage, entered, left, .. } = check;
                 let _ = writeln!(table, "    {queue}{stage}: {entered} entered, {left} left");
             }
+            if let Some(never) = &self.never_reached {
+                let _ = writeln!(table, "  {}", never.told("packets never reached the capture"));
+            }
         }
         table
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn worker(received: u64, decapsulated: u64, dropped: &[(DropReason, u64)]) -> WorkerCounters {
@@ -388,7 +422,7 @@ mod tests {
         sink::WorkerCounters::with_packets(recorded, write_failed)
     }
 
-    fn verdicts(counts: &[(Verdict, u64)]) -> Counts {
+    pub(in crate::control::ledger) fn verdicts(counts: &[(Verdict, u64)]) -> Counts {
         let mut verdicts = Counts::default();
         for &(verdict, count) in counts {
             verdicts[verdict as usize] = count;
@@ -396,7 +430,7 @@ mod tests {
         verdicts
     }
 
-    fn queue() -> QueueLedger {
+    pub(in crate::control::ledger) fn queue() -> QueueLedger {
         let worker = worker(90, 80, &[(DropReason::GeneveVersion, 10), (DropReason::SinkQueueFull, 5)]);
         let af_xdp = XskStatistics { rx_dropped: 4, rx_ring_full: 6, ..XskStatistics::default() };
         QueueLedger::new(&worker, &sink(73, 2), Some(af_xdp)).with_verdicts(&verdicts(&[

@@ -1,0 +1,8 @@
+//! The daemon on live traffic: a veth pair between two namespaces, real XDP, real AF_XDP, and a ledger that balances
+//! to the packet in every case.
+
+mod capture;
+mod daemon;
+mod never_reached;
+#[path = "../support/mod.rs"]
+mod support;
