@@ -7,8 +7,14 @@
 pub const GLOBAL: &str = "CONFIG";
 /// Name of the XSKMAP from receive queue to AF_XDP socket.
 pub const XSK_MAP: &str = "XSKS";
-/// Name of the LPM trie of allowed outer sources. The key is an IPv6 address; IPv4 stands mapped (`::ffff:0:0/96`).
+/// Name of the LPM trie of allowed outer sources. The key is an [`Address`](crate::address::Address), whose family is
+/// part of every prefix.
 pub const SOURCES_MAP: &str = "ALLOWED_SOURCES";
+/// Name of the hash map whose keys are the interface's own [`Address`](crate::address::Address)es. It may change while
+/// the program runs.
+pub const DESTINATIONS_MAP: &str = "OWN_ADDRESSES";
+/// Name of the array of one [`FirstAddresses`](crate::address::FirstAddresses): a few of those, which are found faster.
+pub const FIRST_DESTINATIONS_MAP: &str = "FIRST_ADDRESSES";
 /// Name of the hash map from [`TunnelKey`](crate::tunnel::TunnelKey) to the snap length of those tunnels, in the form
 /// of [`CaptureConfig::snap_length`].
 pub const SNAP_LENGTHS_MAP: &str = "SNAP_LENGTHS";
@@ -23,13 +29,18 @@ pub const MIN_SNAP_LENGTH: u32 = 14;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaptureConfig {
     /// Keep only this many bytes of the frame, counted from its first byte on the wire. 0: keep all; else at
-    /// least [`MIN_SNAP_LENGTH`]. It holds for packets for which [`SNAP_LENGTHS_MAP`] has no other.
+    /// least [`MIN_SNAP_LENGTH`]. It holds for packets whose tunnel is known and for which [`SNAP_LENGTHS_MAP`] has no
+    /// other.
     pub snap_length: u32,
+    /// The shortest of all snap lengths, in the same form. It holds for packets whose tunnel the program cannot read.
+    pub shortest_snap_length: u32,
     /// Receive queues of the interface: entries of [`XSK_MAP`], and one less than entries of
     /// [`verdict::MAP`](crate::verdict::MAP).
     pub queues: u32,
     /// 1: tunnel packets whose outer source is not in [`SOURCES_MAP`] are dropped and counted.
     pub check_sources: u32,
+    /// 1: tunnel packets whose outer destination is not in [`DESTINATIONS_MAP`] pass to the kernel.
+    pub check_destinations: u32,
     /// How the packet's metadata reaches user space: one of the constants in [`crate::metadata::mode`].
     pub metadata_mode: u32,
     /// UDP destination port of GENEVE.
@@ -47,14 +58,19 @@ impl CaptureConfig {
     /// The bytes of [`GLOBAL`], as the loader writes them.
     pub const fn to_bytes(self) -> [u8; size_of::<Self>()] {
         let [s0, s1, s2, s3] = self.snap_length.to_ne_bytes();
+        let [t0, t1, t2, t3] = self.shortest_snap_length.to_ne_bytes();
         let [q0, q1, q2, q3] = self.queues.to_ne_bytes();
         let [c0, c1, c2, c3] = self.check_sources.to_ne_bytes();
+        let [d0, d1, d2, d3] = self.check_destinations.to_ne_bytes();
         let [m0, m1, m2, m3] = self.metadata_mode.to_ne_bytes();
         let [g0, g1] = self.geneve_port.to_ne_bytes();
         let [v0, v1] = self.vxlan_port.to_ne_bytes();
         let [p0, p1] = self.session_port.to_ne_bytes();
         let [k0, k1] = self.snap_kinds.to_ne_bytes();
-        [s0, s1, s2, s3, q0, q1, q2, q3, c0, c1, c2, c3, m0, m1, m2, m3, g0, g1, v0, v1, p0, p1, k0, k1]
+        [
+            s0, s1, s2, s3, t0, t1, t2, t3, q0, q1, q2, q3, c0, c1, c2, c3, d0, d1, d2, d3, m0, m1, m2, m3,
+            g0, g1, v0, v1, p0, p1, k0, k1,
+        ]
     }
 }
 
@@ -68,8 +84,10 @@ mod tests {
     fn bytes_lie_at_the_offsets_of_the_fields() {
         let config = CaptureConfig {
             snap_length: 0x0102_0304,
+            shortest_snap_length: 0x1a1b_1c1d,
             queues: 0x0506_0708,
             check_sources: 0x090a_0b0c,
+            check_destinations: 0x1e1f_2021,
             metadata_mode: 0x0d0e_0f10,
             geneve_port: 0x1112,
             vxlan_port: 0x1314,
@@ -80,8 +98,10 @@ mod tests {
         let long = |offset: usize| u32::from_ne_bytes(bytes[offset..offset + 4].try_into().unwrap());
         let short = |offset: usize| u16::from_ne_bytes(bytes[offset..offset + 2].try_into().unwrap());
         assert_eq!(long(offset_of!(CaptureConfig, snap_length)), config.snap_length);
+        assert_eq!(long(offset_of!(CaptureConfig, shortest_snap_length)), config.shortest_snap_length);
         assert_eq!(long(offset_of!(CaptureConfig, queues)), config.queues);
         assert_eq!(long(offset_of!(CaptureConfig, check_sources)), config.check_sources);
+        assert_eq!(long(offset_of!(CaptureConfig, check_destinations)), config.check_destinations);
         assert_eq!(long(offset_of!(CaptureConfig, metadata_mode)), config.metadata_mode);
         assert_eq!(short(offset_of!(CaptureConfig, geneve_port)), config.geneve_port);
         assert_eq!(short(offset_of!(CaptureConfig, vxlan_port)), config.vxlan_port);

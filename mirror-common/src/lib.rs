@@ -1,6 +1,7 @@
 //! What the XDP programs and user space must agree on, and nothing else.
 //!
 //! - [`port`]: the UDP ports of the tunnels.
+//! - [`address`]: IP addresses as keys of the XDP program's maps.
 //! - [`verdict`]: where the XDP program sent a packet; the index of its per-CPU counter.
 //! - [`config`]: what the loader tells the XDP program before it is verified.
 //! - [`metadata`]: what the XDP program tells user space about each packet.
@@ -10,6 +11,7 @@
 //! The crate is `no_std` and has no dependencies, so that it compiles for the `bpf` target unchanged.
 #![no_std]
 
+pub mod address;
 pub mod config;
 pub mod metadata;
 pub mod port;

@@ -16,6 +16,9 @@ pub enum Verdict {
     /// Passed to the kernel: ends within its link, IP or UDP header, or its IP header contradicts itself (version,
     /// header length).
     PassedTooShort,
+    /// Passed to the kernel: UDP to a tunnel port, but to an address that is not the interface's own: another program's
+    /// tunnel, or transit.
+    PassedOtherDestination,
     /// Passed to the kernel: a tunnel packet on a queue that has no AF_XDP socket.
     PassedNoSocket,
     /// Dropped: a tunnel packet from an outer source that is not in the list of allowed ones.
@@ -36,12 +39,13 @@ pub type Counts = [u64; Verdict::ALL.len()];
 
 impl Verdict {
     /// Every verdict, in the order of the numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Redirected,
         Self::PassedNotIp,
         Self::PassedNotTunnel,
         Self::PassedFragment,
         Self::PassedTooShort,
+        Self::PassedOtherDestination,
         Self::PassedNoSocket,
         Self::DroppedSource,
         Self::DroppedNoHeadroom,
@@ -56,6 +60,7 @@ impl Verdict {
             Self::PassedNotTunnel => "passed_not_tunnel",
             Self::PassedFragment => "passed_fragment",
             Self::PassedTooShort => "passed_too_short",
+            Self::PassedOtherDestination => "passed_other_destination",
             Self::PassedNoSocket => "passed_no_socket",
             Self::DroppedSource => "dropped_source",
             Self::DroppedNoHeadroom => "dropped_no_headroom",

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
 use aya::{TestRun as _, TestRunOptions};
@@ -12,7 +12,7 @@ use mirror_common::metadata::{LENGTH, MAGIC, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH
 use mirror_common::port;
 use mirror_common::verdict::Verdict;
 use mirror_user::attach::interface::interfaces;
-use mirror_user::attach::{Capture, Error, Options, Prefix};
+use mirror_user::attach::{Capture, Error, MOST_ADDRESSES, Options, Prefix};
 use mirror_user::wire::number::QueueId;
 use rustix::net::{AddressFamily, SocketType, socket};
 use tracing::level_filters::LevelFilter;
@@ -25,6 +25,7 @@ const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
 
 const SOURCE_V4: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 3);
+const DESTINATION_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const SOURCE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3);
 
 const IPV4: u16 = 0x0800;
@@ -57,7 +58,7 @@ fn ipv4(options: u8, fragment: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
     packet.extend(fragment.to_be_bytes());
     packet.extend([64, protocol, 0, 0]);
     packet.extend(SOURCE_V4.octets());
-    packet.extend([10, 0, 0, 1]);
+    packet.extend(DESTINATION_V4.octets());
     packet.resize(usize::from(words) * 4, 1); // option 1: no operation
     packet.extend(payload);
     packet
@@ -349,37 +350,102 @@ fn sources() {
     let v4 = ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(port::GENEVE, b"payload")));
     let v6 = ethernet(&[VLAN], IPV6, &ipv6(&[(0, 8)], UDP, &udp(port::GENEVE, b"payload")));
     let dns = ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(53, &[])));
-    /// The prefixes, and what becomes of a tunnel packet from [`SOURCE_V4`] and from [`SOURCE_V6`].
-    type Case<'a> = (&'a [(&'a str, u8)], Verdict, Verdict);
-    let cases: [Case<'_>; 10] = [
-        (&[], Redirected, Redirected),
-        (&[("10.1.2.3", 32)], Redirected, DroppedSource),
-        (&[("10.1.2.2", 32)], DroppedSource, DroppedSource),
-        (&[("10.1.2.2", 31)], Redirected, DroppedSource),
-        (&[("10.99.99.99", 8)], Redirected, DroppedSource),
-        (&[("0.0.0.0", 0)], Redirected, DroppedSource),
-        (&[("2001:db8::", 32)], DroppedSource, Redirected),
-        (&[("2001:db8::4", 128)], DroppedSource, DroppedSource),
-        (&[("::", 0)], Redirected, Redirected),
-        (&[("192.0.2.0", 24), ("10.0.0.0", 8), ("2001:db8::3", 128)], Redirected, Redirected),
+    let mut mapped = v6.clone();
+    mapped[18 + 8..18 + 24].copy_from_slice(&SOURCE_V4.to_ipv6_mapped().octets());
+    /// The prefixes, and what becomes of a tunnel packet from [`SOURCE_V4`], from [`SOURCE_V6`] and from the former in an
+    /// IPv6 header.
+    type Case<'a> = (&'a [(&'a str, u8)], Verdict, Verdict, Verdict);
+    let cases: [Case<'_>; 11] = [
+        (&[], DroppedSource, DroppedSource, DroppedSource),
+        (&[("10.1.2.3", 32)], Redirected, DroppedSource, DroppedSource),
+        (&[("10.1.2.2", 32)], DroppedSource, DroppedSource, DroppedSource),
+        (&[("10.1.2.2", 31)], Redirected, DroppedSource, DroppedSource),
+        (&[("10.99.99.99", 8)], Redirected, DroppedSource, DroppedSource),
+        (&[("0.0.0.0", 0)], Redirected, DroppedSource, DroppedSource),
+        (&[("2001:db8::", 32)], DroppedSource, Redirected, DroppedSource),
+        (&[("2001:db8::4", 128)], DroppedSource, DroppedSource, DroppedSource),
+        (&[("::", 0)], DroppedSource, Redirected, Redirected),
+        (&[("::ffff:0:0", 96)], DroppedSource, DroppedSource, Redirected),
+        (&[("192.0.2.0", 24), ("10.0.0.0", 8), ("2001:db8::3", 128)], Redirected, Redirected, DroppedSource),
     ];
-    for (prefixes, from_v4, from_v6) in cases {
-        let allowed_sources = prefixes
-            .iter()
-            .map(|(address, length)| Prefix { address: address.parse().unwrap(), length: *length })
-            .collect();
+    let check = |allowed_sources, expected: [Verdict; 3], case: &str| {
         let (capture, _socket) = load_with_socket(&Options { allowed_sources, ..Options::default() });
-        let context = Context::default();
-        assert_eq!(run(&capture, context, &v4).verdict, from_v4, "IPv4 with {prefixes:?}");
-        assert_eq!(run(&capture, context, &v6).verdict, from_v6, "IPv6 with {prefixes:?}");
-        assert_eq!(run(&capture, context, &dns).verdict, PassedNotTunnel, "DNS with {prefixes:?}");
+        for (frame, expected, name) in
+            [(&v4, expected[0], "IPv4"), (&v6, expected[1], "IPv6"), (&mapped, expected[2], "mapped IPv4")]
+        {
+            assert_eq!(run(&capture, Context::default(), frame).verdict, expected, "{name} with {case}");
+        }
+        assert_eq!(run(&capture, Context::default(), &dns).verdict, PassedNotTunnel, "DNS with {case}");
+    };
+    check(None, [Redirected; 3], "no list");
+    for (prefixes, from_v4, from_v6, from_mapped) in cases {
+        let prefix =
+            |(address, length): &(&str, u8)| Prefix { address: address.parse().unwrap(), length: *length };
+        let sources = prefixes.iter().map(prefix).collect();
+        check(Some(sources), [from_v4, from_v6, from_mapped], &format!("{prefixes:?}"));
+    }
+}
+
+#[test]
+fn destinations() {
+    if skipped_without_root() {
+        return;
+    }
+    use Verdict::{DroppedSource, PassedNotTunnel, PassedOtherDestination, Redirected};
+    let options = Options { own_addresses_only: true, vxlan_port: Some(port::VXLAN), ..Options::default() };
+    let (mut capture, _socket) = load_with_socket(&options);
+    let v4 = |to| ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(to, b"payload")));
+    let v6 = |to| ethernet(&[VLAN], IPV6, &ipv6(&[(0, 8)], UDP, &udp(to, b"payload")));
+    let mut mapped = v6(port::GENEVE);
+    mapped[18 + 24..18 + 40].copy_from_slice(&DESTINATION_V4.to_ipv6_mapped().octets());
+    let [own_v4, own_v6, other_v4, other_v6] =
+        [DESTINATION_V4.into(), Ipv6Addr::LOCALHOST.into(), [10, 0, 0, 2].into(), SOURCE_V6.into()];
+    // The addresses, and what becomes of tunnel packets to the addresses of both families.
+    let further = [1, 2, 3, 4, 5].map(|number| IpAddr::from([9, 0, 0, number]));
+    let many = [further.as_slice(), &[own_v4]].concat(); // more than are compared with one after the other
+    let cases: [(&[IpAddr], Verdict, Verdict); 9] = [
+        (&[], PassedOtherDestination, PassedOtherDestination),
+        (&[own_v4], Redirected, PassedOtherDestination),
+        (&[own_v6], PassedOtherDestination, Redirected),
+        (&[other_v4, own_v4, own_v6], Redirected, Redirected),
+        (&[other_v4, own_v6], PassedOtherDestination, Redirected),
+        (&[other_v4, other_v6], PassedOtherDestination, PassedOtherDestination),
+        (&many, Redirected, PassedOtherDestination),
+        (&further, PassedOtherDestination, PassedOtherDestination),
+        (&[own_v6, own_v4], Redirected, Redirected),
+    ];
+    for (addresses, to_v4, to_v6) in cases {
+        capture.set_addresses(addresses).unwrap();
+        for (kind, to) in [("GENEVE", port::GENEVE), ("VXLAN", port::VXLAN)] {
+            let verdict = |frame: &[u8]| run(&capture, Context::default(), frame).verdict;
+            assert_eq!(verdict(&v4(to)), to_v4, "{kind} over IPv4 with {addresses:?}");
+            assert_eq!(verdict(&v6(to)), to_v6, "{kind} over IPv6 with {addresses:?}");
+            assert_eq!(verdict(&mapped), PassedOtherDestination, "the mapped address with {addresses:?}");
+            assert_eq!(verdict(&v4(53)), PassedNotTunnel, "DNS with {addresses:?}");
+        }
+    }
+
+    let change = capture.set_addresses(&[own_v4, other_v4, own_v4]).unwrap();
+    assert_eq!((change.added, change.removed), (vec![other_v4], vec![own_v6]));
+    assert!(capture.set_addresses(&[other_v4, own_v4]).unwrap().is_empty());
+    let many: Vec<IpAddr> = (0..=MOST_ADDRESSES).map(|number| Ipv4Addr::from_bits(number).into()).collect();
+    let error = capture.set_addresses(&many).unwrap_err();
+    assert!(matches!(error, Error::TooManyAddresses(4097)), "{error}");
+    assert_eq!(capture.set_addresses(&many[1..]).unwrap().added.len(), MOST_ADDRESSES as usize);
+
+    // What is not for this host passes, also where its source is not allowed.
+    let options = Options { allowed_sources: Some(Vec::new()), ..options };
+    let (mut capture, _socket) = load_with_socket(&options);
+    capture.set_addresses(&[own_v4]).unwrap();
+    for (frame, expected) in [(v4(port::GENEVE), DroppedSource), (v6(port::GENEVE), PassedOtherDestination)] {
+        assert_eq!(run(&capture, Context::default(), &frame).verdict, expected);
     }
 }
 
 #[test]
 fn options_out_of_range_are_refused() {
     for (address, length) in [("10.0.0.0", 33), ("::", 129)] {
-        let allowed_sources = vec![Prefix { address: address.parse().unwrap(), length }];
+        let allowed_sources = Some(vec![Prefix { address: address.parse().unwrap(), length }]);
         let error = Capture::load(&Options { allowed_sources, ..Options::default() }).err().unwrap();
         assert!(matches!(error, Error::PrefixLength { .. }), "{error}");
         assert!(error.to_string().contains(&format!("{address}/{length}")), "{error}");
@@ -485,12 +551,12 @@ fn the_program_logs_at_the_level_that_it_was_loaded_with() {
     if skipped_without_root() {
         return;
     }
-    let allowed_sources = vec![Prefix { address: SOURCE_V6.into(), length: 128 }];
+    let allowed_sources = Some(vec![Prefix { address: SOURCE_V6.into(), length: 128 }]);
     let refused = geneve(200);
     let redirected = ethernet(&[], IPV6, &ipv6(&[], UDP, &udp(port::GENEVE, &[])));
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
-    let refusal = "queue 0: dropped a tunnel packet from ::ffff:10.1.2.3";
+    let refusal = "queue 0: dropped a tunnel packet from 10.1.2.3";
     let redirection = "queue 0: redirected 62 bytes";
     let cases: [(LevelFilter, &[&str]); 4] = [
         (LevelFilter::OFF, &[]),

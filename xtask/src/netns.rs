@@ -9,6 +9,9 @@ use crate::process;
 /// Name of the interface at each end of a [`Link`].
 pub const INTERFACE: &str = "veth0";
 
+/// Address of the sensor's interface: the one that the generator sends to by itself.
+const ADDRESS: &str = "192.0.2.2/32";
+
 /// A network namespace, removed when this is dropped.
 pub struct Namespace {
     name: String,
@@ -90,10 +93,12 @@ impl Link {
         ];
         link.sensor.ip(&words.concat())?;
         for namespace in [&link.sensor, &link.source] {
-            // No address, so that the kernel sends nothing by itself and the counters are those of the traffic.
+            // No address of its own making, so that the kernel sends nothing by itself and the counters are those of the
+            // traffic.
             namespace.ip(&["link", "set", "dev", INTERFACE, "addrgenmode", "none"])?;
             namespace.ip(&["link", "set", "dev", INTERFACE, "up"])?;
         }
+        link.sensor.ip(&["address", "add", ADDRESS, "dev", INTERFACE])?;
         Ok(link)
     }
 }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use mirror_user::DropReason;
 use mirror_user::attach::{Capture, ModeRequest};
+use mirror_user::control::addresses::OwnAddresses;
 use mirror_user::control::config::options::Options;
 use mirror_user::control::config::settings::Settings;
 use mirror_user::control::config::value::Switch;
@@ -162,6 +163,7 @@ impl Running {
         let directory = tempfile::tempdir().map_err(|source| ReceiverError::Directory { source })?;
         let settings = pipeline.settings(&directory)?;
         let mut program = Capture::load(&settings.load_options(1))?;
+        bed.far.enter(|| OwnAddresses::tell(&mut program, Testbed::FAR))??;
         let (producer, sinks) = pipeline.start_sink(&settings)?;
         let source = bed.far.enter(|| open_socket(&settings, processors))??;
         program.set_socket(QUEUE, &source)?;

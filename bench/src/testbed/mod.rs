@@ -14,6 +14,7 @@ use thiserror::Error;
 
 pub use self::namespace::Namespace;
 pub use self::processors::{Processors, TooFew, allowed_processors, pin};
+use crate::traffic::Addresses;
 
 /// Why there is no testbed.
 #[derive(Debug, Error)]
@@ -64,8 +65,8 @@ impl Testbed {
     /// Name of the receiving interface.
     pub const FAR: &str = "far";
 
-    /// Lays the cable: one queue at each end, both up, without addresses, so that the kernel sends nothing by itself.
-    /// `mtu` is that of both ends, in bytes.
+    /// Lays the cable: one queue at each end, both up. The far end has the address that traffic is sent to by default, and no
+    /// route to anywhere, so that the kernel sends nothing by itself. `mtu` is that of both ends, in bytes.
     ///
     /// # Errors
     ///
@@ -80,6 +81,7 @@ impl Testbed {
             namespace.ip(&format!("link set {interface} addrgenmode none"))?;
             namespace.ip(&format!("link set {interface} up"))?;
         }
+        bed.far.ip(&format!("address add {}/32 dev {far}", Addresses::default().destination))?;
         Ok(bed)
     }
 }

@@ -10,8 +10,8 @@ use aya::maps::MapError;
 use aya::programs::{ProgramError, XdpError};
 use mirror_common::config::MIN_SNAP_LENGTH;
 
-use super::Mode;
 use super::interface::Interface;
+use super::{MOST_ADDRESSES, Mode};
 use crate::wire::number::QueueId;
 
 /// Lines of the verifier's log that a message carries.
@@ -43,6 +43,12 @@ pub enum Error {
         /// The prefix length.
         prefix_length: u8,
     },
+    /// More addresses than the program's map has room for.
+    #[error(
+        "{0} addresses of its own are more than the capture program can tell from others ({MOST_ADDRESSES}): take packets \
+         to any destination (--any-destination)"
+    )]
+    TooManyAddresses(usize),
     /// The kernel has no XDP programs for packets of several buffers.
     #[error(
         "the kernel is too old ({release}): XDP programs for packets of several buffers need Linux 5.18, and AF_XDP \

@@ -1,9 +1,12 @@
-//! What the kernel says of the network interfaces of the calling thread's namespace: one rtnetlink dump.
+//! What the kernel says of the network interfaces of the calling thread's namespace and their addresses: one rtnetlink
+//! dump each.
 //!
 //! Unlike `/sys/class/net`, which shows the namespace that it was mounted in, this also holds in a thread that
 //! has entered another one.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket};
 
@@ -18,20 +21,30 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 // linux/if_link.h
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_PROG_ID: u16 = 4;
 const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+// linux/if_addr.h
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
 
 /// Size of `struct nlmsghdr`.
 const MESSAGE_HEADER: usize = 16;
 /// Size of `struct ifinfomsg`.
 const INTERFACE_HEADER: usize = 16;
+/// Size of `struct ifaddrmsg`.
+const ADDRESS_HEADER: usize = 8;
 /// More than the kernel puts into one datagram of a dump.
 const DATAGRAM: usize = 64 << 10;
 
@@ -44,6 +57,10 @@ pub struct Interface {
     pub index: u32,
     /// Most bytes of a packet behind the Ethernet header.
     pub mtu: u32,
+    /// Index of the interface below it in the same namespace, such as the one that a VLAN is on.
+    pub lower: Option<u32>,
+    /// Index of the bridge or bond that it is a port of.
+    pub master: Option<u32>,
     /// Id of the XDP program that is attached in native mode.
     pub native_program: Option<u32>,
     /// Id of the XDP program that is attached in generic mode.
@@ -64,32 +81,80 @@ impl Interface {
 ///
 /// When the kernel refuses a netlink socket or the dump. An ordinary user may do both.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
-    let socket = socket(AddressFamily::NETLINK, SocketType::RAW, None)?; // protocol 0 is NETLINK_ROUTE
-    send(&socket, &dump_request(), SendFlags::empty())?;
-    let mut buffer = vec![0; DATAGRAM];
-    let mut interfaces = Vec::new();
+    let mut body = vec![0; INTERFACE_HEADER];
+    // Without their statistics.
+    body.extend(8_u16.to_ne_bytes());
+    body.extend(IFLA_EXT_MASK.to_ne_bytes());
+    body.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    dump(RTM_GETLINK, &body, RTM_NEWLINK, read_interface)
+}
+
+/// The addresses that packets on the interface of this index are addressed to where they are meant for this host: its
+/// own, and those of the interfaces on top of it (VLANs, and the bridge or bond that it is a port of). In order, each
+/// once; none where there is no such interface.
+///
+/// # Errors
+///
+/// As [`interfaces`].
+pub fn own_addresses(index: u32) -> io::Result<Vec<IpAddr>> {
+    let interfaces = interfaces()?;
+    let addresses = dump(RTM_GETADDR, &[0; ADDRESS_HEADER], RTM_NEWADDR, read_address)?;
+    let stacked = stacked_on(index, &interfaces);
+    let own = addresses.into_iter().filter(|(index, _)| stacked.contains(index));
+    Ok(own.map(|(_, address)| address).collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// The interface of this index and all on top of it.
+fn stacked_on(index: u32, interfaces: &[Interface]) -> BTreeSet<u32> {
+    let mut stacked = BTreeSet::from([index]);
     loop {
-        let (length, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
-        if read_dump(buffer.get(..length).unwrap_or_default(), &mut interfaces)? {
-            return Ok(interfaces);
+        let known = stacked.len();
+        for interface in interfaces {
+            if interface.lower.is_some_and(|lower| stacked.contains(&lower)) {
+                stacked.insert(interface.index);
+            }
+            if stacked.contains(&interface.index) {
+                stacked.extend(interface.master);
+            }
+        }
+        if stacked.len() == known {
+            return stacked;
         }
     }
 }
 
-/// The request for a dump of all interfaces, without their statistics.
-fn dump_request() -> Vec<u8> {
-    let mut request = vec![0; MESSAGE_HEADER + INTERFACE_HEADER];
-    request.extend(8_u16.to_ne_bytes());
-    request.extend(IFLA_EXT_MASK.to_ne_bytes());
-    request.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
-    let length = u32::try_from(request.len()).unwrap_or(u32::MAX).to_ne_bytes();
-    let header = [length.as_slice(), &RTM_GETLINK.to_ne_bytes(), &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes()];
-    request.iter_mut().zip(header.concat()).for_each(|(byte, value)| *byte = value);
+/// Asks for a dump by a message of the kind `request`, and reads the bodies of the messages of the kind `answer` in it.
+fn dump<T>(request: u16, body: &[u8], answer: u16, read: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
+    let socket = socket(AddressFamily::NETLINK, SocketType::RAW, None)?; // protocol 0 is NETLINK_ROUTE
+    send(&socket, &dump_request(request, body), SendFlags::empty())?;
+    let mut buffer = vec![0; DATAGRAM];
+    let mut found = Vec::new();
+    loop {
+        let (length, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+        if read_dump(buffer.get(..length).unwrap_or_default(), answer, &read, &mut found)? {
+            return Ok(found);
+        }
+    }
+}
+
+/// The request for a dump.
+fn dump_request(kind: u16, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(MESSAGE_HEADER + body.len()).unwrap_or(u32::MAX);
+    let mut request = length.to_ne_bytes().to_vec();
+    request.extend(kind.to_ne_bytes());
+    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    request.resize(MESSAGE_HEADER, 0);
+    request.extend(body);
     request
 }
 
-/// Appends the interfaces of one datagram; `true` if it ends the dump.
-fn read_dump(mut datagram: &[u8], interfaces: &mut Vec<Interface>) -> io::Result<bool> {
+/// Appends what `read` makes of the messages of one datagram that are of the kind `answer`; `true` if it ends the dump.
+fn read_dump<T>(
+    mut datagram: &[u8],
+    answer: u16,
+    read: impl Fn(&[u8]) -> Option<T>,
+    found: &mut Vec<T>,
+) -> io::Result<bool> {
     while let Some((header, rest)) = datagram.split_at_checked(MESSAGE_HEADER) {
         let length = u32_at(header, 0).map_or(0, |length| length as usize);
         let (Some(kind), Some(body)) = (u16_at(header, 4), length.checked_sub(MESSAGE_HEADER)) else {
@@ -102,7 +167,7 @@ fn read_dump(mut datagram: &[u8], interfaces: &mut Vec<Interface>) -> io::Result
                 let errno = u32_at(body, 0).map_or(0, u32::cast_signed).saturating_neg();
                 return Err(io::Error::from_raw_os_error(errno));
             }
-            RTM_NEWLINK => interfaces.push(read_interface(body).ok_or_else(malformed)?),
+            kind if kind == answer => found.push(read(body).ok_or_else(malformed)?),
             _ => {}
         }
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -118,6 +183,7 @@ fn malformed() -> io::Error {
 fn read_interface(body: &[u8]) -> Option<Interface> {
     let (header, attributes) = body.split_at_checked(INTERFACE_HEADER)?;
     let mut interface = Interface { index: u32_at(header, 4)?, ..Interface::default() };
+    let mut is_elsewhere = false;
     for (kind, value) in Attributes(attributes) {
         match kind {
             IFLA_IFNAME => {
@@ -125,11 +191,39 @@ fn read_interface(body: &[u8]) -> Option<Interface> {
                 interface.name = String::from_utf8_lossy(name).into_owned();
             }
             IFLA_MTU => interface.mtu = u32_at(value, 0)?,
+            IFLA_LINK => interface.lower = u32_at(value, 0).filter(|lower| *lower != interface.index),
+            IFLA_LINK_NETNSID => is_elsewhere = true,
+            IFLA_MASTER => interface.master = u32_at(value, 0).filter(|master| *master != 0),
             IFLA_XDP => read_programs(value, &mut interface),
             _ => {}
         }
     }
+    if is_elsewhere {
+        // An index of another namespace, such as that of a veth's other end.
+        interface.lower = None;
+    }
     Some(interface)
+}
+
+/// Reads an `RTM_NEWADDR` message without its header: the interface's index, and its own end of the address.
+fn read_address(body: &[u8]) -> Option<(u32, IpAddr)> {
+    let (header, attributes) = body.split_at_checked(ADDRESS_HEADER)?;
+    let mut address = None;
+    let mut local = None;
+    for (kind, value) in Attributes(attributes) {
+        match kind {
+            IFA_ADDRESS => address = ip_address(value),
+            IFA_LOCAL => local = ip_address(value),
+            _ => {}
+        }
+    }
+    // Where both are there, the former is that of a point-to-point connection's other end.
+    Some((u32_at(header, 4)?, local.or(address)?))
+}
+
+fn ip_address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 /// Reads a nested `IFLA_XDP` attribute. The kernel names the id of each mode and, if there is one program only,
@@ -214,7 +308,7 @@ mod tests {
             message(NLMSG_DONE, &[0; 4]),
         ];
         let mut interfaces = Vec::new();
-        assert!(read_dump(&datagram.concat(), &mut interfaces).unwrap());
+        assert!(read_dump(&datagram.concat(), RTM_NEWLINK, read_interface, &mut interfaces).unwrap());
         let expected = [
             Interface { name: "lo".into(), index: 1, mtu: 65_536, ..Interface::default() },
             Interface { name: "eth0".into(), index: 7, generic_program: Some(9), ..Interface::default() },
@@ -226,7 +320,7 @@ mod tests {
     #[test]
     fn a_refusal_is_an_error() {
         let refusal = message(NLMSG_ERROR, &(-libc::EPERM).to_ne_bytes());
-        let error = read_dump(&refusal, &mut Vec::new()).unwrap_err();
+        let error = read_dump(&refusal, RTM_NEWLINK, read_interface, &mut Vec::new()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EPERM));
     }
 
@@ -234,13 +328,75 @@ mod tests {
     fn a_message_that_is_cut_anywhere_is_no_panic() {
         let datagram = link(1, &[attribute(IFLA_IFNAME, b"lo\0"), attribute(IFLA_MTU, &[0; 4])]);
         for length in 0..datagram.len() {
-            let _ = read_dump(&datagram[..length], &mut Vec::new());
+            let _ = read_dump(&datagram[..length], RTM_NEWLINK, read_interface, &mut Vec::new());
         }
-        assert!(read_dump(&datagram[..20], &mut Vec::new()).is_err());
+        assert!(read_dump(&datagram[..20], RTM_NEWLINK, read_interface, &mut Vec::new()).is_err());
+    }
+
+    fn address(index: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let mut body = vec![0; 4];
+        body.extend(index.to_ne_bytes());
+        body.extend(attributes.concat());
+        message(RTM_NEWADDR, &body)
+    }
+
+    #[test]
+    fn addresses_are_those_of_this_end() {
+        let v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+        let datagram = [
+            address(7, &[attribute(IFA_ADDRESS, &[192, 0, 2, 1]), attribute(IFA_LOCAL, &[192, 0, 2, 1])]),
+            address(7, &[attribute(IFA_ADDRESS, &v6), attribute(3, b"eth0\0")]),
+            address(9, &[attribute(IFA_ADDRESS, &[10, 0, 0, 1]), attribute(IFA_LOCAL, &[10, 0, 0, 2])]),
+            message(NLMSG_DONE, &[0; 4]),
+        ];
+        let mut found = Vec::new();
+        assert!(read_dump(&datagram.concat(), RTM_NEWADDR, read_address, &mut found).unwrap());
+        let addresses = ["192.0.2.1", "2001:db8::9", "10.0.0.2"].map(|text| text.parse().unwrap());
+        assert_eq!(found, [(7, addresses[0]), (7, addresses[1]), (9, addresses[2])]);
+        let nothing = address(7, &[attribute(3, b"eth0\0")]);
+        assert!(read_dump(&nothing, RTM_NEWADDR, read_address, &mut found).is_err());
+    }
+
+    #[test]
+    fn interfaces_on_top_are_found_and_those_beside_are_not() {
+        const ETH0: u32 = 2;
+        const ETH1: u32 = 3;
+        const BRIDGE: u32 = 4;
+        let interface = |index, lower, master| Interface { index, lower, master, ..Interface::default() };
+        // In any order: 5 is a VLAN on the bridge, of which both others are ports; 6 and 7 are VLANs on those.
+        let interfaces = [
+            interface(5, Some(BRIDGE), None),
+            interface(ETH0, None, Some(BRIDGE)),
+            interface(ETH1, None, Some(BRIDGE)),
+            interface(BRIDGE, None, None),
+            interface(6, Some(ETH0), None),
+            interface(7, Some(ETH1), None),
+        ];
+        let stacked = |index| stacked_on(index, &interfaces).into_iter().collect::<Vec<_>>();
+        assert_eq!(stacked(ETH0), [ETH0, BRIDGE, 5, 6]);
+        assert_eq!(stacked(BRIDGE), [BRIDGE, 5]);
+        assert_eq!(stacked(7), [7]);
+    }
+
+    #[test]
+    fn an_interface_below_in_another_namespace_is_none() {
+        let below = attribute(IFLA_LINK, &2_u32.to_ne_bytes());
+        let elsewhere = attribute(IFLA_LINK_NETNSID, &0_u32.to_ne_bytes());
+        let read = |attributes: &[Vec<u8>]| {
+            let message = link(7, attributes);
+            read_interface(&message[MESSAGE_HEADER..]).unwrap().lower
+        };
+        assert_eq!(read(std::slice::from_ref(&below)), Some(2));
+        assert_eq!(read(&[below.clone(), elsewhere.clone()]), None);
+        assert_eq!(read(&[elsewhere, below]), None);
+        assert_eq!(read(&[attribute(IFLA_LINK, &7_u32.to_ne_bytes())]), None, "its own index");
     }
 
     #[test]
     fn the_loopback_interface_is_found() {
+        let own = own_addresses(1).unwrap();
+        assert!(own.contains(&IpAddr::from([127, 0, 0, 1])), "{own:?}");
+        assert!(own_addresses(u32::MAX).unwrap().is_empty());
         let interfaces = interfaces().unwrap();
         let loopback = interfaces.iter().find(|interface| interface.name == "lo").unwrap();
         assert_eq!((loopback.index, loopback.mtu), (1, 65_536));

@@ -2,7 +2,9 @@
 //!
 //! - [`error`]: why something did not work, and the remedy.
 //! - [`interface`]: what the kernel says of the network interfaces.
+//! - [`address`]: the addresses that packets are taken for.
 
+pub mod address;
 pub mod error;
 pub mod interface;
 
@@ -17,6 +19,7 @@ use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use mirror_common::address::{Address, FAMILY_BITS};
 use mirror_common::config::{self, CaptureConfig};
 use mirror_common::metadata::mode;
 use mirror_common::port;
@@ -24,6 +27,8 @@ use mirror_common::tunnel::TunnelKey;
 use mirror_common::verdict::{self, Counts};
 use tracing::level_filters::LevelFilter;
 
+use self::address::OwnAddresses;
+pub use self::address::{AddressChange, MOST_ADDRESSES};
 pub use self::error::Error;
 use self::interface::{Interface, interfaces};
 use crate::wire::number::QueueId;
@@ -41,10 +46,14 @@ pub struct Options {
     /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
     pub snap_length: Option<u32>,
     /// What holds in place of `snap_length` for particular tunnels; of several keys that fit a packet, the most
-    /// specific one does. Only tunnel headers in the first buffer of the packet are read.
+    /// specific one does. Only tunnel headers in the first buffer of the packet are read: a packet whose tunnel cannot be
+    /// read is cut to the shortest of all lengths.
     pub snap_lengths: Vec<(TunnelKey, Option<u32>)>,
-    /// Outer sources that may send tunnel packets; empty for all. An IPv4 prefix holds for IPv4 only.
-    pub allowed_sources: Vec<Prefix>,
+    /// Outer sources that may send tunnel packets; absent for all, empty for none. A prefix holds for its own family
+    /// only.
+    pub allowed_sources: Option<Vec<Prefix>>,
+    /// Take only packets to the addresses that [`Capture::set_addresses`] was told; others pass to the kernel.
+    pub own_addresses_only: bool,
     /// Put the metadata into a preamble of the frame even where the driver has a metadata room.
     pub force_preamble: bool,
     /// Receive queues of the interface, numbered from 0.
@@ -54,7 +63,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// GENEVE on its registered port, whole packets from any source, one queue, no log.
+    /// GENEVE on its registered port, whole packets from and to any address, one queue, no log.
     fn default() -> Self {
         Self {
             geneve_port: port::GENEVE,
@@ -62,7 +71,8 @@ impl Default for Options {
             session_port: Some(port::VXLAN),
             snap_length: None,
             snap_lengths: Vec::new(),
-            allowed_sources: Vec::new(),
+            allowed_sources: None,
+            own_addresses_only: false,
             force_preamble: false,
             queues: 1,
             log_level: LevelFilter::OFF,
@@ -80,17 +90,23 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// As a key of the program's trie, where IPv4 stands mapped into IPv6.
-    fn key(self) -> Result<Key<[u8; 16]>, Error> {
-        let (address, most, shift) = match self.address {
-            IpAddr::V4(address) => (address.to_ipv6_mapped(), 32, 96),
-            IpAddr::V6(address) => (address, 128, 0),
-        };
+    /// As a key of the program's trie, where the family is part of every prefix.
+    fn key(self) -> Result<Key<[u8; size_of::<Address>()]>, Error> {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
         if self.length > most {
             return Err(Error::PrefixLength { address: self.address, prefix_length: self.length });
         }
-        Ok(Key::new(u32::from(self.length) + shift, address.octets()))
+        Ok(Key::new(FAMILY_BITS + u32::from(self.length), key_of(self.address)))
     }
+}
+
+/// An address as a key of the program's maps.
+fn key_of(address: IpAddr) -> [u8; size_of::<Address>()] {
+    match address {
+        IpAddr::V4(address) => Address::v4(address.octets()),
+        IpAddr::V6(address) => Address::v6(address.octets()),
+    }
+    .to_bytes()
 }
 
 /// Where in the network stack the program runs.
@@ -172,6 +188,7 @@ pub struct Capture {
     link: Option<XdpLinkId>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     sockets: XskMap<MapData>,
+    addresses: OwnAddresses,
     counters: PerCpuArray<MapData, Counts>,
 }
 
@@ -185,16 +202,19 @@ impl Capture {
     pub fn load(options: &Options) -> Result<Self, Error> {
         require_kernel()?;
         let snap_lengths = options.snap_lengths.iter();
-        let mut snap_lengths = snap_lengths.map(|(_, length)| *length).chain([options.snap_length]).flatten();
-        if let Some(length) = snap_lengths.find(|length| *length < config::MIN_SNAP_LENGTH) {
+        let snap_lengths = snap_lengths.map(|(_, length)| *length).chain([options.snap_length]).flatten();
+        let shortest = snap_lengths.min();
+        if let Some(length) = shortest.filter(|length| *length < config::MIN_SNAP_LENGTH) {
             return Err(Error::SnapLength(length));
         }
-        let sources =
-            options.allowed_sources.iter().map(|prefix| prefix.key()).collect::<Result<Vec<_>, _>>()?;
+        let sources = options.allowed_sources.iter().flatten();
+        let sources = sources.map(|prefix| prefix.key()).collect::<Result<Vec<_>, _>>()?;
         let settings = CaptureConfig {
             snap_length: options.snap_length.unwrap_or(0),
+            shortest_snap_length: shortest.unwrap_or(0),
             queues: options.queues,
-            check_sources: u32::from(!sources.is_empty()),
+            check_sources: u32::from(options.allowed_sources.is_some()),
+            check_destinations: u32::from(options.own_addresses_only),
             metadata_mode: if options.force_preamble { mode::PREAMBLE } else { mode::METADATA },
             geneve_port: options.geneve_port,
             vxlan_port: options.vxlan_port.unwrap_or(0),
@@ -207,6 +227,10 @@ impl Capture {
             .override_global(aya_log::LEVEL, &log_level(options.log_level), true)
             .map_max_entries(config::XSK_MAP, options.queues.max(1))
             .map_max_entries(config::SOURCES_MAP, entries(sources.len()))
+            .map_max_entries(
+                config::DESTINATIONS_MAP,
+                if options.own_addresses_only { MOST_ADDRESSES } else { 1 },
+            )
             .map_max_entries(config::SNAP_LENGTHS_MAP, entries(options.snap_lengths.len()))
             .map_max_entries(verdict::MAP, options.queues.saturating_add(1))
             .load(mirror_ebpf::capture())
@@ -222,13 +246,14 @@ impl Capture {
             let inserted = snap_lengths.insert(key.to_bytes(), length.unwrap_or(0), 0);
             inserted.map_err(written(config::SNAP_LENGTHS_MAP))?;
         }
+        let addresses = OwnAddresses::take(&mut ebpf)?;
         let sockets = take_map(&mut ebpf, config::XSK_MAP)?;
         let counters = take_map(&mut ebpf, verdict::MAP)?;
         let logger = match options.log_level {
             LevelFilter::OFF => None,
             _ => Some(EbpfLogger::init(&mut ebpf).map_err(Error::Log)?),
         };
-        let mut capture = Self { ebpf, link: None, logger, sockets, counters };
+        let mut capture = Self { ebpf, link: None, logger, sockets, addresses, counters };
         capture.program_mut()?.load().map_err(|error| Error::from_load(error.into()))?;
         Ok(capture)
     }
@@ -288,6 +313,16 @@ impl Capture {
             MapError::OutOfBounds { max_entries, .. } => Error::UnknownQueue { queue, queues: max_entries },
             source => Error::Map { map: config::XSK_MAP, action: "written", source },
         })
+    }
+
+    /// From now on, the program takes packets to `addresses` and to no others, if it was loaded with
+    /// [`Options::own_addresses_only`]. Returns how they differ from those before.
+    ///
+    /// # Errors
+    ///
+    /// When they are more than [`MOST_ADDRESSES`], or the kernel refuses to write the map; what was written stands.
+    pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<AddressChange, Error> {
+        self.addresses.set(addresses)
     }
 
     /// The counters of the program, summed over the CPUs. Also after [`Self::detach`].

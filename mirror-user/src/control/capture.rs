@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::addresses::OwnAddresses;
 use super::config::Settings;
 use super::config::settings::CaptureSettings;
 use super::config::value::{Switch, XdpModeOption};
@@ -54,6 +55,13 @@ pub fn run(
     let sockets = SocketPlan::new(&nic, capture, queues.len());
 
     let mut program = Capture::load(&settings.load_options(nic.queues))?;
+    let mut addresses = match capture.any_destination {
+        true => None,
+        false => Some(OwnAddresses::tell(&mut program, &nic.name)?),
+    };
+    if capture.allowed_sources.as_ref().is_some_and(Vec::is_empty) {
+        warn!("allowed_sources is an empty list: every tunnel packet is dropped");
+    }
     let (producers, sinks) = settings.start_sinks(queues.len())?;
     // Not `shutdown` itself: a worker must not end before the program is detached, or its ring would fill unread.
     let drained = Shutdown::new();
@@ -71,7 +79,7 @@ pub fn run(
     }
     announce(&nic, attached.mode, &workers);
 
-    watch(&mut program, &workers, &sinks, stats_interval, shutdown);
+    watch(&mut program, &mut addresses, &workers, &sinks, stats_interval, shutdown);
 
     program.detach()?;
     drained.request();
@@ -149,6 +157,7 @@ fn announce(nic: &Nic, mode: Mode, workers: &[RunningWorker]) {
 /// Waits for the end: a signal, a worker that cannot go on, or a closed output.
 fn watch(
     program: &mut Capture,
+    addresses: &mut Option<OwnAddresses>,
     workers: &[RunningWorker],
     sinks: &Sinks,
     stats_interval: Option<Duration>,
@@ -158,6 +167,9 @@ fn watch(
     while !shutdown.requested() {
         thread::sleep(WATCH);
         program.flush_log();
+        if let Some(addresses) = addresses {
+            addresses.follow(program);
+        }
         if let Some(worker) = workers.iter().find(|worker| worker.thread.is_finished()) {
             error!("the worker of queue {} has stopped", worker.counters.queue);
             return;

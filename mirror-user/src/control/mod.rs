@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: the TOML file and the command line, settled into plain values.
 //! - [`preflight`]: what must be true before a capture can start.
+//! - [`addresses`]: the interface's own addresses, which packets are taken for.
 //! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down.
 //! - [`shutdown`]: the signals that end the program.
 //! - [`ledger`]: where every packet went.
@@ -23,6 +24,7 @@ use crate::sink::{SinkCounters, SinkError, Sinks};
 use crate::wire::number::QueueId;
 use crate::xsk::XskError;
 
+pub mod addresses;
 pub mod capture;
 pub mod config;
 pub mod ledger;
@@ -42,6 +44,16 @@ pub enum RunError {
     /// The system does not do.
     #[error(transparent)]
     Preflight(#[from] preflight::PreflightError),
+    /// Nothing is addressed to the interface.
+    #[error(
+        "{interface} has no IP address, so that no tunnel packet is addressed to it: give it the one that the packets are \
+         sent to (`ip address add …/24 dev {interface}`), or take packets to any destination (--any-destination), as for a \
+         mirror port"
+    )]
+    NoAddress {
+        /// The interface.
+        interface: String,
+    },
     /// The XDP program cannot be loaded or attached.
     #[error(transparent)]
     Attach(#[from] attach::Error),

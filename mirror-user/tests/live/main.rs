@@ -3,6 +3,7 @@
 
 mod capture;
 mod daemon;
+mod destinations;
 mod never_reached;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@
 //! - `tshark`: the records say what Wireshark's dissection says, field by field.
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
+//! - `sampling`: which flows are selected where flows are sampled.
 //! - `properties`: damage of any kind is counted, and never stops the pipeline.
 //!
 //! They stand on `golden`, the project's own captures; `crafted`, packets of kinds that those lack; `capture`, the file
@@ -23,4 +24,5 @@ mod pipeline;
 mod program;
 mod properties;
 mod records;
+mod sampling;
 mod tshark;

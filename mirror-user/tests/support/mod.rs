@@ -102,8 +102,8 @@ impl Default for VethOptions {
     }
 }
 
-/// Two namespaces, joined by a cable: what is sent on one end is received on the other. Both ends are up and have no
-/// addresses.
+/// Two namespaces, joined by a cable: what is sent on one end is received on the other. Both ends are up; the receiving one
+/// has the address that generated traffic is sent to, and no other.
 pub struct VethPair {
     /// Holds [`VethPair::RECEIVING`], where packets are captured.
     pub receiver: Namespace,
@@ -114,6 +114,8 @@ pub struct VethPair {
 impl VethPair {
     /// Name of the interface in `receiver`.
     pub const RECEIVING: &str = "veth-rx";
+    /// Address of the interface in `receiver`. There is no route to anywhere, so that the kernel answers nothing.
+    pub const ADDRESS: &str = "192.0.2.2/32";
     /// Name of the interface in `sender`.
     pub const SENDING: &str = "veth-tx";
 
@@ -134,6 +136,7 @@ impl VethPair {
             }
             namespace.run("ip", &["link", "set", "dev", interface, "up"]);
         }
+        pair.receiver.run("ip", &["address", "add", Self::ADDRESS, "dev", Self::RECEIVING]);
         pair
     }
 }

@@ -1,8 +1,9 @@
-//! Whether a packet is a tunnel packet, and from where: Ethernet, up to two VLAN tags, IPv4 or IPv6, UDP.
+//! The outer headers, which tell tunnel packets from others: Ethernet, up to two VLAN tags, IPv4 or IPv6, UDP.
 
 use core::marker::PhantomData;
 
 use aya_ebpf::programs::XdpContext;
+use mirror_common::address::Address;
 use mirror_common::verdict::Verdict;
 
 use crate::setting;
@@ -15,29 +16,47 @@ use crate::wire::{
 /// those behind which no UDP can be read.
 const MAX_EXTENSION_HEADERS: u32 = 5;
 
-/// Source address of the outermost IP header.
-pub enum Source<'packet> {
-    /// Of an IPv4 header.
-    V4(&'packet [u8; 4]),
-    /// Of an IPv6 header.
-    V6(&'packet [u8; 16]),
+/// The outermost IP header, in its place in the packet.
+pub enum Ip<'packet> {
+    /// IPv4.
+    V4(&'packet Ipv4),
+    /// IPv6.
+    V6(&'packet Ipv6),
 }
 
-impl Source<'_> {
-    /// As an IPv6 address, which IPv4 is mapped to (`::ffff:0:0/96`).
+impl Ip<'_> {
+    /// Bits of an address.
     #[inline(always)]
-    pub fn mapped(&self) -> [u8; 16] {
+    pub fn bits(&self) -> u32 {
+        match self {
+            Self::V4(_) => 32,
+            Self::V6(_) => 128,
+        }
+    }
+
+    /// Source address.
+    #[inline(always)]
+    pub fn source(&self) -> Address {
         match *self {
-            Self::V4(&[a, b, c, d]) => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d],
-            Self::V6(address) => *address,
+            Self::V4(header) => Address::v4(header.source),
+            Self::V6(header) => Address::v6(header.source),
+        }
+    }
+
+    /// Destination address.
+    #[inline(always)]
+    pub fn destination(&self) -> Address {
+        match *self {
+            Self::V4(header) => Address::v4(header.destination),
+            Self::V6(header) => Address::v6(header.destination),
         }
     }
 }
 
 /// The outer headers of a packet to a tunnel port.
 pub struct Outer<'packet> {
-    /// Source of the IP header.
-    pub source: Source<'packet>,
+    /// The IP header.
+    pub ip: Ip<'packet>,
     /// The UDP header, in its place in the packet.
     pub udp: &'packet Udp,
 }
@@ -50,7 +69,7 @@ pub struct Outer<'packet> {
 #[inline(always)]
 pub fn open(ctx: &XdpContext) -> Result<Outer<'_>, Verdict> {
     let mut reader = Reader::new(ctx);
-    let source = match ethertype(&mut reader)? {
+    let ip = match ethertype(&mut reader)? {
         IPV4 => ipv4(&mut reader)?,
         IPV6 => ipv6(&mut reader)?,
         _ => return Err(Verdict::PassedNotIp),
@@ -59,7 +78,7 @@ pub fn open(ctx: &XdpContext) -> Result<Outer<'_>, Verdict> {
     let port = udp.ports.destination();
     let vxlan_port = setting!(vxlan_port);
     if port == setting!(geneve_port) || (vxlan_port != 0 && port == vxlan_port) {
-        Ok(Outer { source, udp })
+        Ok(Outer { ip, udp })
     } else {
         Err(Verdict::PassedNotTunnel)
     }
@@ -78,9 +97,9 @@ fn ethertype(reader: &mut Reader<'_>) -> Result<u16, Verdict> {
     Ok(ethertype)
 }
 
-/// The source of an unfragmented UDP packet over IPv4; the reader then stands at the UDP header.
+/// The header of an unfragmented UDP packet over IPv4; the reader then stands at the UDP header.
 #[inline(always)]
-fn ipv4<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdict> {
+fn ipv4<'packet>(reader: &mut Reader<'packet>) -> Result<Ip<'packet>, Verdict> {
     let header = reader.take::<Ipv4>()?;
     let (version, words) = (header.version_and_words >> 4, header.version_and_words & 0x0f);
     if version != 4 || words < 5 {
@@ -93,12 +112,12 @@ fn ipv4<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdic
     if u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0 {
         return Err(Verdict::PassedFragment);
     }
-    Ok(Source::V4(&header.source))
+    Ok(Ip::V4(header))
 }
 
-/// The source of an unfragmented UDP packet over IPv6; the reader then stands at the UDP header.
+/// The header of an unfragmented UDP packet over IPv6; the reader then stands at the UDP header.
 #[inline(always)]
-fn ipv6<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdict> {
+fn ipv6<'packet>(reader: &mut Reader<'packet>) -> Result<Ip<'packet>, Verdict> {
     let header = reader.take::<Ipv6>()?;
     if header.version_and_class >> 4 != 6 {
         return Err(Verdict::PassedTooShort);
@@ -111,7 +130,7 @@ fn ipv6<'packet>(reader: &mut Reader<'packet>) -> Result<Source<'packet>, Verdic
         next = extension.next_header;
     }
     match next {
-        UDP => Ok(Source::V6(&header.source)),
+        UDP => Ok(Ip::V6(header)),
         FRAGMENT => Err(Verdict::PassedFragment),
         _ => Err(Verdict::PassedNotTunnel),
     }

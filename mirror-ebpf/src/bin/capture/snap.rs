@@ -1,7 +1,8 @@
 //! The snap length of a tunnel packet, where it depends on the packet's endpoint and VNI.
 //!
-//! They are read as `mirror_user::decap` reads them, length fields included, so that both sides find the same rule. A
-//! packet whose tunnel headers are malformed, which ends there without a record, is here one without a rule.
+//! They are read as `mirror_user::decap` reads them, length fields included, so that both sides find the same rule. Where
+//! they cannot be read, because they are malformed, lie behind the packet's first buffer, or may stand in another
+//! fragment, any rule may be the right one: then the shortest of all snap lengths holds.
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
@@ -10,7 +11,7 @@ use mirror_common::tunnel::{TunnelKey, most_specific};
 
 use crate::setting;
 use crate::wire::{
-    Ethernet, Extension, FRAGMENT, Geneve, Header, IPV4, IPV6, Ipv4, Ipv6, MAX_VLAN_TAGS,
+    Ethernet, Extension, FRAGMENT, Geneve, Header, IPV4, IPV6, Ipv4, Ipv6, MAX_VLAN_TAGS, MORE_FRAGMENTS,
     MORE_FRAGMENTS_AND_OFFSET, NO_NEXT_HEADER, Ports, SERVICE_VLAN, TunnelOption, UDP, Udp, VLAN, Vlan,
     Vxlan, extension_unit,
 };
@@ -36,7 +37,9 @@ pub fn snap_length(ctx: &XdpContext, udp: &Udp) -> u32 {
     if kinds == 0 {
         return otherwise;
     }
-    let Some(Identity { endpoint, vni }) = Identity::read(ctx, udp) else { return otherwise };
+    let Some(Identity { endpoint, vni }) = Identity::read(ctx, udp) else {
+        return setting!(shortest_snap_length);
+    };
     let look_up = |key: &TunnelKey| {
         // SAFETY: nothing is removed from the map or changed in it once the program runs.
         unsafe { SNAP_LENGTHS.get(key) }.copied()
@@ -51,7 +54,8 @@ struct Identity {
 }
 
 impl Identity {
-    /// [`None`] where the headers that it stands in are malformed, or not in the packet's first buffer.
+    /// [`None`] where the headers that it stands in are malformed, or not in the packet's first buffer, or where the packet
+    /// is a fragment of what may be a session's VXLAN.
     #[inline(always)]
     fn read(ctx: &XdpContext, udp: &Udp) -> Option<Self> {
         let mut payload = Payload::of(ctx, udp)?;
@@ -112,7 +116,7 @@ fn endpoint(payload: &mut Payload<'_>, geneve: &Geneve) -> Option<Option<u64>> {
 }
 
 /// Whether the packet that GENEVE carries as `protocol` is one of a mirror session; `payload` then stands at its
-/// VXLAN header. [`None`] where it is malformed.
+/// VXLAN header. [`None`] where it is malformed, or nested or fragmented so that it cannot be told.
 #[inline(always)]
 fn session(payload: &mut Payload<'_>, protocol: u16) -> Option<bool> {
     let port = setting!(session_port);
@@ -120,20 +124,42 @@ fn session(payload: &mut Payload<'_>, protocol: u16) -> Option<bool> {
         return Some(false);
     }
     let ethertype = if protocol == BRIDGING { ethertype(payload)? } else { protocol };
-    let is_udp = match ethertype {
+    let datagram = match ethertype {
         IPV4 => ipv4(payload)?,
         IPV6 => ipv6(payload)?,
-        _ => false,
+        _ => Datagram::None,
     };
-    if !is_udp || payload.left() < size_of::<Ports>() || { *payload }.take::<Ports>()?.destination() != port {
+    let is_fragment = match datagram {
+        Datagram::None => return Some(false),
+        Datagram::Whole => false,
+        Datagram::FirstFragment => true,
+    };
+    if payload.left() < size_of::<Ports>() {
+        return (!is_fragment).then_some(false);
+    }
+    if { *payload }.take::<Ports>()?.destination() != port {
         return Some(false);
+    }
+    if is_fragment {
+        return None;
     }
     let length = u16::from_be_bytes(payload.take::<Udp>()?.length);
     payload.limit(usize::from(length).checked_sub(size_of::<Udp>())?);
     Some(true)
 }
 
-/// Takes an Ethernet header, and gives the EtherType behind its VLAN tags.
+/// How much of a UDP datagram an IP packet carries.
+enum Datagram {
+    /// Nothing: it carries something else.
+    None,
+    /// All of it.
+    Whole,
+    /// Its beginning.
+    FirstFragment,
+}
+
+/// Takes an Ethernet header, and gives the EtherType behind its VLAN tags. [`None`] where there are more than are
+/// followed.
 #[inline(always)]
 fn ethertype(payload: &mut Payload<'_>) -> Option<u16> {
     let mut ethertype = u16::from_be_bytes(payload.take::<Ethernet>()?.ethertype);
@@ -143,12 +169,12 @@ fn ethertype(payload: &mut Payload<'_>) -> Option<u16> {
         }
         ethertype = u16::from_be_bytes(payload.take::<Vlan>()?.ethertype);
     }
-    Some(ethertype)
+    (!matches!(ethertype, VLAN | SERVICE_VLAN)).then_some(ethertype)
 }
 
-/// Takes an IPv4 header, and says whether the packet is unfragmented UDP.
+/// Takes an IPv4 header. [`None`] where it is malformed, or a later fragment of UDP follows.
 #[inline(always)]
-fn ipv4(payload: &mut Payload<'_>) -> Option<bool> {
+fn ipv4(payload: &mut Payload<'_>) -> Option<Datagram> {
     let header = payload.take::<Ipv4>()?;
     let header_length = usize::from(header.version_and_words & 0x0f) * 4;
     if header.version_and_words >> 4 != 4 {
@@ -159,14 +185,22 @@ fn ipv4(payload: &mut Payload<'_>) -> Option<bool> {
     if total_length != 0 {
         payload.limit(total_length.checked_sub(header_length)?);
     }
-    let whole = u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_AND_OFFSET == 0;
-    Some(whole && header.protocol == UDP)
+    if header.protocol != UDP {
+        return Some(Datagram::None);
+    }
+    match u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_AND_OFFSET {
+        0 => Some(Datagram::Whole),
+        MORE_FRAGMENTS => Some(Datagram::FirstFragment),
+        _ => None,
+    }
 }
 
-/// Takes an IPv6 header with its extension headers, and says whether the packet is unfragmented UDP.
+/// Takes an IPv6 header with its extension headers. [`None`] where they are malformed or more than are followed, or a later
+/// fragment of what may be UDP follows.
 #[inline(always)]
-fn ipv6(payload: &mut Payload<'_>) -> Option<bool> {
-    const MORE_FRAGMENTS_AND_OFFSET: u16 = 0xfff9;
+fn ipv6(payload: &mut Payload<'_>) -> Option<Datagram> {
+    const MORE_FRAGMENTS: u16 = 0x0001;
+    const OFFSET: u16 = 0xfff8;
     let header = payload.take::<Ipv6>()?;
     if header.version_and_class >> 4 != 6 {
         return None;
@@ -176,6 +210,7 @@ fn ipv6(payload: &mut Payload<'_>) -> Option<bool> {
     if length != 0 || next == NO_NEXT_HEADER {
         payload.limit(usize::from(length));
     }
+    let mut whole = true;
     for _ in 0..MAX_EXTENSION_HEADERS {
         let is_fragment = next == FRAGMENT;
         let unit = match extension_unit(next) {
@@ -184,13 +219,28 @@ fn ipv6(payload: &mut Payload<'_>) -> Option<bool> {
             None => break,
         };
         let extension = payload.take::<Extension>()?;
-        if is_fragment && u16::from_be_bytes(extension.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0 {
-            return Some(false);
+        next = extension.next_header;
+        if is_fragment {
+            let fragment = u16::from_be_bytes(extension.fragment);
+            if fragment & OFFSET != 0 {
+                return not_udp(next);
+            }
+            whole &= fragment & MORE_FRAGMENTS == 0;
         }
         payload.skip(usize::from(extension.units) * unit)?;
-        next = extension.next_header;
     }
-    Some(next == UDP)
+    match next {
+        UDP if whole => Some(Datagram::Whole),
+        UDP => Some(Datagram::FirstFragment),
+        next => not_udp(next),
+    }
+}
+
+/// That an IPv6 packet carries no UDP, as its header `next` tells; [`None`] where UDP may stand behind that.
+#[inline(always)]
+fn not_udp(next: u8) -> Option<Datagram> {
+    let may_be_udp = matches!(next, UDP | FRAGMENT) || extension_unit(next).is_some();
+    (!may_be_udp).then_some(Datagram::None)
 }
 
 /// Takes a VXLAN header, and gives its VNI; [`None`] where it has none.

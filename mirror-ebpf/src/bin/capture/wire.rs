@@ -25,6 +25,8 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
+/// The bit of [`Ipv4::fragment`] that all fragments but the last one have.
+pub const MORE_FRAGMENTS: u16 = 0x2000;
 /// The bits of [`Ipv4::fragment`] of which a whole packet has none.
 pub const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
 
@@ -69,7 +71,7 @@ pub struct Ipv4 {
     pub protocol: u8,
     _checksum: [u8; 2],
     pub source: [u8; 4],
-    _destination: [u8; 4],
+    pub destination: [u8; 4],
 }
 
 #[repr(C)]
@@ -80,7 +82,7 @@ pub struct Ipv6 {
     pub next_header: u8,
     _hop_limit: u8,
     pub source: [u8; 16],
-    _destination: [u8; 16],
+    pub destination: [u8; 16],
 }
 
 /// The least extension header of IPv6.

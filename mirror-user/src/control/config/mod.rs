@@ -97,6 +97,7 @@ mod tests {
             strict,
             snap_length,
             allowed_sources,
+            any_destination,
             vxlan,
             rx_ring,
             frames,
@@ -108,13 +109,26 @@ mod tests {
         assert!(
             zero_copy.is_some() && strict.is_some() && snap_length.is_some() && allowed_sources.is_some()
         );
-        assert!(vxlan.is_some() && rx_ring.is_some() && frames.is_some() && huge_pages.is_some());
+        assert!(
+            any_destination.is_some()
+                && vxlan.is_some()
+                && rx_ring.is_some()
+                && frames.is_some()
+                && huge_pages.is_some()
+        );
         assert!(busy_poll.is_some() && ebpf_log.is_some());
         let TunnelOptions { geneve_port, vxlan_port, max_depth } = tunnel;
         assert!(geneve_port.is_some() && vxlan_port.is_some() && max_depth.is_some());
-        let FlowOptions { max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout } = flow;
+        let FlowOptions {
+            max_flows,
+            max_tunnels,
+            idle_timeout,
+            active_timeout,
+            closing_timeout,
+            sampling_seed,
+        } = flow;
         assert!(max_flows.is_some() && max_tunnels.is_some() && idle_timeout.is_some());
-        assert!(active_timeout.is_some() && closing_timeout.is_some());
+        assert!(active_timeout.is_some() && closing_timeout.is_some() && sampling_seed.is_some());
         let OutputOptions {
             path,
             records,
@@ -145,7 +159,8 @@ mod tests {
         stated.capture.interface = None;
         stated.capture.queues = None;
         stated.capture.cpus = None;
-        stated.capture.allowed_sources = Vec::new();
+        stated.capture.allowed_sources = None;
+        stated.sampling_seed = None;
         stated.output.ledger = None;
         assert_eq!(
             format!("{stated:?}"),
@@ -168,6 +183,11 @@ mod tests {
             ("[capture]\nrx_ring = 1000", "--rx-ring: 1000 is not a power of two"),
             ("[capture]\nrx_ring = 4096\nframes = 2048", "--frames"),
             ("[capture]\nsnap_length = 20", "--snap-length: 20 is below"),
+            (
+                "[capture]\nallowed_sources = [\"::ffff:10.0.0.0/104\"]",
+                "--allowed-sources: ::ffff:10.0.0.0/104 is IPv4",
+            ),
+            ("[flow]\nsampling_seed = \"0x\"", "no number of at most 64 bits"),
             ("[tunnel]\nmax_depth = 0", "--max-depth: 0"),
             ("[tunnel]\nvxlan_port = 6081", "--geneve-port"),
             ("[flow]\nactive_timeout = \"1h\"", "active timeout of 3600s"),
@@ -185,6 +205,14 @@ mod tests {
             let error = settle(file).unwrap_err();
             assert!(error.contains(expected), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn an_empty_list_of_sources_is_not_the_same_as_none() {
+        let allowed = |file: &str| settle(file).unwrap().load_options(1).allowed_sources;
+        assert_eq!(allowed(""), None, "any");
+        assert_eq!(allowed("[capture]\nallowed_sources = []"), Some(vec![]), "none");
+        assert_eq!(allowed("[capture]\nallowed_sources = [\"::/0\"]").map(|sources| sources.len()), Some(1));
     }
 
     #[test]

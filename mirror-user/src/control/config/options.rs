@@ -7,7 +7,7 @@ use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::value::{EbpfLog, HumanDuration, List, Switch, XdpModeOption};
+use super::value::{EbpfLog, HumanDuration, List, Seed, Switch, XdpModeOption};
 use crate::degrade::DegradeMode;
 use crate::policy::{RecordKind, Rule};
 use crate::sink::Format;
@@ -38,9 +38,14 @@ pub struct CaptureOptions {
     /// Keep only the first BYTES of each outer frame; the rest never leaves the kernel [default: keep all]
     #[arg(long, short = 's', value_name = "BYTES")]
     pub snap_length: Option<u32>,
-    /// Take tunnel packets from these outer sources only, drop and count others [default: any source]
+    /// Take tunnel packets from these outer sources only, drop and count others; an IPv4 prefix holds for IPv4 only, an
+    /// IPv6 one for IPv6 only [default: any source]
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub allowed_sources: Option<Vec<IpNet>>,
+    /// Take tunnel packets to any outer destination, also those that are not addressed to the interface: for mirror ports
+    /// without an address. Without it they pass to the kernel
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
+    pub any_destination: Option<bool>,
     /// Take VXLAN that is not inside GENEVE too, for mirror targets that are no Gateway Load Balancer
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true)]
     pub vxlan: Option<bool>,
@@ -98,6 +103,10 @@ pub struct FlowOptions {
     /// A closed TCP connection ends as a flow after this long without a packet [default: 5s]
     #[arg(long, value_name = "TIME")]
     pub closing_timeout: Option<HumanDuration>,
+    /// Number that decides which flows are selected where flows are sampled, decimal or 0x…; appliances that are to select
+    /// the same flows need the same one, and senders must not know it [default: random at each start]
+    #[arg(long, value_name = "N")]
+    pub sampling_seed: Option<Seed>,
 }
 
 /// Where the records go. Table `[output]` of the file.

@@ -1,11 +1,12 @@
 //! Settled values: the command line over the file over the defaults.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use mirror_common::port;
 
 use super::ConfigError;
@@ -24,6 +25,13 @@ use crate::sink::{self, Destination, Format, Producer, SinkConfig, Sinks};
 use crate::source::FrameSource;
 use crate::worker::{WhenFull, Worker};
 
+/// The sampling seed of this process where none is given: the same for all workers, so that both directions of a flow are
+/// selected together whichever queues they come by.
+static RANDOM_SAMPLING_SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("sampling"));
+
+/// The IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2).
+const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
+
 /// Settled values: nothing is optional that has a default.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,8 +39,10 @@ pub struct Settings {
     pub capture: CaptureSettings,
     /// What is taken off a packet.
     pub tunnel: TunnelSettings,
-    /// The flow table of each worker, where there are records of flows.
+    /// The flow table of each worker, where there are records of flows. Its seeds are set when it is made.
     pub flow: FlowConfig,
+    /// Decides which flows are selected where flows are sampled; `None`: a number that is random for each process.
+    pub sampling_seed: Option<u64>,
     /// Which records are made of which tunnel's packets.
     pub policies: Policies,
     /// Where records go.
@@ -54,8 +64,10 @@ pub struct CaptureSettings {
     pub zero_copy: Switch,
     /// No fall-backs.
     pub strict: bool,
-    /// Allowed outer sources; empty: any.
-    pub allowed_sources: Vec<IpNet>,
+    /// Allowed outer sources; `None`: any.
+    pub allowed_sources: Option<Vec<IpNet>>,
+    /// Tunnel packets to any outer destination, not only to the interface's own addresses.
+    pub any_destination: bool,
     /// VXLAN that is not inside GENEVE too.
     pub vxlan: bool,
     /// Entries of a receive ring.
@@ -118,13 +130,15 @@ impl Settings {
             flags.capture, file.capture;
             interface, queues, cpus, mode, zero_copy, strict, snap_length, allowed_sources
         );
-        let (vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log) =
-            layered!(flags.capture, file.capture; vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log);
+        let (any_destination, vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log) = layered!(
+            flags.capture, file.capture;
+            any_destination, vxlan, rx_ring, frames, huge_pages, busy_poll, ebpf_log
+        );
         let (geneve_port, vxlan_port, max_depth) =
             layered!(flags.tunnel, file.tunnel; geneve_port, vxlan_port, max_depth);
-        let (max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout) = layered!(
+        let (max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout, sampling_seed) = layered!(
             flags.flow, file.flow;
-            max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout
+            max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout, sampling_seed
         );
         let (path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger);
 
@@ -155,7 +169,8 @@ impl Settings {
                 mode: mode.unwrap_or_default(),
                 zero_copy: zero_copy.unwrap_or_default(),
                 strict: strict.unwrap_or(false),
-                allowed_sources: allowed_sources.unwrap_or_default(),
+                allowed_sources,
+                any_destination: any_destination.unwrap_or(false),
                 vxlan: vxlan.unwrap_or(false),
                 rx_ring,
                 frames: frames.unwrap_or(rx_ring.saturating_mul(2)),
@@ -176,6 +191,7 @@ impl Settings {
                 closing: time(closing_timeout, flow.closing),
                 ..flow
             },
+            sampling_seed: sampling_seed.map(|seed| seed.0),
             policies: Policies::new(&file.policy, default)?,
             output: OutputSettings {
                 path: path.unwrap_or_else(|| PathBuf::from("-")),
@@ -219,9 +235,10 @@ impl Settings {
         if !flows {
             return Ok(worker);
         }
-        // Senders must not know which flows share a bucket.
+        // Senders must know neither which flows share a bucket nor which ones are selected.
         let seed = RandomState::new().hash_one(queue);
-        Ok(worker.with_flows(FlowTable::new(FlowConfig { seed, queue, ..self.flow })?))
+        let sampling_seed = self.sampling_seed.unwrap_or(*RANDOM_SAMPLING_SEED);
+        Ok(worker.with_flows(FlowTable::new(FlowConfig { seed, sampling_seed, queue, ..self.flow })?))
     }
 
     /// What the XDP program is told, on an interface with so many receive queues.
@@ -233,11 +250,11 @@ impl Settings {
             session_port: (tunnel.max_depth > 1).then_some(tunnel.vxlan_port),
             snap_length: self.policies.rest().snap_length,
             snap_lengths: self.policies.snap_lengths(),
-            allowed_sources: capture
-                .allowed_sources
-                .iter()
-                .map(|net| attach::Prefix { address: net.addr(), length: net.prefix_len() })
-                .collect(),
+            allowed_sources: capture.allowed_sources.as_ref().map(|sources| {
+                let prefix = |net: &IpNet| attach::Prefix { address: net.addr(), length: net.prefix_len() };
+                sources.iter().map(prefix).collect()
+            }),
+            own_addresses_only: !capture.any_destination,
             force_preamble: false,
             queues,
             log_level: capture.ebpf_log.into(),
@@ -276,7 +293,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { capture, tunnel, flow, policies, output } = self;
+        let Self { capture, tunnel, flow, policies, output, .. } = self;
         let value = |key, problem: String| Err(ConfigError::Value { key, problem });
         for (key, size) in [("--rx-ring", capture.rx_ring), ("--frames", capture.frames)] {
             if !size.is_power_of_two() || !(64..=1 << 20).contains(&size) {
@@ -288,6 +305,17 @@ impl Settings {
                 "--frames",
                 format!("there must be at least as many as --rx-ring ({})", capture.rx_ring),
             );
+        }
+        for source in capture.allowed_sources.iter().flatten() {
+            if let IpNet::V6(net) = source
+                && MAPPED.contains(net)
+            {
+                let remedy = "write an IPv4 prefix as such, for example 10.0.0.0/8";
+                return value(
+                    "--allowed-sources",
+                    format!("{net} is IPv4 in the notation of IPv6: {remedy}"),
+                );
+            }
         }
         if tunnel.geneve_port == 0 || tunnel.vxlan_port == 0 || tunnel.geneve_port == tunnel.vxlan_port {
             return value(
