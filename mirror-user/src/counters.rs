@@ -67,7 +67,17 @@ pub struct WorkerCounters {
     /// What was done at each level of the work.
     levels: [LevelCounters; LEVELS],
     /// Packets that ended here, by reason.
-    dropped: [Counter; DropReason::COUNT],
+    dropped: ByReason,
+}
+
+/// A counter for each [`DropReason`].
+#[derive(Debug)]
+struct ByReason([Counter; DropReason::COUNT]);
+
+impl Default for ByReason {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
 }
 
 impl WorkerCounters {
@@ -79,14 +89,14 @@ impl WorkerCounters {
     /// Counts packets that ended for `reason`.
     #[inline]
     pub fn drop_packets(&self, reason: DropReason, packets: u64) {
-        if let Some(counter) = self.dropped.get(reason as usize) {
+        if let Some(counter) = self.dropped.0.get(reason as usize) {
             counter.add(packets);
         }
     }
 
     /// How many packets ended here for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.dropped.get(reason as usize).map_or(0, Counter::get)
+        self.dropped.0.get(reason as usize).map_or(0, Counter::get)
     }
 
     /// Shows what was done at each level so far.
@@ -115,7 +125,7 @@ impl WorkerCounters {
             (DropReason::FlowTunnels, counters.tunnels_exhausted),
             (DropReason::NotSampled, counters.not_sampled),
         ] {
-            if let Some(counter) = self.dropped.get(reason as usize) {
+            if let Some(counter) = self.dropped.0.get(reason as usize) {
                 counter.set(packets);
             }
         }

@@ -86,6 +86,14 @@ reasons! {
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).
     SinkWriteFailed => "sink_write_failed",
+    /// The sink took the record, but its file could not be made durable (fsync failed).
+    SinkSyncFailed => "sink_sync_failed",
+    /// The sink took the record, but its file could not be given its final name, or was deleted before it was finished.
+    SinkPublishFailed => "sink_publish_failed",
+    /// The sink thread panicked, with the record in its hands or still to come.
+    SinkPanicked => "sink_panicked",
+    /// The output stalled until the program would not wait any longer.
+    SinkStalled => "sink_stalled",
 }
 
 impl DropReason {

@@ -11,7 +11,8 @@
 //! 7. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
 //!
 //! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`degrade`] says what a worker leaves
-//! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded.
+//! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded; [`files`]
+//! makes files that are safe from others in their directory.
 
 pub mod attach;
 pub mod control;
@@ -19,6 +20,7 @@ pub mod counters;
 pub mod decap;
 pub mod degrade;
 pub mod drop_reason;
+pub mod files;
 pub mod flow;
 pub mod nic;
 pub mod packet;

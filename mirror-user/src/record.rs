@@ -1,6 +1,6 @@
 //! What is said of a packet, and the batches in which records travel from a worker to a sink.
 
-use std::ops::Range;
+use std::ops::{Add, AddAssign, Range, Sub};
 
 use crate::flow::FlowRecord;
 use crate::packet::Packet;
@@ -27,6 +27,8 @@ pub struct PacketRecord {
     pub queue: QueueId,
     /// What is known of it.
     pub packet: Packet,
+    /// Which record the packet is accounted for by.
+    pub accounted_by: AccountedBy,
     /// Where the bytes of the mirrored packet lie in [`Batch::bytes`]; empty where the sink wants none.
     pub bytes: Range<u32>,
 }
@@ -39,6 +41,48 @@ pub enum AccountedBy {
     Packet,
     /// The record of the flow that the packet was counted in.
     Flow,
+}
+
+/// A number of records, and of the packets that they account for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Packets that the records account for.
+    pub packets: u64,
+    /// Records of packets.
+    pub packet_records: u64,
+    /// Records of flows.
+    pub flow_records: u64,
+}
+
+impl Add for Amount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            packet_records: self.packet_records + other.packet_records,
+            flow_records: self.flow_records + other.flow_records,
+        }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Amount {
+    type Output = Self;
+
+    /// What is left; nothing where more is taken away than there is.
+    fn sub(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(other.packets),
+            packet_records: self.packet_records.saturating_sub(other.packet_records),
+            flow_records: self.flow_records.saturating_sub(other.flow_records),
+        }
+    }
 }
 
 /// Records on their way from one worker to its sink. Its buffers are used again and never grow beyond what they
@@ -90,7 +134,7 @@ impl Batch {
             self.bytes.truncate(start + packet.captured_length as usize);
         }
         let bytes = range(start, self.bytes.len());
-        self.packets.push(PacketRecord { timestamp, queue, packet, bytes });
+        self.packets.push(PacketRecord { timestamp, queue, packet, accounted_by, bytes });
         self.accounted += u64::from(accounted_by == AccountedBy::Packet);
     }
 
@@ -116,9 +160,25 @@ impl Batch {
         &self.bytes
     }
 
-    /// Packets that these records account for.
-    pub const fn accounted(&self) -> u64 {
-        self.accounted
+    /// All of these records.
+    pub fn amount(&self) -> Amount {
+        Amount {
+            packets: self.accounted,
+            packet_records: self.packets.len() as u64,
+            flow_records: self.flows.len() as u64,
+        }
+    }
+
+    /// The first `records` of these records, in the order in which they are written: packets, then flows.
+    pub fn amount_of_first(&self, records: usize) -> Amount {
+        let packets = self.packets.get(..records).unwrap_or(&self.packets);
+        let flows = self.flows.get(..records - packets.len()).unwrap_or(&self.flows);
+        let own = packets.iter().filter(|record| record.accounted_by == AccountedBy::Packet).count();
+        Amount {
+            packets: own as u64 + flows.iter().map(FlowRecord::packets).sum::<u64>(),
+            packet_records: packets.len() as u64,
+            flow_records: flows.len() as u64,
+        }
     }
 
     /// Whether there is nothing to write.

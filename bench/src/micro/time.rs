@@ -223,7 +223,7 @@ fn encode(add: impl Fn(&mut Producer), records: u64) -> Result<f64, MicroError> 
 /// Records that were written so far.
 fn written(sinks: &Sinks) -> u64 {
     let workers = sinks.counters().workers().iter();
-    workers.map(|worker| worker.packet_records().written() + worker.flow_records().written()).sum()
+    workers.map(|worker| worker.recorded()).map(|sum| sum.packet_records + sum.flow_records).sum()
 }
 
 /// Processor time of the sink's threads so far.

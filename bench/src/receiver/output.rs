@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hdrhistogram::{CreationError, Histogram};
 use memchr::memmem::Finder;
 use mirror_common::traffic::STAMP_SHIFT;
-use mirror_user::sink::{Output, SinkError};
+use mirror_user::sink::{Output, SinkError, Torn, Unfinished};
 use mirror_user::source::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
@@ -115,16 +115,21 @@ impl<Look: FnMut(&[u8]) + Send> Output for Shown<Look> {
         Ok(false)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn is_file(&self) -> bool {
+        false
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
         self.0(bytes);
         Ok(())
     }
 
-    fn rotate(&mut self, _now: Timestamp) -> Result<(), SinkError> {
-        Ok(())
+    fn is_due(&self, _now: Timestamp) -> bool {
+        false
     }
 
-    fn finish(&mut self) -> Result<(), SinkError> {
+    fn finish(&mut self, unfinished: Unfinished) -> Result<(), SinkError> {
+        unfinished.keep();
         Ok(())
     }
 }

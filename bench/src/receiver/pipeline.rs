@@ -124,7 +124,10 @@ impl Pipeline {
             (None, _) => None,
         };
         let (mut producers, sinks) = match output {
-            None => settings.start_sinks(1)?,
+            None => {
+                let (producers, opened) = settings.start_sinks(1)?;
+                (producers, opened.begin())
+            }
             Some(output) => {
                 let config =
                     SinkConfig { queue_batches: settings.output.queue_batches, ..SinkConfig::default() };
@@ -229,7 +232,7 @@ impl Receiver for Running {
     fn counts(&self) -> Result<Counts, ReceiverError> {
         let dropped: u64 = DropReason::ALL.iter().map(|&reason| self.counters.dropped(reason)).sum();
         let sink = self.sinks.iter().flat_map(|sinks| sinks.counters().workers());
-        let failed: u64 = sink.map(|sink| sink.write_failed()).sum();
+        let failed: u64 = sink.map(|sink| sink.all_lost().packets).sum();
         // Read last, so that what is dropped is never more than what was received.
         let received = self.counters.received.get();
         Ok(Counts { received, delivered: received - dropped - failed, busy: self.meter.read() })
@@ -250,7 +253,7 @@ impl Receiver for Running {
         let Some(sinks) = self.sinks.take() else { return Ok(Ended::default()) };
         let written = Arc::clone(sinks.counters());
         sinks.join().map_err(ReceiverError::Output)?;
-        counts.delivered = written.workers().iter().map(|sink| sink.recorded()).sum();
+        counts.delivered = written.workers().iter().map(|sink| sink.recorded().packets).sum();
         let verdicts = self.program.verdicts()?.total();
         let rows = written
             .workers()

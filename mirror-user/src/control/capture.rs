@@ -25,7 +25,7 @@ use crate::attach::{Capture, Mode, ModeRequest};
 use crate::counters::WorkerCounters;
 use crate::nic::Nic;
 use crate::nic::meter::NicMeter;
-use crate::sink::{self, Producer, Sinks};
+use crate::sink::{self, Producer, SinkError, Sinks};
 use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
 use crate::xsk::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, XskError, XskSource, XskStatistics};
@@ -74,6 +74,7 @@ pub fn run(
     let mut meter = NicMeter::start(&nic.name);
     let attached = program.attach(&nic.name, mode_request(capture))?;
     let started = Instant::now();
+    let sinks = sinks.begin();
     if let Some(reason) = &attached.fallback {
         warn!("generic XDP instead of native, which is slower: {reason}");
     }
@@ -95,7 +96,7 @@ pub fn run(
     program.flush_log();
     let verdicts = program.verdicts()?;
     let (written, problems) = finish_sinks(sinks);
-    for problem in problems {
+    for problem in &problems {
         error!("{problem}");
     }
     let mut rows: Vec<QueueLedger> = (0..)
@@ -115,7 +116,9 @@ pub fn run(
     }
     let ledger = Ledger::new(RunFacts { output_bytes: written.bytes(), ..run }, rows);
     settings.write_ledger(&ledger)?;
-    Ok(Outcome { ledger, failure: ended.into_iter().find_map(|worker| worker.failure) })
+    let panicked = problems.into_iter().find(|problem| matches!(problem, SinkError::Panicked { .. }));
+    let failure = ended.into_iter().find_map(|worker| worker.failure).or(panicked.map(RunError::Sink));
+    Ok(Outcome { ledger, failure })
 }
 
 /// What the interface counted until now.
@@ -174,6 +177,9 @@ fn watch(
             error!("the worker of queue {} has stopped", worker.counters.queue);
             return;
         }
+        if sinks.counters().panicked() {
+            return; // It was said by the thread itself.
+        }
         if sinks.counters().closed() {
             info!("nobody reads standard output any more");
             return;
@@ -196,13 +202,14 @@ impl Rates {
         Self {
             since: Instant::now(),
             received: workers.iter().map(|worker| worker.counters.received.get()).sum(),
-            recorded: sinks.counters().workers().iter().map(|worker| worker.recorded()).sum(),
+            recorded: sinks.counters().workers().iter().map(|worker| worker.recorded().packets).sum(),
         }
     }
 
     fn log(self, workers: &[RunningWorker], sinks: &Sinks) -> Self {
         let now = Self::new(workers, sinks);
         let seconds = self.since.elapsed().as_secs_f64();
+        // Records of a file that could not be finished are recorded no longer.
         let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
         info!(
             "received {} ({:.0}/s), recorded {} ({:.0}/s)",

@@ -128,7 +128,7 @@ fn finish_sinks(sinks: Sinks) -> (Arc<SinkCounters>, Vec<SinkError>) {
     let counters = Arc::clone(sinks.counters());
     let mut problems = sinks.join().err().unwrap_or_default();
     if counters.closed() {
-        problems.clear();
+        problems.retain(|problem| !matches!(problem, SinkError::Write { .. }));
     }
     (counters, problems)
 }

@@ -27,7 +27,7 @@ const WATCH: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 ///
-/// When a file or the output cannot be opened, would be overwritten by the output, or the ledger cannot be written.
+/// When a file or the output cannot be opened, would be overwritten by the output, or the ledger could not be written.
 pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Result<Outcome, RunError> {
     for output in iter::once(&settings.output.path).chain(&settings.output.ledger) {
         if files.iter().any(|file| is_same_file(file, output)) {
@@ -40,6 +40,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     let (mut producers, sinks) = settings.start_sinks(1)?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
     let worker = settings.worker(source, producers.remove(0), WhenFull::Wait, &counters)?;
+    let sinks = sinks.begin();
 
     let started = Instant::now();
     let work = thread::spawn(move || worker.run(|| false).1);
@@ -47,7 +48,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     while !work.is_finished() {
         bar.set_position(read.load(Ordering::Relaxed));
         bar.set_message(format!("{} packets", counters.received.get()));
-        if sinks.counters().closed() {
+        if sinks.counters().closed() || sinks.counters().panicked() {
             shutdown.request();
         }
         thread::sleep(WATCH);
@@ -64,12 +65,12 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     };
     let queues = written.workers().iter().map(|sink| QueueLedger::new(&counters, sink, None)).collect();
     let ledger = Ledger::new(run, queues);
-    settings.write_ledger(&ledger)?;
+    let unwritten_ledger = settings.write_ledger(&ledger).err();
     let failure = result.err().map(|source| match source.downcast::<ReplayError>() {
         Ok(error) => RunError::Replay(error),
         Err(source) => RunError::System { what: "read the capture", source },
     });
-    let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink));
+    let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink)).or(unwritten_ledger);
     Ok(Outcome { ledger, failure })
 }
 

@@ -104,7 +104,7 @@ prop_compose! {
     ) -> PacketRecord {
         let original_length = captured_length.saturating_add(cut);
         let packet = Packet { tunnel, offset: 0, captured_length, original_length, link, network };
-        PacketRecord { timestamp, queue, packet, bytes: 0..0 }
+        PacketRecord { timestamp, queue, packet, accounted_by: AccountedBy::Packet, bytes: 0..0 }
     }
 }
 

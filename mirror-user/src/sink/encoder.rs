@@ -4,6 +4,19 @@ use super::text::Clock;
 use super::{Format, ndjson, pcapng};
 use crate::record::{BATCH_BYTES, BATCH_RECORDS, Batch};
 
+/// Where a write that failed has left off in the encoded bytes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Records that were written as a whole.
+    pub records: usize,
+    /// Length up to the end of the last line or block that was written as a whole.
+    pub whole: usize,
+    /// The end of the line or block that was written in part; [`Self::whole`] where there is none.
+    pub end: usize,
+    /// Whether that line or block is a record: a header is none.
+    pub is_record: bool,
+}
+
 /// Encodes the batches of one file. A copy taken before a batch undoes the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Encoder {
@@ -43,6 +56,14 @@ impl Encoder {
         }
     }
 
+    /// As it stands when only these of the bytes that it has encoded are in the file.
+    pub fn after(self, bytes: &[u8]) -> Self {
+        match self {
+            Self::Ndjson(clock) => Self::Ndjson(clock),
+            Self::Pcapng(interfaces) => Self::Pcapng(interfaces.after(bytes)),
+        }
+    }
+
     /// Whether the bytes of packets are written, and not only what is known of them.
     pub const fn wants_bytes(format: Format) -> bool {
         match format {
@@ -56,6 +77,110 @@ impl Encoder {
         match format {
             Format::Ndjson => BATCH_RECORDS * ndjson::LONGEST_RECORD,
             Format::Pcapng => pcapng::LONGEST_HEADER + BATCH_RECORDS * pcapng::LONGEST_OVERHEAD + BATCH_BYTES,
+        }
+    }
+}
+
+impl Format {
+    /// Length of the lines or blocks at the front of `bytes` that are whole.
+    pub(super) fn whole(self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Ndjson => bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
+            Self::Pcapng => pcapng::blocks(bytes).map(|block| block.end).last().unwrap_or(0),
+        }
+    }
+
+    /// What a write of `bytes` means that took the first `taken` of them.
+    pub(super) fn cut(self, bytes: &[u8], taken: usize) -> Cut {
+        let front = bytes.get(..taken).unwrap_or(bytes);
+        let whole = self.whole(front);
+        let rest = bytes.get(whole..).unwrap_or_default();
+        let is_torn = whole < front.len();
+        match self {
+            Self::Ndjson => Cut {
+                records: front.iter().filter(|&&byte| byte == b'\n').count(),
+                whole,
+                end: match rest.iter().position(|&byte| byte == b'\n') {
+                    Some(end) if is_torn => whole + end + 1,
+                    _ => whole,
+                },
+                is_record: is_torn,
+            },
+            Self::Pcapng => {
+                let torn = pcapng::blocks(rest).next().filter(|_| is_torn);
+                Cut {
+                    records: pcapng::blocks(front).filter(pcapng::Block::is_packet).count(),
+                    whole,
+                    end: whole + torn.map_or(0, |block| block.end),
+                    is_record: torn.is_some_and(|block| block.is_packet()),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sink::arbitrary;
+
+    proptest! {
+        /// A file that is cut anywhere and gets the rest, encoded anew where it was cut, is the file that it would be.
+        #[test]
+        fn a_batch_can_be_cut_anywhere(
+            batch in arbitrary::batch(),
+            later in arbitrary::batch(),
+            place in any::<prop::sample::Index>(),
+            format in prop::sample::select(vec![Format::Ndjson, Format::Pcapng]),
+        ) {
+            let mut bytes = Vec::new();
+            let begun = Encoder::begin(format, &mut bytes);
+            let mut encoder = begun;
+            let mut ends = vec![bytes.len()];
+            for record in batch.packets() {
+                let mut single = Batch::with_capacity(BATCH_BYTES);
+                let own = record.bytes.start as usize..record.bytes.end as usize;
+                arbitrary::push(&mut single, record, &batch.bytes()[own]);
+                encoder.encode(&single, &mut bytes);
+                ends.push(bytes.len());
+            }
+            let taken = place.index(bytes.len() + 1);
+            let cut = format.cut(&bytes, taken);
+            prop_assert_eq!(cut.records, ends.iter().skip(1).filter(|&&end| end <= taken).count());
+            prop_assert!(cut.whole <= taken && taken <= cut.end);
+            prop_assert_eq!(cut.whole, format.whole(&bytes[..taken]));
+            prop_assert_eq!(cut.whole == taken, cut.end == taken);
+            let ends_in_record = ends.iter().skip(1).any(|&end| end == cut.end);
+            prop_assert_eq!(cut.is_record, cut.end > taken && ends_in_record);
+
+            let mut file = bytes[..cut.end].to_vec();
+            if file.is_empty() {
+                Encoder::begin(format, &mut file);
+            }
+            begun.after(&bytes[..cut.end]).encode(&later, &mut file);
+            prop_assert_eq!(format.whole(&file), file.len());
+            if format == Format::Pcapng {
+                let mut reader = pcap_file::pcapng::PcapNgReader::new(file.as_slice()).unwrap();
+                let mut link_types = Vec::new();
+                let mut packets = 0;
+                while let Some(block) = reader.next_block() {
+                    use pcap_file::pcapng::blocks::block_common::Block;
+                    match block.unwrap().0 {
+                        Block::InterfaceDescription(interface) => {
+                            prop_assert!(!link_types.contains(&interface.linktype), "described once");
+                            link_types.push(interface.linktype);
+                        }
+                        Block::EnhancedPacket(packet) => {
+                            packets += 1;
+                            prop_assert!((packet.interface_id as usize) < link_types.len());
+                        }
+                        other => prop_assert!(false, "unexpected block: {other:?}"),
+                    }
+                }
+                prop_assert_eq!(packets, cut.records + usize::from(cut.is_record) + later.packets().len());
+            }
         }
     }
 }

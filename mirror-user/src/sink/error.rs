@@ -1,7 +1,12 @@
 //! Why a sink cannot start or could not finish, and what the operator can do about it.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use tracing::error;
+
+use super::counters::{Loss, SinkCounters};
 
 /// An error of the sinks. The messages name the place, the cause and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,18 @@ pub enum SinkError {
         /// Why not.
         error: io::Error,
     },
+    /// Another process writes there.
+    #[error(
+        "cannot write to {}: {} writes there already; stop it, or give another --output",
+        path.display(),
+        holder.as_deref().unwrap_or("another process")
+    )]
+    InUse {
+        /// The file or directory.
+        path: PathBuf,
+        /// The process, where the kernel tells.
+        holder: Option<String>,
+    },
     /// A thread cannot be started.
     #[error("cannot start a sink thread: {0}; raise the limit on processes (ulimit -u, TasksMax)")]
     Thread(io::Error),
@@ -45,14 +62,71 @@ pub enum SinkError {
         /// Why not.
         error: io::Error,
     },
-    /// A file could not be made durable or given its final name. What was written of it is still there.
-    #[error("cannot finish {}: {error}; {}", path.display(), remedy(error))]
-    Finish {
+    /// A file could not be made durable. What is in it is not to be relied on.
+    #[error("cannot make {} durable: {error}; {}. Its records count as lost", path.display(), remedy(error))]
+    Sync {
         /// The file, by the name that it has now.
         path: PathBuf,
         /// Why not.
         error: io::Error,
     },
+    /// A file with all of its records is not there under its final name.
+    #[error("cannot publish {}: {error}; {}. Its records count as lost", path.display(), remedy(error))]
+    Publish {
+        /// The file, by the name that it was written under.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A sink thread has panicked.
+    #[error(
+        "a fault of this program: the sink that writes to {} panicked ({message}); its records are lost from then on. \
+         Please report it",
+        path.display()
+    )]
+    Panicked {
+        /// The output.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
+    /// An output has not taken its records in time.
+    #[error("{} has not taken its records in time: is its reader stopped, or its disk stuck?", path.display())]
+    Stalled {
+        /// The output.
+        path: PathBuf,
+    },
+}
+
+impl SinkError {
+    /// How the records of a file are lost that was not finished for this reason.
+    pub(super) const fn loss(&self) -> Loss {
+        match self {
+            Self::Sync { .. } => Loss::SyncFailed,
+            _ => Loss::PublishFailed,
+        }
+    }
+}
+
+/// Does `work`; a panic of it is said at once, and is an error.
+///
+/// # Errors
+///
+/// That of `work`, or [`SinkError::Panicked`].
+pub(super) fn contain(
+    path: &Path,
+    counters: &SinkCounters,
+    work: impl FnOnce() -> Result<(), SinkError>,
+) -> Result<(), SinkError> {
+    // Whatever `work` was about is not used again, or only looked at for what is lost.
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let message = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
+        let error = SinkError::Panicked { path: path.to_owned(), message };
+        error!("{error}");
+        counters.set_panicked();
+        Err(error)
+    })
 }
 
 /// What the operator can do about an error of an output.
@@ -64,6 +138,7 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::ReadOnlyFilesystem => "mount that file system writable, or write to another",
         ErrorKind::PermissionDenied => "give this user the right to write there",
         ErrorKind::NotFound => "create the directory that it lies in",
+        ErrorKind::AlreadyExists => "remove what has that name, or write to a directory of your own",
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
             "end the path in / if a directory is meant, and only then"
         }

@@ -5,9 +5,12 @@
 //! 1. `queue`: the hand-off from a worker to its sink thread, in whole batches.
 //! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it; `turns`: how the thread is scheduled.
 //! 3. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `text` has the notations that they share.
-//! 4. `output`: where the bytes go, whole batches only; files and their rotation.
+//! 4. `output`: where the bytes go, whole records only; files and their rotation.
 //!
 //! `counters` says what became of the records.
+//!
+//! A start has two steps: [`open`] opens and locks the outputs and changes nothing that it would not undo; [`Opened::begin`]
+//! comes when the capture runs, and only then a file that was there is emptied.
 
 #[cfg(test)]
 mod arbitrary;
@@ -23,20 +26,26 @@ mod turns;
 mod writer;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{MAIN_SEPARATOR, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use self::counters::{Outcome, SinkCounters, WorkerCounters};
+use crossbeam::channel::{self, Receiver, Sender};
+use signal_hook::consts::SIGXFSZ;
+use tracing::warn;
+
+pub use self::counters::{Loss, SinkCounters, Unfinished, WorkerCounters};
 pub use self::error::SinkError;
-pub use self::output::Output;
+pub use self::output::{Output, Torn};
 pub use self::queue::Producer;
 
 use self::encoder::Encoder;
+use self::output::claim::Made;
 use self::output::directory::{Rotation, Series};
-use self::output::finisher::Finisher;
-use self::output::{Single, leftover};
+use self::output::{Single, claim, finisher};
 use self::writer::Writer;
 
 /// How records are written.
@@ -65,7 +74,8 @@ impl Format {
 pub enum Destination {
     /// Standard output, by one sink thread for all workers.
     Stdout,
-    /// One file or named pipe, by one sink thread for all workers. A file that is there already is overwritten.
+    /// One file or named pipe, by one sink thread for all workers. A file that is there already is emptied when the
+    /// capture begins.
     File(PathBuf),
     /// A directory, by one sink thread and series of files per worker. It is created if it is missing.
     Directory(PathBuf),
@@ -130,41 +140,82 @@ impl SinkConfig {
     }
 }
 
+/// Outputs that are open and locked, and sink threads that wait for the capture to begin. Dropped, it leaves everything
+/// as it was.
+#[derive(Debug)]
+pub struct Opened {
+    counters: Arc<SinkCounters>,
+    threads: Vec<Thread>,
+    /// Tells each thread that the capture has begun; dropped, that it does not.
+    begin: Option<Sender<()>>,
+    made: Option<Made>,
+    /// Locks the directory, where there is one.
+    lock: Option<File>,
+}
+
 /// The running sink threads.
 #[derive(Debug)]
 pub struct Sinks {
     counters: Arc<SinkCounters>,
-    writers: Vec<JoinHandle<Result<(), SinkError>>>,
-    finisher: Option<Finisher>,
+    threads: Vec<Thread>,
+    _lock: Option<File>,
 }
 
-/// Opens the outputs and starts the sink threads for `workers` workers. Returns a producer for each worker.
+/// A thread of the sinks, which may fail.
+type Handle = JoinHandle<Result<(), SinkError>>;
+
+/// A thread, and where it writes to.
+#[derive(Debug)]
+struct Thread {
+    path: PathBuf,
+    handle: Handle,
+}
+
+/// Opens and locks the outputs for `workers` workers. Returns a producer for each of them.
 ///
 /// # Errors
 ///
-/// When the configuration cannot work, or an output cannot be opened.
-pub fn start(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Sinks), SinkError> {
+/// When the configuration cannot work, or an output cannot be opened or is that of another process.
+pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opened), SinkError> {
     config.check()?;
+    catch_file_size_signal();
     let counters = Arc::new(SinkCounters::new(workers));
-    let mut finisher = None;
+    let format = config.format;
+    let (begin, begun) = channel::unbounded();
+    let (mut made, mut lock, mut finisher) = (None, None, None);
     let outputs: Vec<Box<dyn Output>> = match &config.destination {
-        Destination::Stdout => vec![Box::new(Single::stdout(&counters)?)],
-        Destination::File(path) => vec![Box::new(Single::create(path, &counters)?)],
+        Destination::Stdout => vec![Box::new(Single::stdout(format, &counters)?)],
+        Destination::File(path) => {
+            let file;
+            (file, made) = claim::file(path).map(|(file, made)| (file, Some(made)))?;
+            vec![Box::new(Single::file(path, file, format, &counters)?)]
+        }
         Destination::Directory(directory) => {
-            leftover::recover(directory)?;
-            let (started, finished) = Finisher::start(&counters)?;
-            finisher = Some(started);
+            (lock, made) = claim::directory(directory).map(|(lock, made)| (Some(lock), Some(made)))?;
+            let (handle, finished) = finisher::start(directory, begun.clone(), &counters)?;
+            finisher = Some(Thread { path: directory.clone(), handle });
             let rotation = Rotation { bytes: config.rotate_bytes, after: config.rotate_after };
             (0..workers)
                 .map(|worker| {
                     let finished = finished.clone();
-                    Box::new(Series::new(directory, config.format, worker, rotation, finished)) as Box<_>
+                    Box::new(Series::new(directory, format, worker, rotation, finished)) as Box<_>
                 })
                 .collect()
         }
     };
-    let (producers, sinks) = spawn(config, &counters, outputs)?;
-    Ok((producers, Sinks { finisher, ..sinks }))
+    let (producers, mut threads) = spawn(config, &counters, outputs, &begun)?;
+    threads.extend(finisher);
+    Ok((producers, Opened { counters, threads, begin: Some(begin), made, lock }))
+}
+
+/// Opens the outputs, and begins at once.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn start(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Sinks), SinkError> {
+    let (producers, opened) = open(config, workers)?;
+    Ok((producers, opened.begin()))
 }
 
 /// Starts sink threads that write to `outputs`: one for all of the `workers`, or one for each.
@@ -183,29 +234,77 @@ pub fn start_with(
 ) -> Result<(Vec<Producer>, Sinks), SinkError> {
     assert!(outputs.len() == 1 || outputs.len() == workers, "one output for all workers, or one for each");
     config.check()?;
-    spawn(config, &Arc::new(SinkCounters::new(workers)), outputs)
+    let counters = Arc::new(SinkCounters::new(workers));
+    let (begin, begun) = channel::unbounded();
+    let (producers, threads) = spawn(config, &counters, outputs, &begun)?;
+    let opened = Opened { counters, threads, begin: Some(begin), made: None, lock: None };
+    Ok((producers, opened.begin()))
 }
 
 fn spawn(
     config: &SinkConfig,
     counters: &Arc<SinkCounters>,
     outputs: Vec<Box<dyn Output>>,
-) -> Result<(Vec<Producer>, Sinks), SinkError> {
+    begun: &Receiver<()>,
+) -> Result<(Vec<Producer>, Vec<Thread>), SinkError> {
     let share = counters.workers().len().div_ceil(outputs.len().max(1)).max(1);
     let wants_bytes = Encoder::wants_bytes(config.format);
     let mut producers = Vec::with_capacity(counters.workers().len());
-    let mut writers = Vec::with_capacity(outputs.len());
+    let mut threads = Vec::with_capacity(outputs.len());
     for (number, (served, output)) in counters.workers().chunks(share).zip(outputs).enumerate() {
-        let (ends, consumer) = queue::queue(served, config.queue_batches, wants_bytes);
+        let (ends, consumer) = queue::queue(served, counters.given_up(), config.queue_batches, wants_bytes);
+        let path = output.path().to_owned();
         let writer = Writer::new(consumer, config.format, output, Arc::clone(counters));
-        let thread = thread::Builder::new()
+        let begun = begun.clone();
+        let handle = thread::Builder::new()
             .name(format!("sink-{number}"))
-            .spawn(|| writer.run())
+            .spawn(move || writer.run(&begun))
             .map_err(SinkError::Thread)?;
         producers.extend(ends);
-        writers.push(thread);
+        threads.push(Thread { path, handle });
     }
-    Ok((producers, Sinks { counters: Arc::clone(counters), writers, finisher: None }))
+    Ok((producers, threads))
+}
+
+/// Makes a write beyond the limit on the size of files (RLIMIT_FSIZE) an error, like that to a full disk: the signal
+/// that comes with it would end the process.
+fn catch_file_size_signal() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
+            warn!("a file that reaches the limit on its size will end the program: {error}");
+        }
+    });
+}
+
+impl Opened {
+    /// The capture has begun: from now on, what is at the outputs may be changed.
+    pub fn begin(mut self) -> Sinks {
+        if let Some(made) = self.made.take() {
+            made.keep();
+        }
+        if let Some(begin) = self.begin.take() {
+            for _ in &self.threads {
+                // A thread that is gone already is noticed when it is joined.
+                let _ = begin.send(());
+            }
+        }
+        Sinks {
+            counters: Arc::clone(&self.counters),
+            threads: std::mem::take(&mut self.threads),
+            _lock: self.lock.take(),
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // The threads end when the sender is gone, and close their files.
+        self.begin = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.handle.join();
+        }
+    }
 }
 
 impl Sinks {
@@ -214,23 +313,64 @@ impl Sinks {
         &self.counters
     }
 
+    /// Lets no worker wait for a sink any more: from now on, a record for which there is no batch is refused.
+    pub fn give_up(&self) {
+        self.counters.given_up().store(true, Relaxed);
+    }
+
     /// Waits until everything is written and each file is finished; the counters are final then. To be called when
     /// the producers are dropped: it waits for them, and for the reader of a pipe to read.
     ///
     /// # Errors
     ///
-    /// The outputs that could not be finished, or still could not be written to at the end.
-    ///
-    /// # Panics
-    ///
-    /// If a sink thread has panicked.
+    /// The outputs that could not be finished, or still could not be written to at the end, and the threads that have
+    /// panicked.
     pub fn join(self) -> Result<(), Vec<SinkError>> {
+        self.join_until(None)
+    }
+
+    /// Like [`Self::join`], but leaves threads behind that are not done at `deadline`. What they have not settled, and
+    /// what is in files that are not finished, counts as lost by then, whatever they still do.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::join`], and the outputs that have stalled.
+    pub fn join_by(self, deadline: Instant) -> Result<(), Vec<SinkError>> {
+        self.join_until(Some(deadline))
+    }
+
+    fn join_until(self, deadline: Option<Instant>) -> Result<(), Vec<SinkError>> {
         let mut errors = Vec::new();
-        for writer in self.writers {
-            let ended = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let mut stalled = Vec::new();
+        for Thread { path, handle } in self.threads {
+            if !is_finished_by(&handle, deadline) {
+                stalled.push(path);
+                continue;
+            }
+            let ended = handle.join().unwrap_or_else(|_| {
+                Err(SinkError::Panicked { path, message: "outside of its work".to_owned() })
+            });
             errors.extend(ended.err());
         }
-        errors.extend(self.finisher.and_then(|finisher| finisher.join().err()));
+        if !stalled.is_empty() {
+            for worker in self.counters.workers() {
+                worker.abandon();
+            }
+        }
+        errors.extend(stalled.into_iter().map(|path| SinkError::Stalled { path }));
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+/// Waits for the end of a thread, at most until `deadline`.
+fn is_finished_by(thread: &Handle, deadline: Option<Instant>) -> bool {
+    const LOOK: Duration = Duration::from_millis(5);
+    let Some(deadline) = deadline else { return true };
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    true
 }

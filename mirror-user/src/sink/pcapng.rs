@@ -93,6 +93,54 @@ impl Interfaces {
             u32::from(other.is_some())
         })
     }
+
+    /// Those that a file describes after these of the bytes that were encoded for it.
+    pub fn after(mut self, bytes: &[u8]) -> Self {
+        for block in blocks(bytes) {
+            match (block.kind, block.first) {
+                (SECTION_HEADER, _) => self = Self::default(),
+                (INTERFACE_DESCRIPTION, LINKTYPE_ETHERNET) => {
+                    self.ethernet = Some(u32::from(self.ip.is_some()));
+                }
+                (INTERFACE_DESCRIPTION, _) => self.ip = Some(u32::from(self.ethernet.is_some())),
+                _ => {}
+            }
+        }
+        self
+    }
+}
+
+/// A block in encoded bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    kind: u32,
+    /// What its body begins with: of an interface description, its link type.
+    first: u16,
+    /// Where it ends.
+    pub end: usize,
+}
+
+impl Block {
+    /// Whether it is a record, and not a header.
+    pub fn is_packet(&self) -> bool {
+        self.kind == ENHANCED_PACKET
+    }
+}
+
+/// The whole blocks at the front of bytes that this module has written.
+pub(super) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Block> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let head = bytes.get(start..)?.first_chunk::<10>()?;
+        let [k0, k1, k2, k3, l0, l1, l2, l3, f0, f1] = *head;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        start += length.max(head.len());
+        (start <= bytes.len()).then_some(Block {
+            kind: u32::from_le_bytes([k0, k1, k2, k3]),
+            first: u16::from_le_bytes([f0, f1]),
+            end: start,
+        })
+    })
 }
 
 fn interface_description(link_type: u16, name: &str, out: &mut Vec<u8>) {

@@ -5,13 +5,17 @@
 //! side ever waits for room; the pool itself is the bound. A worker that finds it exhausted drops the packet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
-use super::counters::WorkerCounters;
+use super::counters::{Loss, Unfinished, WorkerCounters};
 use crate::DropReason;
-use crate::record::{BATCH_BYTES, Batch};
+use crate::record::{Amount, BATCH_BYTES, Batch};
+
+/// How often a producer that waits for the sink looks whether anybody still does.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A worker's end: takes records, never blocks, never allocates.
 #[derive(Debug)]
@@ -28,13 +32,15 @@ pub struct Producer {
     returned: Receiver<Batch>,
     filled: Sender<Filled>,
     counters: Arc<WorkerCounters>,
+    /// Whether nobody waits for the sink any more.
+    given_up: Arc<AtomicBool>,
     wants_bytes: bool,
 }
 
 /// A batch on its way to the sink.
 #[derive(Debug)]
 pub(super) struct Filled {
-    slot: usize,
+    pub slot: usize,
     pub batch: Batch,
 }
 
@@ -53,8 +59,10 @@ struct Worker {
 }
 
 /// Makes a queue from the workers that count in `counters` to one consumer, with `batches` batches for each of them.
+/// Once `given_up` is set, no producer waits any more.
 pub(super) fn queue(
     counters: &[Arc<WorkerCounters>],
+    given_up: &Arc<AtomicBool>,
     batches: usize,
     wants_bytes: bool,
 ) -> (Vec<Producer>, Consumer) {
@@ -72,6 +80,7 @@ pub(super) fn queue(
             returned,
             filled: filled.clone(),
             counters: Arc::clone(counters),
+            given_up: Arc::clone(given_up),
             wants_bytes,
         });
         consumer.workers.push(Worker { returns, counters: Arc::clone(counters) });
@@ -106,13 +115,24 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`DropReason::SinkQueueFull`] when the sink thread is gone.
+    /// [`DropReason::SinkQueueFull`] when the sink thread is gone, or the program waits for it no longer.
     pub fn wait_for_batch(&mut self) -> Result<&mut Batch, DropReason> {
         if !self.current.as_ref().is_some_and(Batch::has_room) {
             self.hand_over();
-            self.current = self.take_spare().or_else(|| self.returned.recv().ok());
+            self.current = self.take_spare().or_else(|| self.wait());
         }
         self.current.as_mut().ok_or(DropReason::SinkQueueFull)
+    }
+
+    /// The next batch that comes back, as long as somebody waits for the sink.
+    fn wait(&self) -> Option<Batch> {
+        while !self.given_up.load(Relaxed) {
+            match self.returned.recv_timeout(LOOK) {
+                Err(RecvTimeoutError::Timeout) => {}
+                returned => return returned.ok(),
+            }
+        }
+        None
     }
 
     /// Hands over a partly filled batch, so that records do not wait for more to come: to be called when no packets
@@ -134,10 +154,11 @@ impl Producer {
 
     fn hand_over(&mut self) {
         let Some(batch) = self.current.take() else { return };
+        self.counters.hand_over(batch.amount());
         if let Err(refused) = self.filled.try_send(Filled { slot: self.slot, batch }) {
             // The queue has room for every batch, so the sink thread must be gone.
             let Filled { mut batch, .. } = refused.into_inner();
-            self.counters.add(&batch, false);
+            self.counters.lose(batch.amount(), Loss::WriteFailed);
             batch.clear();
             self.spare.push(batch);
         }
@@ -162,14 +183,32 @@ impl Consumer {
         }
     }
 
-    /// Counts the batch as recorded or not, and gives it back to its worker.
-    pub fn settle(&self, filled: Filled, recorded: bool) {
+    /// Counts records of the worker `slot` as recorded.
+    pub fn record(&self, slot: usize, amount: Amount) {
+        if let Some(worker) = self.workers.get(slot) {
+            worker.counters.record(amount);
+        }
+    }
+
+    /// Counts records of the worker `slot` as lost.
+    pub fn lose(&self, slot: usize, amount: Amount, loss: Loss) {
+        if let Some(worker) = self.workers.get(slot) {
+            worker.counters.lose(amount, loss);
+        }
+    }
+
+    /// Gives a batch back, whose records are counted.
+    pub fn give_back(&self, filled: Filled) {
         let Filled { slot, mut batch } = filled;
         let Some(worker) = self.workers.get(slot) else { return };
-        worker.counters.add(&batch, recorded);
         batch.clear();
         // The queue has room for the whole pool; a worker that is gone needs no batch.
         let _ = worker.returns.try_send(batch);
+    }
+
+    /// A file of records of these workers, still without any.
+    pub fn new_file(&self) -> Unfinished {
+        Unfinished::new(self.workers.iter().map(|worker| Arc::clone(&worker.counters)))
     }
 }
 
@@ -184,13 +223,13 @@ mod tests {
     use crate::flow::FlowRecord;
     use crate::record::{AccountedBy, BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
     use crate::sink::arbitrary;
-    use crate::sink::counters::{Outcome, SinkCounters};
+    use crate::sink::counters::SinkCounters;
 
     const BATCHES: usize = 4;
 
     fn one_worker(wants_bytes: bool) -> (Producer, Consumer, Arc<WorkerCounters>) {
         let counters = SinkCounters::new(1);
-        let (mut producers, consumer) = queue(counters.workers(), BATCHES, wants_bytes);
+        let (mut producers, consumer) = queue(counters.workers(), counters.given_up(), BATCHES, wants_bytes);
         (producers.remove(0), consumer, Arc::clone(&counters.workers()[0]))
     }
 
@@ -213,12 +252,23 @@ mod tests {
         pushed
     }
 
+    /// Settles a batch as a sink does.
+    fn settle(consumer: &Consumer, filled: Filled, recorded: bool) {
+        let amount = filled.batch.amount();
+        if recorded {
+            consumer.record(filled.slot, amount);
+        } else {
+            consumer.lose(filled.slot, amount, Loss::WriteFailed);
+        }
+        consumer.give_back(filled);
+    }
+
     /// Settles what has come; how many records it was.
     fn settle_all(consumer: &Consumer, recorded: bool) -> usize {
         let mut records = 0;
         while let Ok(filled) = consumer.receive(Some(Duration::ZERO)) {
             records += filled.batch.packets().len();
-            consumer.settle(filled, recorded);
+            settle(consumer, filled, recorded);
         }
         records
     }
@@ -235,11 +285,11 @@ mod tests {
         assert_eq!(fill(&mut producer), BATCHES * BATCH_RECORDS);
         assert_eq!(producer.batch().unwrap_err(), DropReason::SinkQueueFull);
         let filled = consumer.receive(None).unwrap();
-        consumer.settle(filled, true);
+        settle(&consumer, filled, true);
         assert_eq!(fill(&mut producer), BATCH_RECORDS);
         assert_eq!(settle_all(&consumer, false), BATCHES * BATCH_RECORDS);
-        assert_eq!(counters.recorded(), BATCH_RECORDS as u64);
-        assert_eq!(counters.write_failed(), (BATCHES * BATCH_RECORDS) as u64);
+        assert_eq!(counters.recorded().packets, BATCH_RECORDS as u64);
+        assert_eq!(counters.all_lost().packets, (BATCHES * BATCH_RECORDS) as u64);
         assert_eq!(pool(&mut producer), BATCHES);
     }
 
@@ -288,14 +338,50 @@ mod tests {
             batch.push_flow(&flow);
             (flow.forward.packets, flow.reverse.packets) = (0, 0);
             batch.push_flow(&flow);
-            assert_eq!(batch.accounted(), 31);
+            assert_eq!(batch.amount().packets, 31);
             producer.flush();
             settle_all(&consumer, recorded);
         }
-        assert_eq!((counters.recorded(), counters.write_failed()), (31, 31));
-        let outcome = |outcome: &Outcome| (outcome.written(), outcome.failed());
-        assert_eq!(outcome(counters.packet_records()), (4, 4));
-        assert_eq!(outcome(counters.flow_records()), (2, 2));
+        let expected = Amount { packets: 31, packet_records: 4, flow_records: 2 };
+        assert_eq!((counters.recorded(), counters.lost(Loss::WriteFailed)), (expected, expected));
+    }
+
+    #[test]
+    fn the_first_records_of_a_batch_are_those_that_are_written_first() {
+        let mut batch = Batch::with_capacity(0);
+        let PacketRecord { timestamp, queue, packet, .. } = record();
+        for accounted_by in [AccountedBy::Packet, AccountedBy::Flow, AccountedBy::Packet] {
+            batch.push(timestamp, queue, packet, accounted_by, |_, _| {});
+        }
+        let mut flow = flow();
+        for packets in [10, 5] {
+            (flow.forward.packets, flow.reverse.packets) = (packets, 0);
+            batch.push_flow(&flow);
+        }
+        let amounts: Vec<_> = (0..7)
+            .map(|records| batch.amount_of_first(records))
+            .map(|amount| (amount.packets, amount.packet_records, amount.flow_records))
+            .collect();
+        let all = (17, 3, 2);
+        assert_eq!(amounts, [(0, 0, 0), (1, 1, 0), (1, 2, 0), (2, 3, 0), (12, 3, 1), all, all]);
+        assert_eq!(batch.amount(), batch.amount_of_first(5));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_sink_that_was_given_up() {
+        let counters = SinkCounters::new(1);
+        let (mut producers, consumer) = queue(counters.workers(), counters.given_up(), BATCHES, false);
+        let mut producer = producers.remove(0);
+        fill(&mut producer);
+        let waiting = std::thread::spawn(move || producer.wait_for_batch().err());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        counters.given_up().store(true, Relaxed);
+        assert_eq!(waiting.join().unwrap(), Some(DropReason::SinkQueueFull));
+        counters.workers()[0].abandon();
+        let lost = counters.workers()[0].lost(Loss::Stalled);
+        assert_eq!(lost.packets, (BATCHES * BATCH_RECORDS) as u64);
+        drop(consumer);
     }
 
     #[test]
@@ -323,7 +409,7 @@ mod tests {
         drop(producer);
         assert_eq!(settle_all(&consumer, true), 1);
         assert_eq!(consumer.receive(None).unwrap_err(), RecvTimeoutError::Disconnected);
-        assert_eq!(counters.recorded(), 1);
+        assert_eq!(counters.recorded().packets, 1);
     }
 
     #[test]
@@ -335,6 +421,6 @@ mod tests {
         }
         assert_eq!(pool(&mut producer), BATCHES);
         drop(producer);
-        assert_eq!(counters.write_failed(), 10 * BATCH_RECORDS as u64);
+        assert_eq!(counters.lost(Loss::WriteFailed).packets, 10 * BATCH_RECORDS as u64);
     }
 }

@@ -1,20 +1,21 @@
 //! The loop of a sink thread: encodes a batch and writes it.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam::channel::RecvTimeoutError;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use tracing::{error, info};
 
 use super::Format;
-use super::counters::SinkCounters;
+use super::counters::{Loss, SinkCounters, Unfinished};
 use super::encoder::Encoder;
-use super::error::{SinkError, remedy};
-use super::output::Output;
-use super::queue::Consumer;
+use super::error::{SinkError, contain, remedy};
+use super::output::{Output, Torn};
+use super::queue::{Consumer, Filled};
 use super::turns;
-use crate::record::Batch;
+use crate::record::{Amount, Batch};
 use crate::source::Timestamp;
 
 /// How often the age of a file is looked at while no batches come.
@@ -30,8 +31,22 @@ pub(super) struct Writer {
     /// The encoded batch; used again for each.
     buffer: Vec<u8>,
     counters: Arc<SinkCounters>,
+    /// The batch that is being written.
+    in_hand: Option<Filled>,
+    /// The rest of a record whose first part has gone out.
+    owed: Option<Owed>,
+    /// The records in the output's current file.
+    unfinished: Unfinished,
     /// The error that the output is in, which was logged when it began.
     failure: Option<io::Error>,
+}
+
+/// The rest of a line or block that a pipe took in part. It goes before all else, or what follows would be unreadable.
+struct Owed {
+    rest: Vec<u8>,
+    slot: usize,
+    /// Nothing where it is a header.
+    amount: Amount,
 }
 
 impl Writer {
@@ -43,58 +58,184 @@ impl Writer {
     ) -> Self {
         let mut buffer = Vec::with_capacity(Encoder::longest_batch(format));
         let encoder = Encoder::begin(format, &mut buffer);
-        Self { consumer, format, output, encoder, buffer, counters, failure: None }
+        let unfinished = consumer.new_file();
+        Self {
+            consumer,
+            format,
+            output,
+            encoder,
+            buffer,
+            counters,
+            in_hand: None,
+            owed: None,
+            unfinished,
+            failure: None,
+        }
     }
 
-    /// Writes until the last producer is gone and its last batch is written, then finishes the output.
-    pub fn run(mut self) -> Result<(), SinkError> {
+    /// When the capture begins, writes until the last producer is gone and its last batch is written, then finishes the
+    /// output. A start that fails drops the other end of `begun`, and the output is left as it is.
+    pub fn run(mut self, begun: &Receiver<()>) -> Result<(), SinkError> {
+        if begun.recv().is_err() {
+            return Ok(());
+        }
         turns::shorten();
+        let counters = Arc::clone(&self.counters);
+        let path = self.output.path().to_owned();
+        let ended = contain(&path, &counters, || self.work());
+        if matches!(ended, Err(SinkError::Panicked { .. })) {
+            self.wind_up();
+        }
+        ended
+    }
+
+    fn work(&mut self) -> Result<(), SinkError> {
         let mut timeout = Some(TICK);
         if self.output.is_single() {
             timeout = None;
             // Only the header, so that a reader can begin, and a file without packets is valid as well.
-            let written = self.write(&Batch::default());
-            self.note(written);
+            self.write_next();
         }
         loop {
             match self.consumer.receive(timeout) {
                 Ok(filled) => {
-                    let written = self.write(&filled.batch);
-                    self.consumer.settle(filled, written.is_ok());
-                    self.note(written);
+                    self.in_hand = Some(filled);
+                    self.write_next();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if let Err(error) = self.output.rotate(now()) {
-                error!("{error}. Its records are still there and are recovered at the next start");
+            if self.output.is_due(now())
+                && let Err(error) = self.finish()
+            {
+                error!("{error}");
             }
         }
+        if let Err(error) = self.pay() {
+            self.failure = Some(error);
+        }
+        if let Some(Owed { slot, amount, .. }) = self.owed.take() {
+            self.consumer.lose(slot, amount, Loss::WriteFailed);
+        }
         let path = self.output.path().to_owned();
-        self.output.finish()?;
-        self.failure.map_or(Ok(()), |error| Err(SinkError::Write { path, error }))
+        self.finish()?;
+        self.failure.take().map_or(Ok(()), |error| Err(SinkError::Write { path, error }))
     }
 
-    /// Writes all of the batch or nothing.
-    fn write(&mut self, batch: &Batch) -> io::Result<()> {
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let unfinished = mem::replace(&mut self.unfinished, self.consumer.new_file());
+        self.output.finish(unfinished)
+    }
+
+    /// Writes the batch in hand, counts its records, those that the output took as recorded and the others as lost, and
+    /// gives it back. Without a batch, writes only the header of a new file.
+    fn write_next(&mut self) {
+        let (slot, amount) = self
+            .in_hand
+            .as_ref()
+            .map_or_else(Default::default, |filled| (filled.slot, filled.batch.amount()));
+        let mut recorded = amount;
+        let mut owed = Amount::default();
+        let written = self.write();
+        if let Err(Torn { taken, .. }) = &written {
+            (recorded, owed) = self.split(*taken);
+        }
+        self.consumer.record(slot, recorded);
+        self.consumer.lose(slot, amount - recorded - owed, Loss::WriteFailed);
+        if self.output.is_file() {
+            self.unfinished.add(slot, recorded);
+        }
+        if let Some(filled) = self.in_hand.take() {
+            self.consumer.give_back(filled);
+        }
+        self.note(written.map_err(|torn| torn.error));
+    }
+
+    /// Encodes and writes the batch in hand.
+    fn write(&mut self) -> Result<(), Torn> {
         self.buffer.clear();
+        self.pay()?;
         let mut encoder = self.encoder;
         if self.output.prepare(now())? {
             encoder = Encoder::begin(self.format, &mut self.buffer);
         }
-        encoder.encode(batch, &mut self.buffer);
+        match &self.in_hand {
+            Some(filled) => encoder.encode(&filled.batch, &mut self.buffer),
+            None => encoder.encode(&Batch::default(), &mut self.buffer),
+        }
         self.output.write(&self.buffer)?;
         self.encoder = encoder;
         self.counters.add_bytes(self.buffer.len());
         Ok(())
     }
 
-    /// Logs where the state of the output changes.
+    /// Works out what it means that the output took only the first `taken` of the encoded bytes: the records that are
+    /// written, and the one that has yet to be written to its end.
+    fn split(&mut self, taken: usize) -> (Amount, Amount) {
+        let cut = self.format.cut(&self.buffer, taken);
+        self.encoder = self.encoder.after(self.buffer.get(..cut.end).unwrap_or_default());
+        self.counters.add_bytes(taken);
+        let Some(Filled { slot, batch }) = &self.in_hand else {
+            self.owe(taken, cut.end, 0, Amount::default());
+            return Default::default();
+        };
+        let recorded = batch.amount_of_first(cut.records);
+        let next = batch.amount_of_first(cut.records + usize::from(cut.is_record)) - recorded;
+        let slot = *slot;
+        self.owe(taken, cut.end, slot, next);
+        (recorded, next)
+    }
+
+    fn owe(&mut self, taken: usize, end: usize, slot: usize, amount: Amount) {
+        if let Some(rest) = self.buffer.get(taken..end).filter(|rest| !rest.is_empty()) {
+            self.owed = Some(Owed { rest: rest.to_vec(), slot, amount });
+        }
+    }
+
+    /// Writes the rest of a record whose first part has gone out.
+    fn pay(&mut self) -> io::Result<()> {
+        let Some(owed) = &mut self.owed else { return Ok(()) };
+        if let Err(Torn { taken, error }) = self.output.write(&owed.rest) {
+            owed.rest.drain(..taken.min(owed.rest.len()));
+            self.counters.add_bytes(taken);
+            return Err(error);
+        }
+        self.counters.add_bytes(owed.rest.len());
+        self.consumer.record(owed.slot, owed.amount);
+        self.owed = None;
+        Ok(())
+    }
+
+    /// After a panic: counts what was in hand and what still comes as lost, so that nobody waits for this thread, and
+    /// finishes the file, which has whole records.
+    fn wind_up(mut self) {
+        if let Some(Owed { slot, amount, .. }) = self.owed.take() {
+            self.consumer.lose(slot, amount, Loss::Panicked);
+        }
+        let mut next = self.in_hand.take();
+        loop {
+            if let Some(filled) = next.take() {
+                self.consumer.lose(filled.slot, filled.batch.amount(), Loss::Panicked);
+                self.consumer.give_back(filled);
+            }
+            match self.consumer.receive(None) {
+                Ok(filled) => next = Some(filled),
+                Err(_) => break,
+            }
+        }
+        let path = self.output.path().to_owned();
+        let counters = Arc::clone(&self.counters);
+        if let Err(error) = contain(&path, &counters, || self.finish()) {
+            error!("{error}");
+        }
+    }
+
+    /// Logs where the state of the output changes. That the reader of standard output has gone is no fault.
     fn note(&mut self, written: io::Result<()>) {
         let before = self.failure.as_ref().map(io::Error::kind);
         self.failure = written.err();
         match &self.failure {
-            Some(failure) if before != Some(failure.kind()) => error!(
+            Some(failure) if before != Some(failure.kind()) && !self.counters.closed() => error!(
                 "cannot write to {}: {failure}; {}. Records are dropped as sink_write_failed; \
                  each batch tries again",
                 self.output.path().display(),

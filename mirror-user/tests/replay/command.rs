@@ -311,7 +311,7 @@ fn a_capture_is_not_overwritten() {
 }
 
 #[test]
-fn a_ledger_that_cannot_be_written() {
+fn a_ledger_that_cannot_be_written_is_found_at_the_start() {
     let output = command()
         .arg(golden::mixed().capture())
         .args(["--ledger", "/no/such/folder/ledger.json"])
@@ -320,5 +320,15 @@ fn a_ledger_that_cannot_be_written() {
     let messages = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{messages}");
     assert!(messages.contains("cannot write the ledger to /no/such/folder/ledger.json"), "{messages}");
+    assert!(output.stdout.is_empty(), "nothing was begun");
+}
+
+#[test]
+fn the_table_is_printed_though_the_ledger_cannot_be_written() {
+    let output = command().arg(golden::mixed().capture()).args(["--ledger", "/dev/full"]).output().unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{messages}");
+    assert!(messages.contains("balanced: every packet is accounted for"), "{messages}");
+    assert!(messages.contains("cannot write the ledger to /dev/full: No space left"), "{messages}");
     golden::mixed().check(&String::from_utf8(output.stdout).unwrap());
 }

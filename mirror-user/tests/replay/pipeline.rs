@@ -13,7 +13,7 @@ use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::packet::Packet;
 use mirror_user::policy::{Policies, Policy};
 use mirror_user::replay::ReplaySource;
-use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError};
+use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError, Torn, Unfinished};
 use mirror_user::source::{FrameSource, Received, Timestamp};
 use mirror_user::wire::number::QueueId;
 use mirror_user::worker::{WhenFull, Worker};
@@ -81,16 +81,21 @@ impl Output for Memory {
         Ok(self.0.lock().unwrap().is_empty())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn is_file(&self) -> bool {
+        false
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(())
     }
 
-    fn rotate(&mut self, _: Timestamp) -> Result<(), SinkError> {
-        Ok(())
+    fn is_due(&self, _: Timestamp) -> bool {
+        false
     }
 
-    fn finish(&mut self) -> Result<(), SinkError> {
+    fn finish(&mut self, unfinished: Unfinished) -> Result<(), SinkError> {
+        unfinished.keep();
         Ok(())
     }
 }

@@ -197,6 +197,10 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         | DropReason::NotSampled
         | DropReason::CountersOnly
         | DropReason::SinkQueueFull
-        | DropReason::SinkWriteFailed => panic!("{} cannot come out of decapsulation", reason.name()),
+        | DropReason::SinkWriteFailed
+        | DropReason::SinkSyncFailed
+        | DropReason::SinkPublishFailed
+        | DropReason::SinkPanicked
+        | DropReason::SinkStalled => panic!("{} cannot come out of decapsulation", reason.name()),
     }
 }

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mirror_user::sink::{self, Destination, Format, SinkConfig, SinkError};
+use mirror_user::sink::{self, Destination, Format, Loss, SinkConfig, SinkError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{child, child_argument, push, read_records, wait_until};
@@ -25,7 +24,7 @@ fn a_full_disk_is_counted() {
         let message = errors[0].to_string();
         assert!(message.contains("/dev/full") && message.contains("free space"), "{message}");
         for worker in counters.workers() {
-            assert_eq!((worker.recorded(), worker.write_failed()), (0, 5000));
+            assert_eq!((worker.recorded().packets, worker.lost(Loss::WriteFailed).packets), (0, 5000));
         }
         assert_eq!(counters.bytes(), 0);
         assert!(!counters.closed());
@@ -76,8 +75,6 @@ fn child_meets_a_limit() {
     let Some(path) = child_argument() else { return };
     let log = tempfile::NamedTempFile::new().unwrap();
     tracing_subscriber::fmt().with_writer(log.reopen().unwrap()).with_ansi(false).init();
-    // Caught, the signal leaves it at an error of the write.
-    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false))).unwrap();
     let unlimited = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: Some(LIMIT), ..unlimited }).unwrap();
 
@@ -86,25 +83,29 @@ fn child_meets_a_limit() {
     let (mut producers, sinks) = sink::start(&config, 1).unwrap();
     let counters = Arc::clone(sinks.counters());
     let worker = &counters.workers()[0];
+    let recorded = || worker.recorded().packets;
+    let lost = || worker.lost(Loss::WriteFailed).packets;
     let mut producer = producers.remove(0);
 
     assert_eq!(push(&mut producer, 0, 0..100), 0);
     producer.flush();
-    wait_until("the first batch is recorded", || worker.recorded() == 100);
+    wait_until("the first batch is recorded", || recorded() == 100);
     assert_eq!(push(&mut producer, 0, 100..400), 0);
     producer.flush();
-    wait_until("the second batch is refused", || worker.write_failed() == 300);
-    assert_eq!(push(&mut producer, 0, 700..1000), 0);
-    producer.flush();
-    wait_until("the third batch is refused", || worker.write_failed() == 600);
+    wait_until("the second batch is settled", || recorded() + lost() == 400);
+    // Whole records up to the limit are kept.
+    let kept = recorded();
+    assert!((150..400).contains(&kept), "{kept}");
+    let record = counters.bytes() / kept;
+    assert!((LIMIT - record..=LIMIT).contains(&counters.bytes()), "{}", counters.bytes());
     assert_eq!(push(&mut producer, 0, 400..500), 0);
     producer.flush();
-    wait_until("a batch that fits is recorded again", || worker.recorded() == 200);
+    wait_until("the third batch is refused as a whole", || lost() == 500 - kept);
     setrlimit(Resource::Fsize, unlimited).unwrap();
     assert_eq!(push(&mut producer, 0, 500..10_000), 0);
     drop(producer);
     sinks.join().unwrap();
-    assert_eq!((worker.recorded(), worker.write_failed()), (9_700, 600));
+    assert_eq!((recorded(), lost()), (kept + 9_500, 500 - kept));
 
     let log = fs::read_to_string(log.path()).unwrap();
     let lines: Vec<_> = log.lines().collect();
@@ -123,6 +124,6 @@ fn child_meets_a_limit() {
     };
     let content = fs::read(file).unwrap();
     assert_eq!(counters.bytes(), content.len() as u64);
-    let expected: Vec<_> = (0..100).chain(400..10_000).map(|number| (0, number)).collect();
+    let expected: Vec<_> = (0..kept).chain(500..10_000).map(|number| (0, number)).collect();
     assert_eq!(read_records(&content), expected);
 }

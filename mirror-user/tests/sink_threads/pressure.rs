@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mirror_user::DropReason;
 use mirror_user::record::BATCH_RECORDS;
-use mirror_user::sink::{self, Output, Producer, SinkConfig, SinkError};
+use mirror_user::sink::{self, Loss, Output, Producer, SinkConfig, SinkError, Torn, Unfinished};
 use mirror_user::source::Timestamp;
 
 use crate::support::{add, read_records, record};
@@ -39,24 +39,29 @@ impl Output for Slow {
         Ok(self.written.lock().unwrap().is_empty())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn is_file(&self) -> bool {
+        false
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
         if let Some(pressure) = self.pressure.take() {
             pressure.wait();
         }
         thread::sleep(Duration::from_millis(1));
         self.writes += 1;
         if self.writes.is_multiple_of(5) {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
         }
         self.written.lock().unwrap().extend_from_slice(bytes);
         Ok(())
     }
 
-    fn rotate(&mut self, _now: Timestamp) -> Result<(), SinkError> {
-        Ok(())
+    fn is_due(&self, _now: Timestamp) -> bool {
+        false
     }
 
-    fn finish(&mut self) -> Result<(), SinkError> {
+    fn finish(&mut self, unfinished: Unfinished) -> Result<(), SinkError> {
+        unfinished.keep();
         Ok(())
     }
 }
@@ -116,10 +121,10 @@ fn every_record_is_recorded_or_counted_as_dropped() {
 
     let written = written.lock().unwrap();
     assert_eq!(counters.bytes(), written.len() as u64);
-    assert!(counters.workers().iter().map(|worker| worker.write_failed()).sum::<u64>() > 0);
+    assert!(counters.workers().iter().map(|worker| worker.all_lost().packets).sum::<u64>() > 0);
     let records = read_records(&written);
     for ((worker, pushed), counters) in pushed.iter().enumerate().zip(counters.workers()) {
-        let (recorded, failed) = (counters.recorded(), counters.write_failed());
+        let (recorded, failed) = (counters.recorded().packets, counters.lost(Loss::WriteFailed).packets);
         assert_eq!(recorded + failed + pushed.dropped, RECORDS, "worker {worker}");
         assert!(recorded > 0 && pushed.dropped > 0, "worker {worker}: {recorded}, {}", pushed.dropped);
         let numbers: Vec<_> =

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use mirror_user::sink::{self, SinkConfig};
+use mirror_user::sink::{self, Loss, SinkConfig};
 
 use crate::support::{child, child_argument, push, read_records, wait_until};
 
@@ -71,7 +71,8 @@ fn child_writes_until_its_reader_is_gone() {
     let message = errors[0].to_string();
     assert!(message.contains("/dev/stdout") && message.contains("reader has gone"), "{message}");
     let worker = &counters.workers()[0];
-    assert!(worker.write_failed() > 0);
-    assert_eq!(worker.recorded() + worker.write_failed() + dropped, pushed);
+    let lost = worker.lost(Loss::WriteFailed).packets;
+    assert!(lost > 0);
+    assert_eq!(worker.recorded().packets + lost + dropped, pushed);
     std::process::exit(0);
 }

@@ -44,7 +44,8 @@ pub fn record(worker: u32, number: u64) -> PacketRecord {
         link: Some(link),
         network: Network::Ip(ip),
     };
-    PacketRecord { timestamp: Timestamp(number), queue: QueueId(worker), packet, bytes: 0..0 }
+    let accounted_by = AccountedBy::Packet;
+    PacketRecord { timestamp: Timestamp(number), queue: QueueId(worker), packet, accounted_by, bytes: 0..0 }
 }
 
 /// Adds the record of a packet with these bytes, if the sink wants bytes.

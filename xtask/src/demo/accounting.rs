@@ -39,7 +39,14 @@ pub const VALID: &str = "valid";
 /// Reasons that end a packet before a worker has it: in the XDP program or at the AF_XDP rings.
 const BEFORE_WORKER: [&str; 4] = ["source_not_allowed", "no_headroom", "fill_ring_empty", "rx_ring_full"];
 /// Reasons that end a packet whose record was made already.
-const AT_SINK: [&str; 2] = ["sink_queue_full", "sink_write_failed"];
+const AT_SINK: [&str; 6] = [
+    "sink_queue_full",
+    "sink_write_failed",
+    "sink_sync_failed",
+    "sink_publish_failed",
+    "sink_panicked",
+    "sink_stalled",
+];
 
 /// One claim about the run, and whether it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

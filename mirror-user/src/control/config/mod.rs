@@ -198,6 +198,7 @@ mod tests {
                 "--records: pcapng holds packets",
             ),
             ("[[policy]]\nvni = 99999999", "[[policy]] number 1: vni 99999999"),
+            ("[output]\npath = \"a\"\nledger = \"a\"", "--ledger: it would overwrite the records"),
             ("[output]\nqueue_batches = 1", "--queue-batches"),
             ("[output]\nrotate_size = \"0\"", "--rotate-size"),
             ("[capture]\nqueues = \"a\"", "no list of numbers"),

@@ -14,14 +14,14 @@ use super::options::Options;
 use super::value::{EbpfLog, HumanDuration, Switch, XdpModeOption};
 use crate::attach;
 use crate::control::RunError;
-use crate::control::ledger::Ledger;
+use crate::control::ledger::{self, Ledger};
 use crate::counters::WorkerCounters;
 use crate::decap::DecapConfig;
 use crate::degrade::{Degradation, DegradeConfig, DegradeMode};
 use crate::flow::{FlowConfig, FlowTable};
 use crate::policy::rule::MIN_SNAP_LENGTH;
 use crate::policy::{Policies, Policy, RecordKind};
-use crate::sink::{self, Destination, Format, Producer, SinkConfig, Sinks};
+use crate::sink::{self, Destination, Format, Opened, Producer, SinkConfig};
 use crate::source::FrameSource;
 use crate::worker::{WhenFull, Worker};
 
@@ -261,13 +261,15 @@ impl Settings {
         }
     }
 
-    /// Opens the output for so many workers.
+    /// Opens and locks the output for so many workers, and finds out that the ledger can be written. Nothing is changed
+    /// there until the sinks begin.
     ///
     /// # Errors
     ///
-    /// When it cannot be opened.
-    pub fn start_sinks(&self, workers: usize) -> Result<(Vec<Producer>, Sinks), RunError> {
-        let OutputSettings { path, format, rotate_size, rotate_time, queue_batches, .. } = &self.output;
+    /// When one of them cannot be written, or another process writes to the output.
+    pub fn start_sinks(&self, workers: usize) -> Result<(Vec<Producer>, Opened), RunError> {
+        let OutputSettings { path, format, rotate_size, rotate_time, queue_batches, ledger, .. } =
+            &self.output;
         let config = SinkConfig {
             destination: Destination::from(path.clone().into_os_string()),
             format: *format,
@@ -275,7 +277,11 @@ impl Settings {
             rotate_after: *rotate_time,
             queue_batches: *queue_batches,
         };
-        Ok(sink::start(&config, workers)?)
+        let opened = sink::open(&config, workers)?;
+        if let Some(path) = ledger {
+            ledger::file::check(path).map_err(|source| RunError::Ledger { path: path.clone(), source })?;
+        }
+        Ok(opened)
     }
 
     /// Writes the ledger to its file, if it is to have one.
@@ -285,9 +291,8 @@ impl Settings {
     /// When the file cannot be written.
     pub fn write_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
         match &self.output.ledger {
-            Some(path) => {
-                ledger.write(path).map_err(|source| RunError::Ledger { path: path.clone(), source })
-            }
+            Some(path) => ledger::file::write(ledger, path)
+                .map_err(|source| RunError::Ledger { path: path.clone(), source }),
             None => Ok(()),
         }
     }
@@ -341,6 +346,9 @@ impl Settings {
                 "--queue-batches",
                 "there must be at least 2: one to fill, one to write".to_owned(),
             );
+        }
+        if output.ledger.as_ref() == Some(&output.path) {
+            return value("--ledger", "it would overwrite the records; give another file".to_owned());
         }
         if output.rotate_size == 0 || output.rotate_time.is_zero() {
             return value("--rotate-size", "a file needs some size, and --rotate-time some time".to_owned());

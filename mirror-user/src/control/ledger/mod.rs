@@ -13,23 +13,22 @@
 //! not the capture's own, and stand apart under `passed`; those that were lost before the capture, under
 //! [`never_reached`].
 
+pub mod file;
 pub mod never_reached;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io::{self, Write};
 
 use mirror_common::verdict::{Counts, Verdict};
 use serde::Serialize;
 
 use self::never_reached::NeverReached;
 use crate::DropReason;
-use crate::counters::{Counter, WorkerCounters};
+use crate::counters::WorkerCounters;
 use crate::degrade::DegradeConfig;
 use crate::nic::meter::Moved;
-use crate::sink;
+use crate::sink::{self, Loss};
 use crate::wire::number::QueueId;
 use crate::xsk::XskStatistics;
 
@@ -92,9 +91,9 @@ pub struct LevelRow {
 /// What became of records of one kind. A packet may be in several; see `recorded` for packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecordCounts {
-    /// Those that the operating system took.
+    /// Those that the operating system took, less those in files that could not be finished.
     pub written: u64,
-    /// Those that could not be written.
+    /// Those that the sink has lost.
     pub failed: u64,
     /// Those that the queue to the sink had no room for.
     pub refused: u64,
@@ -111,12 +110,6 @@ fn level_rows(worker: &WorkerCounters) -> Vec<LevelRow> {
         packets,
     })
     .collect()
-}
-
-impl RecordCounts {
-    fn new(outcome: &sink::Outcome, refused: &Counter) -> Self {
-        Self { written: outcome.written(), failed: outcome.failed(), refused: refused.get() }
-    }
 }
 
 /// One equation of the ledger.
@@ -197,7 +190,7 @@ pub struct NicFacts {
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 8] = [
+const RECORD_REASONS: [DropReason; 12] = [
     DropReason::PolicyExcluded,
     DropReason::FlowNotIp,
     DropReason::FlowFragment,
@@ -206,6 +199,10 @@ const RECORD_REASONS: [DropReason; 8] = [
     DropReason::CountersOnly,
     DropReason::SinkQueueFull,
     DropReason::SinkWriteFailed,
+    DropReason::SinkSyncFailed,
+    DropReason::SinkPublishFailed,
+    DropReason::SinkPanicked,
+    DropReason::SinkStalled,
 ];
 /// Reasons that are counted before user space.
 const KERNEL_REASONS: [DropReason; 5] = [
@@ -222,7 +219,10 @@ impl QueueLedger {
         let mut dropped: BTreeMap<&'static str, u64> =
             DropReason::ALL.iter().map(|&reason| (reason.name(), worker.dropped(reason))).collect();
         let mut set = |reason: DropReason, count| dropped.insert(reason.name(), count);
-        set(DropReason::SinkWriteFailed, sink.write_failed());
+        let (recorded, lost) = (sink.recorded(), sink.all_lost());
+        for loss in Loss::ALL {
+            set(loss.reason(), sink.lost(loss).packets);
+        }
         if let Some(statistics) = af_xdp {
             set(DropReason::FillRingEmpty, statistics.rx_dropped);
             set(DropReason::RxRingFull, statistics.rx_ring_full);
@@ -233,14 +233,22 @@ impl QueueLedger {
             received_bytes: worker.received_bytes.get(),
             decapsulated: worker.decapsulated.get(),
             without_metadata: worker.without_metadata.get(),
-            packet_records: RecordCounts::new(sink.packet_records(), &worker.packet_records_refused),
-            flow_records: RecordCounts::new(sink.flow_records(), &worker.flow_records_refused),
+            packet_records: RecordCounts {
+                written: recorded.packet_records,
+                failed: lost.packet_records,
+                refused: worker.packet_records_refused.get(),
+            },
+            flow_records: RecordCounts {
+                written: recorded.flow_records,
+                failed: lost.flow_records,
+                refused: worker.flow_records_refused.get(),
+            },
             flows_created: worker.flows_created.get(),
             flows_evicted: worker.flows_evicted.get(),
             clock_steps: worker.clock_steps.get(),
             level_changes: worker.transitions.get(),
             levels: level_rows(worker),
-            recorded: sink.recorded(),
+            recorded: recorded.packets,
             dropped,
             af_xdp,
             ..Self::default()
@@ -338,20 +346,14 @@ impl Ledger {
         }
     }
 
-    /// Writes the ledger as JSON. The file appears under its name only when it is complete.
+    /// Writes the ledger as JSON.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = Path::new(&partial);
-        let mut file = fs::File::create(partial)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(partial, path)
+    /// When it cannot be written.
+    pub fn write(&self, mut to: impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut to, self)?;
+        to.write_all(b"\n")
     }
 
     /// The ledger as a table for a person: what is zero is left out.
@@ -503,12 +505,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_file_appears_complete() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger.json");
-        Ledger::new(RunFacts::default(), vec![queue()]).write(&path).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    fn it_is_written_as_json() {
+        let mut written = Vec::new();
+        Ledger::new(RunFacts::default(), vec![queue()]).write(&mut written).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&written).unwrap();
         assert_eq!(json["seen"], 107);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no partial file is left");
     }
 }

@@ -4,18 +4,21 @@
 //! the same without the dot and `.partial`, when it is complete and durable: whatever collects `mirror-*` never sees
 //! half a file. Names sort by the time at which the file was begun, then by worker, then by number.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
+use tracing::error;
 
-use super::Output;
 use super::finisher::Complete;
 use super::whole::WholeWriter;
+use super::{Output, Torn};
+use crate::files;
 use crate::sink::Format;
+use crate::sink::counters::{Loss, Unfinished};
 use crate::sink::error::SinkError;
 use crate::sink::text::Utc;
 use crate::source::Timestamp;
@@ -88,12 +91,17 @@ impl Series {
             let complete = self.directory.join(name);
             match create_locked(&partial) {
                 // Whoever holds the partial name is the only one who can give out the final name.
-                Ok(file) if !complete.try_exists()? => {
+                Ok(file) if fs::symlink_metadata(&complete).is_err() => {
                     self.number += 1;
-                    return Ok(Open { partial, complete, writer: WholeWriter::new(file)?, begun: now });
+                    let writer = WholeWriter::new(file, self.format)?;
+                    return Ok(Open { partial, complete, writer, begun: now });
                 }
                 Ok(_) => fs::remove_file(&partial)?,
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if files::is_link(&partial) {
+                        error!("{}: {error}; the file gets another name", partial.display());
+                    }
+                }
                 Err(error) => return Err(error),
             }
             self.number += 1;
@@ -101,24 +109,38 @@ impl Series {
     }
 
     /// Hands a file over to be finished; one in which nothing could be written is removed.
-    fn close(&self, Open { partial, complete, writer, .. }: Open) -> io::Result<()> {
+    fn close(&self, open: Open, unfinished: Unfinished) -> Result<(), SinkError> {
+        let Open { partial, complete, writer, .. } = open;
         if writer.is_empty() {
-            return fs::remove_file(partial);
+            unfinished.keep();
+            return fs::remove_file(&partial).map_err(|error| SinkError::Publish { path: partial, error });
         }
-        let complete = Complete { file: writer.into_file()?, partial, complete };
-        self.finisher.send(complete).map_err(|_| io::Error::other("the thread that finishes files has ended"))
+        let file = match writer.into_file() {
+            Ok(file) => file,
+            Err(error) => {
+                unfinished.lose(Loss::PublishFailed);
+                return Err(SinkError::Publish { path: partial, error });
+            }
+        };
+        let complete = Complete { file, partial, complete, unfinished };
+        self.finisher.send(complete).map_err(|refused| {
+            let Complete { partial, unfinished, .. } = refused.0;
+            unfinished.lose(Loss::PublishFailed);
+            let error = io::Error::other("the thread that finishes files has ended");
+            SinkError::Publish { path: partial, error }
+        })
     }
 }
 
 /// Creates a file and locks it, so that it is not taken for the leftover of a run that is over.
 fn create_locked(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let file = files::create_new(path)?;
     let locked = file.try_lock();
     // Before it was locked, another process that starts may have taken it for an empty leftover and removed it.
     if matches!(locked, Err(TryLockError::WouldBlock)) || file.metadata()?.nlink() == 0 {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    locked?;
+    // A file system without locks: recovery leaves its files alone.
     Ok(file)
 }
 
@@ -131,6 +153,10 @@ impl Output for Series {
         false
     }
 
+    fn is_file(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self, now: Timestamp) -> io::Result<bool> {
         let open = match self.open.take() {
             Some(open) => open,
@@ -139,26 +165,29 @@ impl Output for Series {
         Ok(self.open.insert(open).writer.is_empty())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
         match &mut self.open {
             Some(open) => open.writer.write(bytes),
-            None => Err(ErrorKind::NotConnected.into()),
+            None => Err(io::Error::from(ErrorKind::NotConnected).into()),
         }
     }
 
-    fn rotate(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        let due = self.open.as_ref().is_some_and(|open| {
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.open.as_ref().is_some_and(|open| {
             // A clock that was set back says nothing about the age of the file, which is then finished.
             let age = now.0.checked_sub(open.begun.0).map_or(Duration::MAX, Duration::from_nanos);
             open.writer.length() >= self.rotation.bytes || age >= self.rotation.after
-        });
-        if due { self.finish() } else { Ok(()) }
+        })
     }
 
-    fn finish(&mut self) -> Result<(), SinkError> {
-        let Some(open) = self.open.take() else { return Ok(()) };
-        let path = open.partial.clone();
-        self.close(open).map_err(|error| SinkError::Finish { path, error })
+    fn finish(&mut self, unfinished: Unfinished) -> Result<(), SinkError> {
+        match self.open.take() {
+            Some(open) => self.close(open, unfinished),
+            None => {
+                unfinished.keep();
+                Ok(())
+            }
+        }
     }
 }
 
@@ -169,8 +198,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crossbeam::channel;
+
+    use crate::sink::Handle;
     use crate::sink::counters::SinkCounters;
-    use crate::sink::output::finisher::Finisher;
+    use crate::sink::output::finisher;
 
     const SECOND: u64 = 1_000_000_000;
     /// 2026-11-21 09:04:12 UTC.
@@ -181,15 +213,18 @@ mod tests {
     struct Fixture {
         directory: TempDir,
         counters: Arc<SinkCounters>,
-        finisher: Finisher,
+        finisher: Handle,
         finished: Sender<Complete>,
     }
 
     impl Fixture {
         fn new() -> Self {
             let counters = Arc::new(SinkCounters::new(1));
-            let (finisher, finished) = Finisher::start(&counters).unwrap();
-            Self { directory: tempfile::tempdir().unwrap(), counters, finisher, finished }
+            let directory = tempfile::tempdir().unwrap();
+            let (begin, begun) = channel::bounded(1);
+            let (finisher, finished) = finisher::start(directory.path(), begun, &counters).unwrap();
+            begin.send(()).unwrap();
+            Self { directory, counters, finisher, finished }
         }
 
         fn series(&self, worker: usize) -> Series {
@@ -199,7 +234,7 @@ mod tests {
         /// Waits for the files to be finished, and returns the directory and the final names.
         fn finish(self) -> (TempDir, Vec<String>) {
             drop(self.finished);
-            self.finisher.join().unwrap();
+            self.finisher.join().unwrap().unwrap();
             let names = names(&self.directory);
             assert!(names.iter().all(|name| name.starts_with(PREFIX)), "{names:?}");
             assert_eq!(self.counters.files(), names.len() as u64);
@@ -219,8 +254,18 @@ mod tests {
     fn write(series: &mut Series, bytes: &[u8], now: u64) -> bool {
         let first = series.prepare(Timestamp(now)).unwrap();
         series.write(bytes).unwrap();
-        series.rotate(Timestamp(now)).unwrap();
+        rotate(series, now);
         first
+    }
+
+    fn rotate(series: &mut Series, now: u64) {
+        if series.is_due(Timestamp(now)) {
+            finish(series);
+        }
+    }
+
+    fn finish(series: &mut Series) {
+        series.finish(Unfinished::new([])).unwrap();
     }
 
     #[test]
@@ -230,7 +275,7 @@ mod tests {
         let firsts: Vec<_> =
             (0..5).map(|batch| write(&mut series, &[b'x'; 40], START + batch * SECOND)).collect();
         assert_eq!(firsts, [true, false, false, true, false]);
-        series.finish().unwrap();
+        finish(&mut series);
         drop(series);
         let (directory, names) = fixture.finish();
         assert_eq!(
@@ -247,15 +292,15 @@ mod tests {
         let fixture = Fixture::new();
         let mut series = fixture.series(0);
         write(&mut series, b"a", START);
-        series.rotate(Timestamp(START + 60 * SECOND - 1)).unwrap();
+        rotate(&mut series, START + 60 * SECOND - 1);
         assert!(series.open.is_some());
-        series.rotate(Timestamp(START + 60 * SECOND)).unwrap();
+        rotate(&mut series, START + 60 * SECOND);
         assert!(series.open.is_none());
         // Nothing comes of time alone.
-        series.rotate(Timestamp(START + 600 * SECOND)).unwrap();
+        rotate(&mut series, START + 600 * SECOND);
         assert!(write(&mut series, b"b", START + 600 * SECOND));
         // The clock was set back.
-        series.rotate(Timestamp(START)).unwrap();
+        rotate(&mut series, START);
         assert!(series.open.is_none());
         drop(series);
         assert_eq!(fixture.finish().1.len(), 2);
@@ -267,7 +312,7 @@ mod tests {
         let mut series = fixture.series(0);
         write(&mut series, b"a", START);
         assert_eq!(names(&fixture.directory), [".mirror-20261121T090412Z-w00-000000.ndjson.partial"]);
-        series.finish().unwrap();
+        finish(&mut series);
     }
 
     #[test]
@@ -277,7 +322,7 @@ mod tests {
             let mut series = fixture.series(0);
             write(&mut series, content, START);
             // Given to the finisher, which may or may not have renamed it when the next run begins.
-            series.finish().unwrap();
+            finish(&mut series);
         }
         let (directory, names) = fixture.finish();
         let contents: Vec<_> =
@@ -290,7 +335,7 @@ mod tests {
         let fixture = Fixture::new();
         let mut series = fixture.series(0);
         series.prepare(Timestamp(START)).unwrap();
-        series.finish().unwrap();
+        finish(&mut series);
         drop(series);
         assert!(fixture.finish().1.is_empty());
     }
@@ -303,7 +348,7 @@ mod tests {
         assert_eq!(series.prepare(Timestamp(START)).unwrap_err().kind(), ErrorKind::NotFound);
         fs::create_dir(fixture.directory.path()).unwrap();
         assert!(write(&mut series, b"a", START));
-        series.finish().unwrap();
+        finish(&mut series);
         drop(series);
         assert_eq!(fixture.finish().1.len(), 1);
     }

@@ -3,18 +3,26 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use crossbeam::channel::{self, Receiver, Sender};
 use tracing::error;
 
-use crate::sink::counters::SinkCounters;
-use crate::sink::error::SinkError;
+use super::leftover;
+use crate::files;
+use crate::sink::Handle;
+use crate::sink::counters::{SinkCounters, Unfinished};
+use crate::sink::error::{SinkError, contain};
 
 /// Complete files that can wait for the disk. When there are more, the sink threads wait: the disk is too slow.
 const WAITING: usize = 64;
+
+/// Last part of the name of a file that could not be made durable: some of its content may be missing or old, so that it
+/// is neither published nor recovered.
+pub const UNSYNCED: &str = ".unsynced";
 
 /// A file with all its records.
 #[derive(Debug)]
@@ -25,38 +33,45 @@ pub struct Complete {
     pub partial: PathBuf,
     /// The name that it is to have.
     pub complete: PathBuf,
+    /// Its records.
+    pub unfinished: Unfinished,
 }
 
-/// The running thread.
-#[derive(Debug)]
-pub struct Finisher(JoinHandle<Result<(), SinkError>>);
-
-impl Finisher {
-    /// Starts the thread. It ends when the last sender is dropped and the last file finished.
-    pub fn start(counters: &Arc<SinkCounters>) -> Result<(Self, Sender<Complete>), SinkError> {
-        let (sender, receiver) = channel::bounded(WAITING);
-        let counters = Arc::clone(counters);
-        let thread = thread::Builder::new()
-            .name("sink-finish".to_owned())
-            .spawn(move || run(&receiver, &counters))
-            .map_err(SinkError::Thread)?;
-        Ok((Self(thread), sender))
-    }
-
-    /// Waits for the thread; the last error, if a file could not be finished.
-    pub fn join(self) -> Result<(), SinkError> {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
+/// Starts the thread. When the capture begins, it recovers what earlier runs have left in `directory`; it ends when the
+/// last sender is dropped and the last file finished. Its result is the last error, if a file could not be finished.
+pub fn start(
+    directory: &Path,
+    begun: Receiver<()>,
+    counters: &Arc<SinkCounters>,
+) -> Result<(Handle, Sender<Complete>), SinkError> {
+    let (sender, receiver) = channel::bounded(WAITING);
+    let directory = directory.to_owned();
+    let counters = Arc::clone(counters);
+    let work = move || {
+        if begun.recv().is_err() {
+            return Ok(());
+        }
+        contain(&directory, &counters, || {
+            leftover::recover(&directory);
+            run(receiver, &counters)
+        })
+    };
+    let thread =
+        thread::Builder::new().name("sink-finish".to_owned()).spawn(work).map_err(SinkError::Thread)?;
+    Ok((thread, sender))
 }
 
-fn run(files: &Receiver<Complete>, counters: &SinkCounters) -> Result<(), SinkError> {
+fn run(files: Receiver<Complete>, counters: &SinkCounters) -> Result<(), SinkError> {
     let mut outcome = Ok(());
-    for Complete { file, partial, complete } in files {
+    for Complete { file, partial, complete, unfinished } in files {
         match publish(&file, &partial, &complete) {
-            Ok(()) => counters.add_file(),
+            Ok(()) => {
+                unfinished.keep();
+                counters.add_file();
+            }
             Err(error) => {
-                let error = SinkError::Finish { path: partial, error };
-                error!("{error}. Its records are still there and are recovered at the next start");
+                unfinished.lose(error.loss());
+                error!("{error}");
                 outcome = Err(error);
             }
         }
@@ -65,11 +80,152 @@ fn run(files: &Receiver<Complete>, counters: &SinkCounters) -> Result<(), SinkEr
 }
 
 /// Makes `file` durable under the name `complete`.
-pub(super) fn publish(file: &File, partial: &Path, complete: &Path) -> io::Result<()> {
-    file.sync_all()?;
-    fs::rename(partial, complete)?;
-    match complete.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
+///
+/// # Errors
+///
+/// When it could not be made durable, it has neither name, but one that ends in [`UNSYNCED`]: the pages that were not
+/// written count as clean from then on, so that trying again would succeed and tell nothing. When it could not be given
+/// its name, it has the old one.
+pub(super) fn publish(file: &File, partial: &Path, complete: &Path) -> Result<(), SinkError> {
+    let unsynced = |name: &Path, error| {
+        let mut aside = partial.as_os_str().to_owned();
+        aside.push(UNSYNCED);
+        let aside = PathBuf::from(aside);
+        let path = if fs::rename(name, &aside).is_ok() { aside } else { name.to_owned() };
+        SinkError::Sync { path, error }
+    };
+    file.sync_all().map_err(|error| unsynced(partial, error))?;
+    let unpublished = |error| SinkError::Publish { path: partial.to_owned(), error };
+    files::rename_new(partial, complete).map_err(unpublished)?;
+    // In a directory that others can write to, somebody may have put another file in its place.
+    let is_same = fs::symlink_metadata(complete).and_then(|named| {
+        let own = file.metadata()?;
+        Ok((named.dev(), named.ino()) == (own.dev(), own.ino()))
+    });
+    if !is_same.map_err(unpublished)? {
+        return Err(unpublished(io::Error::other("somebody has put another file in its place")));
+    }
+    File::open(files::parent(complete))
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| unsynced(complete, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::record::Amount;
+    use crate::sink::counters::Loss;
+
+    /// A directory, and the records of one file in it.
+    struct Fixture {
+        directory: TempDir,
+        counters: Arc<SinkCounters>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self { directory: tempfile::tempdir().unwrap(), counters: Arc::new(SinkCounters::new(1)) }
+        }
+
+        fn partial(&self) -> PathBuf {
+            self.directory.path().join(".mirror-1.ndjson.partial")
+        }
+
+        fn complete(&self) -> PathBuf {
+            self.directory.path().join("mirror-1.ndjson")
+        }
+
+        /// Finishes `file`, which is taken for the one under the partial name, with ten records.
+        fn finish(&self, file: File) -> Result<(), SinkError> {
+            let (start, begun) = channel::bounded(1);
+            let (finisher, finished) = super::start(self.directory.path(), begun, &self.counters).unwrap();
+            start.send(()).unwrap();
+            let amount = Amount { packets: 10, packet_records: 10, flow_records: 0 };
+            let worker = &self.counters.workers()[0];
+            let mut unfinished = Unfinished::new([Arc::clone(worker)]);
+            worker.record(amount);
+            unfinished.add(0, amount);
+            let (partial, complete) = (self.partial(), self.complete());
+            finished.send(Complete { file, partial, complete, unfinished }).unwrap();
+            drop(finished);
+            finisher.join().unwrap()
+        }
+
+        /// Recorded, and lost in this way; there is no other loss.
+        fn counted(&self, loss: Loss) -> (u64, u64) {
+            let worker = &self.counters.workers()[0];
+            assert_eq!(worker.lost(loss), worker.all_lost());
+            (worker.recorded().packets, worker.lost(loss).packets)
+        }
+    }
+
+    fn locked(path: &Path) -> File {
+        let mut file = files::create_new(path).unwrap();
+        file.lock().unwrap();
+        file.write_all(b"{}\n").unwrap();
+        file
+    }
+
+    #[test]
+    fn a_finished_file_has_its_final_name() {
+        let fixture = Fixture::new();
+        let file = locked(&fixture.partial());
+        fixture.finish(file).unwrap();
+        assert!(!fixture.partial().exists() && fixture.complete().exists());
+        assert_eq!(fixture.counted(Loss::SyncFailed), (10, 0));
+        assert_eq!(fixture.counters.files(), 1);
+    }
+
+    /// fsync of a pipe fails (EINVAL), as that of a file does whose device has failed.
+    #[test]
+    fn a_file_that_cannot_be_synchronised_is_lost_and_not_published() {
+        let fixture = Fixture::new();
+        let _named = locked(&fixture.partial());
+        let (_reader, pipe) = io::pipe().unwrap();
+        let error = fixture.finish(File::from(OwnedFd::from(pipe))).unwrap_err();
+        assert!(matches!(error, SinkError::Sync { .. }), "{error}");
+        let aside = fixture.directory.path().join(".mirror-1.ndjson.partial.unsynced");
+        assert!(error.to_string().contains(aside.to_str().unwrap()), "{error}");
+        assert!(aside.exists() && !fixture.partial().exists() && !fixture.complete().exists());
+        assert_eq!(fixture.counted(Loss::SyncFailed), (0, 10));
+        assert_eq!(fixture.counters.files(), 0);
+        leftover::recover(fixture.directory.path());
+        assert!(aside.exists() && !fixture.complete().exists(), "nor does the next start publish it");
+    }
+
+    #[test]
+    fn a_file_that_cannot_have_its_name_is_lost() {
+        let fixture = Fixture::new();
+        for taken in ["file", "link"] {
+            match taken {
+                "file" => fs::write(fixture.complete(), "other").unwrap(),
+                _ => symlink("elsewhere", fixture.complete()).unwrap(),
+            }
+            let file = locked(&fixture.partial());
+            let error = fixture.finish(file).unwrap_err();
+            assert!(matches!(error, SinkError::Publish { .. }), "{error}");
+            assert!(error.to_string().contains(fixture.partial().to_str().unwrap()), "{error}");
+            assert!(fixture.partial().exists());
+            fs::remove_file(fixture.partial()).unwrap();
+            fs::remove_file(fixture.complete()).unwrap();
+        }
+        // Deleted meanwhile.
+        let file = locked(&fixture.partial());
+        fs::remove_file(fixture.partial()).unwrap();
+        assert!(matches!(fixture.finish(file), Err(SinkError::Publish { .. })));
+        // Replaced meanwhile.
+        let file = locked(&fixture.partial());
+        fs::remove_file(fixture.partial()).unwrap();
+        let _other = locked(&fixture.partial());
+        let error = fixture.finish(file).unwrap_err();
+        assert!(error.to_string().contains("another file in its place"), "{error}");
+        assert_eq!(fixture.counted(Loss::PublishFailed), (0, 40));
+        assert_eq!(fixture.counters.files(), 0);
     }
 }

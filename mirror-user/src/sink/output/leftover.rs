@@ -13,21 +13,25 @@ use tracing::{error, warn};
 
 use super::directory::{PARTIAL, PREFIX};
 use super::finisher::publish;
+use crate::files;
 use crate::sink::error::{SinkError, remedy};
 use crate::sink::{Format, pcapng};
 
-/// Creates `directory` if it is missing, finds out that it can be written to, and recovers what lies there.
-///
-/// # Errors
-///
-/// When the directory cannot be created, read or written to. A file that cannot be recovered is no error; it is
-/// logged and keeps its name.
-pub fn recover(directory: &Path) -> Result<(), SinkError> {
-    let unusable = |error| SinkError::Directory { path: directory.to_owned(), error };
-    fs::create_dir_all(directory).map_err(unusable)?;
-    probe(directory).map_err(unusable)?;
-    for entry in fs::read_dir(directory).map_err(unusable)? {
-        let entry = entry.map_err(unusable)?;
+/// Recovers what lies in `directory`, which this process has locked. What cannot be recovered keeps its name, and is
+/// logged.
+pub fn recover(directory: &Path) {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            error!(
+                "cannot look in {} for files that an earlier run left: {error}; {}",
+                directory.display(),
+                remedy(&error)
+            );
+            return;
+        }
+    };
+    for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         let Some(complete) = name.to_str().and_then(final_name) else { continue };
         let Some(format) = format_of(complete) else { continue };
@@ -42,21 +46,14 @@ pub fn recover(directory: &Path) -> Result<(), SinkError> {
                  {cut} bytes of a record that was half written",
                 partial.display()
             ),
-            Err(error) => error!(
+            Err(RecoveryError::Publish(error)) => error!("an earlier run left a file: {error}"),
+            Err(RecoveryError::Io(error)) => error!(
                 "cannot recover {}, which an earlier run left: {error}; {}. The file keeps its name",
                 partial.display(),
                 remedy(&error)
             ),
         }
     }
-    Ok(())
-}
-
-/// Fails where files cannot be created, so that this is known before the first packet comes.
-fn probe(directory: &Path) -> io::Result<()> {
-    let path = directory.join(format!(".{PREFIX}probe-{}", std::process::id()));
-    File::create(&path)?;
-    fs::remove_file(path)
 }
 
 /// The final name for the name of a file that is not complete.
@@ -86,12 +83,27 @@ enum Recovered {
     },
 }
 
-fn recover_file(partial: &Path, complete: &Path, format: Format) -> io::Result<Recovered> {
-    let file = OpenOptions::new().read(true).write(true).open(partial)?;
+/// Why a leftover is not recovered.
+#[derive(Debug, thiserror::Error)]
+enum RecoveryError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Publish(#[from] SinkError),
+}
+
+fn recover_file(partial: &Path, complete: &Path, format: Format) -> Result<Recovered, RecoveryError> {
+    let file = files::open_no_follow(partial, OpenOptions::new().read(true).write(true))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Recovered::InUse),
-        Err(TryLockError::Error(error)) => return Err(error),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file").into());
+    }
+    if files::is_shared(files::parent(partial))? {
+        files::check_own(&file)?;
     }
     let length = file.metadata()?.len();
     let bytes = match format {
@@ -102,8 +114,8 @@ fn recover_file(partial: &Path, complete: &Path, format: Format) -> io::Result<R
         fs::remove_file(partial)?;
         return Ok(Recovered::Empty);
     }
-    if complete.try_exists()? {
-        return Err(ErrorKind::AlreadyExists.into());
+    if fs::symlink_metadata(complete).is_ok() {
+        return Err(io::Error::from(ErrorKind::AlreadyExists).into());
     }
     file.set_len(bytes)?;
     publish(&file, partial, complete)?;
@@ -166,7 +178,7 @@ mod tests {
     fn recovered(name: &str, content: &[u8]) -> Option<Vec<u8>> {
         let directory = tempfile::tempdir().unwrap();
         fs::write(partial(&directory, name), content).unwrap();
-        recover(directory.path()).unwrap();
+        recover(directory.path());
         assert!(!partial(&directory, name).exists());
         let recovered = fs::read(directory.path().join(name)).ok();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), usize::from(recovered.is_some()));
@@ -228,7 +240,7 @@ mod tests {
         for name in foreign {
             fs::write(directory.path().join(name), "{}\n{").unwrap();
         }
-        recover(directory.path()).unwrap();
+        recover(directory.path());
         assert_eq!(fs::read(&in_use).unwrap(), b"{}\n{\"to");
         for name in foreign {
             assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"{}\n{", "{name}");
@@ -240,20 +252,29 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(NDJSON), "complete\n").unwrap();
         fs::write(partial(&directory, NDJSON), "leftover\n").unwrap();
-        recover(directory.path()).unwrap();
+        recover(directory.path());
         assert_eq!(fs::read(directory.path().join(NDJSON)).unwrap(), b"complete\n");
         assert_eq!(fs::read(partial(&directory, NDJSON)).unwrap(), b"leftover\n");
     }
 
     #[test]
-    fn a_missing_directory_is_created_and_an_unusable_one_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let below = directory.path().join("a/b");
-        recover(&below).unwrap();
-        assert!(below.is_dir());
-        let file = directory.path().join("file");
-        fs::write(&file, "").unwrap();
-        let message = recover(&file).unwrap_err().to_string();
-        assert!(message.contains(file.to_str().unwrap()), "{message}");
+    fn links_and_others_files_are_left_alone() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let target = elsewhere.path().join("target");
+        fs::write(&target, "{}\n{\"to").unwrap();
+        let link = partial(&directory, NDJSON);
+        symlink(&target, &link).unwrap();
+        recover(directory.path());
+        assert_eq!(fs::read(&target).unwrap(), b"{}\n{\"to");
+        assert!(files::is_link(&link) && fs::read_dir(&directory).unwrap().count() == 1);
+        fs::remove_file(&link).unwrap();
+
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
+        fs::hard_link(&target, &link).unwrap();
+        recover(directory.path());
+        assert_eq!(fs::read(&target).unwrap(), b"{}\n{\"to");
+        assert!(link.exists() && fs::read_dir(&directory).unwrap().count() == 1);
     }
 }

@@ -1,27 +1,42 @@
-//! Writes that happen as a whole or not at all.
+//! Writes of whole records, also where a write fails half-way.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::Torn;
+use crate::sink::Format;
 
 /// Appends to a file so that it never ends in half a record, even where the disk fills up in the midst of one.
 #[derive(Debug)]
 pub(super) struct WholeWriter {
     file: File,
+    format: Format,
     /// Whether bytes can be taken back: a pipe or a terminal has passed them on.
     is_regular: bool,
-    /// Bytes of whole writes.
+    /// Bytes of whole records; of a pipe or terminal, all bytes that it took.
     length: u64,
-    /// Bytes of a failed write at the end of the file, still to be taken back.
+    /// Bytes of half a record at the end of the file, still to be taken back.
     torn: u64,
 }
 
 impl WholeWriter {
-    /// Appends at the file's current position.
-    pub fn new(file: File) -> io::Result<Self> {
+    /// Appends records of this format at the file's current position.
+    pub fn new(file: File, format: Format) -> io::Result<Self> {
         let is_regular = file.metadata()?.is_file();
-        Ok(Self { file, is_regular, length: 0, torn: 0 })
+        Ok(Self { file, format, is_regular, length: 0, torn: 0 })
+    }
+
+    /// Whether it is a file, which has to be finished, and not a pipe or a terminal.
+    pub fn is_regular(&self) -> bool {
+        self.is_regular
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Bytes written.
@@ -34,18 +49,22 @@ impl WholeWriter {
         self.length == 0
     }
 
-    /// Writes all of `bytes`, or nothing of them where the file is a regular one.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of `bytes`. Where that fails, a regular file keeps those of the records that fitted.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
         self.take_back()?;
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Err(error) = self.write_some(&mut rest) {
+                let mut taken = bytes.len() - rest.len();
                 if self.is_regular {
-                    self.torn = (bytes.len() - rest.len()) as u64;
+                    let whole = self.format.whole(bytes.get(..taken).unwrap_or_default());
+                    self.torn = (taken - whole) as u64;
+                    taken = whole;
                     // Where this fails, the next write tries again first.
                     let _ = self.take_back();
                 }
-                return Err(error);
+                self.length += taken as u64;
+                return Err(Torn { taken, error });
             }
         }
         self.length += bytes.len() as u64;
@@ -62,8 +81,10 @@ impl WholeWriter {
             }
             // The other end of an inherited pipe or terminal may have made it non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None)?;
-                Ok(())
+                match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None) {
+                    Ok(_) | Err(Errno::INTR) => Ok(()),
+                    Err(errno) => Err(errno.into()),
+                }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Err(error) => Err(error),
@@ -82,7 +103,7 @@ impl WholeWriter {
         Ok(())
     }
 
-    /// Makes everything durable.
+    /// Makes everything durable. A file that was synchronised has nothing left that closing it could report.
     pub fn finish(&mut self) -> io::Result<()> {
         self.take_back()?;
         if self.is_regular { self.file.sync_all() } else { Ok(()) }
@@ -114,7 +135,7 @@ mod tests {
             reader.read_to_end(&mut received).unwrap();
             received
         });
-        let mut writer = WholeWriter::new(writer).unwrap();
+        let mut writer = WholeWriter::new(writer, Format::Ndjson).unwrap();
         writer.write(&sent).unwrap();
         assert_eq!(writer.length(), sent.len() as u64);
         drop(writer);
@@ -124,7 +145,7 @@ mod tests {
     #[test]
     fn a_torn_write_is_taken_back_before_the_next() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut writer = WholeWriter::new(file.try_clone().unwrap()).unwrap();
+        let mut writer = WholeWriter::new(file.try_clone().unwrap(), Format::Ndjson).unwrap();
         writer.write(b"first").unwrap();
         // As a write leaves it that fails half-way, and could not be taken back at once.
         (&writer.file).write_all(b"sec").unwrap();
@@ -143,7 +164,7 @@ mod tests {
         let path = directory.path().join("appended");
         std::fs::write(&path, "before").unwrap();
         let file = File::options().append(true).open(&path).unwrap();
-        let mut writer = WholeWriter::new(file).unwrap();
+        let mut writer = WholeWriter::new(file, Format::Ndjson).unwrap();
         (&writer.file).write_all(b"sec").unwrap();
         writer.torn = 3;
         writer.write(b"third").unwrap();
@@ -153,8 +174,9 @@ mod tests {
     #[test]
     fn a_full_device_takes_nothing() {
         let file = File::options().write(true).open("/dev/full").unwrap();
-        let mut writer = WholeWriter::new(file).unwrap();
-        assert_eq!(writer.write(b"record").unwrap_err().kind(), ErrorKind::StorageFull);
+        let mut writer = WholeWriter::new(file, Format::Ndjson).unwrap();
+        let torn = writer.write(b"record").unwrap_err();
+        assert_eq!((torn.taken, torn.error.kind()), (0, ErrorKind::StorageFull));
         assert!(writer.is_empty());
     }
 }
