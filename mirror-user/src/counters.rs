@@ -50,6 +50,8 @@ pub struct WorkerCounters {
     pub decapsulated: Counter,
     /// Frames that came without the kernel's metadata.
     pub without_metadata: Counter,
+    /// How often the queue's socket was made again.
+    pub rebinds: Counter,
     /// Records of packets that the queue to the sink had no room for.
     pub packet_records_refused: Counter,
     /// Records of flows that the queue to the sink had no room for.

@@ -34,6 +34,8 @@ reasons! {
     FillRingEmpty => "fill_ring_empty",
     /// AF_XDP: the receive ring was full, because the worker fell behind (`rx_ring_full`).
     RxRingFull => "rx_ring_full",
+    /// AF_XDP: redirected to a socket that the kernel had unbound from its queue (device reset, interface moved away).
+    SocketLost => "socket_lost",
     /// Outer frame: ends within its Ethernet, IP or UDP header.
     OuterTruncated => "outer_truncated",
     /// Outer frame: neither IPv4 nor IPv6.
@@ -82,6 +84,8 @@ reasons! {
     NotSampled => "not_sampled",
     /// Counters only: nothing is recorded until the worker keeps up again.
     CountersOnly => "counters_only",
+    /// The worker panicked with the packet in its hands, in its flow table or in its ring.
+    WorkerPanicked => "worker_panicked",
     /// The queue to the sink was full, because the sink fell behind.
     SinkQueueFull => "sink_queue_full",
     /// The sink could not write (disk full, closed pipe).

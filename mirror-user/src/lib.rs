@@ -25,6 +25,7 @@ pub mod flow;
 pub mod nic;
 pub mod packet;
 pub mod policy;
+pub mod rebind;
 pub mod record;
 pub mod replay;
 pub mod sink;

@@ -96,3 +96,36 @@ pub trait FrameSource {
     /// Gives the frames of the batch back to where they came from.
     fn release(&mut self);
 }
+
+/// A source that is lent: whoever lent it still has it, whatever becomes of the borrower.
+impl<Source: FrameSource + ?Sized> FrameSource for &mut Source {
+    #[inline]
+    fn receive(&mut self) -> io::Result<Received> {
+        (**self).receive()
+    }
+
+    #[inline]
+    fn now(&self) -> Option<Timestamp> {
+        (**self).now()
+    }
+
+    #[inline]
+    fn frame(&self, index: usize) -> Frame<'_> {
+        (**self).frame(index)
+    }
+
+    #[inline]
+    fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
+        (**self).append(index, from, bytes);
+    }
+
+    #[inline]
+    fn backlog(&mut self) -> Backlog {
+        (**self).backlog()
+    }
+
+    #[inline]
+    fn release(&mut self) {
+        (**self).release();
+    }
+}

@@ -195,6 +195,20 @@ pub enum Error {
         #[source]
         source: MapError,
     },
+    /// A map's descriptor could not be duplicated.
+    #[error(
+        "the map {map} of the capture program cannot be opened once more; raise the limit on open files (ulimit -n)"
+    )]
+    Handle {
+        /// Name of the map.
+        map: &'static str,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel does not say which program it is.
+    #[error("the kernel does not say by which id it knows the capture program")]
+    Id(#[source] ProgramError),
     /// The program could not be detached.
     #[error("the capture program cannot be detached")]
     Detach(#[source] ProgramError),

@@ -13,17 +13,20 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, s
 use super::Mode;
 
 // linux/netlink.h
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-const NLM_F_REQUEST: u16 = 0x1;
+pub(super) const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 // linux/rtnetlink.h
-const RTM_NEWLINK: u16 = 16;
-const RTM_GETLINK: u16 = 18;
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+// linux/if.h
+const IFF_UP: u32 = 1;
+const IFF_LOWER_UP: u32 = 1 << 16;
 // linux/if_link.h
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -40,13 +43,13 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
 /// Size of `struct nlmsghdr`.
-const MESSAGE_HEADER: usize = 16;
+pub(super) const MESSAGE_HEADER: usize = 16;
 /// Size of `struct ifinfomsg`.
-const INTERFACE_HEADER: usize = 16;
+pub(super) const INTERFACE_HEADER: usize = 16;
 /// Size of `struct ifaddrmsg`.
 const ADDRESS_HEADER: usize = 8;
 /// More than the kernel puts into one datagram of a dump.
-const DATAGRAM: usize = 64 << 10;
+pub(super) const DATAGRAM: usize = 64 << 10;
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct Interface {
     pub lower: Option<u32>,
     /// Index of the bridge or bond that it is a port of.
     pub master: Option<u32>,
+    /// Flags, as in `linux/if.h`.
+    pub flags: u32,
     /// Id of the XDP program that is attached in native mode.
     pub native_program: Option<u32>,
     /// Id of the XDP program that is attached in generic mode.
@@ -68,6 +73,16 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// Whether it is meant to work (`ip link set … up`).
+    pub const fn is_up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+
+    /// Whether there is somebody at the other end of the cable.
+    pub const fn has_carrier(&self) -> bool {
+        self.flags & IFF_LOWER_UP != 0
+    }
+
     /// The mode and the id of an attached XDP program.
     pub fn program(&self) -> Option<(Mode, u32)> {
         let native = self.native_program.map(|id| (Mode::Native, id));
@@ -175,14 +190,15 @@ fn read_dump<T>(
     Ok(false)
 }
 
-fn malformed() -> io::Error {
+pub(super) fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "malformed rtnetlink message")
 }
 
 /// Reads an `RTM_NEWLINK` message without its header.
-fn read_interface(body: &[u8]) -> Option<Interface> {
+pub(super) fn read_interface(body: &[u8]) -> Option<Interface> {
     let (header, attributes) = body.split_at_checked(INTERFACE_HEADER)?;
-    let mut interface = Interface { index: u32_at(header, 4)?, ..Interface::default() };
+    let mut interface =
+        Interface { index: u32_at(header, 4)?, flags: u32_at(header, 8)?, ..Interface::default() };
     let mut is_elsewhere = false;
     for (kind, value) in Attributes(attributes) {
         match kind {
@@ -245,7 +261,7 @@ fn read_programs(value: &[u8], interface: &mut Interface) {
 }
 
 /// Type and value of each netlink attribute in a run of them, up to the first that is malformed.
-struct Attributes<'message>(&'message [u8]);
+pub(super) struct Attributes<'message>(pub(super) &'message [u8]);
 
 impl<'message> Iterator for Attributes<'message> {
     type Item = (u16, &'message [u8]);
@@ -259,11 +275,11 @@ impl<'message> Iterator for Attributes<'message> {
     }
 }
 
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     bytes.get(offset..)?.first_chunk().copied().map(u16::from_ne_bytes)
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 

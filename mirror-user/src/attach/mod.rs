@@ -1,19 +1,22 @@
 //! The capture program, from loading to detaching: the safe side of the XDP program in `mirror-ebpf`.
 //!
 //! - [`error`]: why something did not work, and the remedy.
-//! - [`interface`]: what the kernel says of the network interfaces.
+//! - [`gate`]: one queue's way from the program to its socket.
+//! - [`interface`]: what the kernel says of the network interfaces; [`link`]: what happens to one of them.
 //! - [`address`]: the addresses that packets are taken for.
 
 pub mod address;
 pub mod error;
+pub mod gate;
 pub mod interface;
+pub mod link;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::util::KernelVersion;
@@ -30,6 +33,7 @@ use tracing::level_filters::LevelFilter;
 use self::address::OwnAddresses;
 pub use self::address::{AddressChange, MOST_ADDRESSES};
 pub use self::error::Error;
+use self::gate::{Gate, GateMaps};
 use self::interface::{Interface, interfaces};
 use crate::wire::number::QueueId;
 
@@ -187,7 +191,7 @@ pub struct Capture {
     ebpf: Ebpf,
     link: Option<XdpLinkId>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    sockets: XskMap<MapData>,
+    gates: GateMaps,
     addresses: OwnAddresses,
     counters: PerCpuArray<MapData, Counts>,
 }
@@ -246,14 +250,14 @@ impl Capture {
             let inserted = snap_lengths.insert(key.to_bytes(), length.unwrap_or(0), 0);
             inserted.map_err(written(config::SNAP_LENGTHS_MAP))?;
         }
+        let gates = GateMaps::of(&ebpf)?;
         let addresses = OwnAddresses::take(&mut ebpf)?;
-        let sockets = take_map(&mut ebpf, config::XSK_MAP)?;
         let counters = take_map(&mut ebpf, verdict::MAP)?;
         let logger = match options.log_level {
             LevelFilter::OFF => None,
             _ => Some(EbpfLogger::init(&mut ebpf).map_err(Error::Log)?),
         };
-        let mut capture = Self { ebpf, link: None, logger, sockets, addresses, counters };
+        let mut capture = Self { ebpf, link: None, logger, gates, addresses, counters };
         capture.program_mut()?.load().map_err(|error| Error::from_load(error.into()))?;
         Ok(capture)
     }
@@ -302,17 +306,31 @@ impl Capture {
         }
     }
 
-    /// From now on, tunnel packets of `queue` go to `socket`, an AF_XDP socket that is bound to the same queue of the
-    /// same interface. The kernel forgets it when it is closed.
+    /// The gate of `queue`, by which tunnel packets come to its socket. It goes on when the program is dropped.
     ///
     /// # Errors
     ///
-    /// When `queue` is not below [`Options::queues`], or `socket` is no AF_XDP socket.
+    /// When the maps of the program cannot be opened once more.
+    pub fn gate(&self, queue: QueueId) -> Result<Gate, Error> {
+        self.gates.gate(queue)
+    }
+
+    /// From now on, tunnel packets of `queue` go to `socket`: see [`Gate::admit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::gate`] and [`Gate::admit`].
     pub fn set_socket(&mut self, queue: QueueId, socket: &impl AsRawFd) -> Result<(), Error> {
-        self.sockets.set(queue.0, socket.as_raw_fd(), 0).map_err(|error| match error {
-            MapError::OutOfBounds { max_entries, .. } => Error::UnknownQueue { queue, queues: max_entries },
-            source => Error::Map { map: config::XSK_MAP, action: "written", source },
-        })
+        self.gate(queue)?.admit(socket)
+    }
+
+    /// The id by which the kernel knows the program.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub fn id(&self) -> Result<u32, Error> {
+        self.program()?.info().map(|info| info.id()).map_err(Error::Id)
     }
 
     /// From now on, the program takes packets to `addresses` and to no others, if it was loaded with

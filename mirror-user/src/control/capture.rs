@@ -1,14 +1,12 @@
 //! `mirror-capture run`: sets the data path up, watches it, and takes it down without losing count.
 //!
-//! The order matters in both directions. Up: sinks, workers with their sockets, sockets into the XSKMAP, and the
-//! XDP program attached last, so that the first packet finds everything ready. Down: the program detached first, so
+//! The order matters in both directions. Up: the output opened and locked, workers with their sockets, sockets into the
+//! XSKMAP, and then the XDP program attached, so that the first packet finds everything ready; only after that is the
+//! output written to, so that a start that fails changes nothing. Down: the program detached first, so
 //! that nothing arrives any more; then the workers empty their rings and end; then the sinks write what is left;
 //! then every counter stands still and the ledger is made.
 
-use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
@@ -17,27 +15,25 @@ use super::addresses::OwnAddresses;
 use super::config::Settings;
 use super::config::settings::CaptureSettings;
 use super::config::value::{Switch, XdpModeOption};
-use super::ledger::{Ledger, NicFacts, QueueLedger, RunFacts};
+use super::ledger::{Ledger, QueueLedger, RunFacts};
+use super::link::{Link, mtu_warning};
 use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, free_huge_page_bytes};
+use super::queue::LiveQueue;
 use super::shutdown::Shutdown;
+use super::watch::Watch;
+use super::workers::{Crew, EndedWorker, Post, RunningWorker};
 use super::{Outcome, RunError, finish_sinks};
-use crate::attach::{Capture, Mode, ModeRequest};
+use crate::attach::{Capture, Mode, ModeRequest, Verdicts};
 use crate::counters::WorkerCounters;
 use crate::nic::Nic;
 use crate::nic::meter::NicMeter;
-use crate::sink::{self, Producer, SinkError, Sinks};
+use crate::sink::{SinkCounters, SinkError};
 use crate::wire::number::QueueId;
-use crate::worker::WhenFull;
-use crate::xsk::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, XskError, XskSource, XskStatistics};
+use crate::xsk::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, XskError, XskSource};
 
-/// How often the watching thread looks up.
-const WATCH: Duration = Duration::from_millis(50);
-
-/// Largest frame from a Gateway Load Balancer, without its Ethernet header: 8,500 bytes and 68 of encapsulation.
-const LARGEST_GWLB_PACKET: u32 = 8568;
-
-/// Captures from the interface until `shutdown` is requested, standard output is closed or a worker fails, then
-/// drains, and returns the ledger, which is also written to its file. Rates are logged every `stats_interval`.
+/// Captures from the interface until `shutdown` is requested, standard output is closed or something happens after which
+/// the capture cannot go on; then drains, and returns the ledger, which is also written to its file. Rates are logged every
+/// `stats_interval`.
 ///
 /// # Errors
 ///
@@ -55,7 +51,7 @@ pub fn run(
     let sockets = SocketPlan::new(&nic, capture, queues.len());
 
     let mut program = Capture::load(&settings.load_options(nic.queues))?;
-    let mut addresses = match capture.any_destination {
+    let addresses = match capture.any_destination {
         true => None,
         false => Some(OwnAddresses::tell(&mut program, &nic.name)?),
     };
@@ -63,73 +59,112 @@ pub fn run(
         warn!("allowed_sources is an empty list: every tunnel packet is dropped");
     }
     let (producers, sinks) = settings.start_sinks(queues.len())?;
-    // Not `shutdown` itself: a worker must not end before the program is detached, or its ring would fill unread.
-    let drained = Shutdown::new();
-    let mut workers = Vec::with_capacity(queues.len());
+    let mut crew = Crew::default();
     for ((&queue, producer), &cpu) in queues.iter().zip(producers).zip(cpus.iter().cycle()) {
-        let worker = RunningWorker::start(QueueId(queue), cpu, producer, &sockets, settings, &drained)?;
-        program.set_socket(worker.counters.queue, &worker.socket)?;
-        workers.push(worker);
+        let queue = QueueId(queue);
+        let gate = program.gate(queue)?;
+        crew.add(Post {
+            queue: LiveQueue::new(sockets.clone(), nic.index, queue, gate),
+            counters: Arc::new(WorkerCounters::new(queue)),
+            cpu,
+            producer,
+            settings: settings.clone(),
+        })?;
     }
-    let mut meter = NicMeter::start(&nic.name);
+    let meter = NicMeter::start(&nic.name);
     let attached = program.attach(&nic.name, mode_request(capture))?;
     let started = Instant::now();
+    let zero_copy = crew.workers().iter().any(|worker| worker.copy_mode == CopyMode::ZeroCopy);
+    let link = Link::watch(nic.clone(), program.id()?, zero_copy)
+        .map_err(|source| RunError::System { what: "watch the interface", source })?;
+    // From here on, nothing keeps the capture from running: the output may be changed.
     let sinks = sinks.begin();
     if let Some(reason) = &attached.fallback {
         warn!("generic XDP instead of native, which is slower: {reason}");
     }
-    announce(&nic, attached.mode, &workers);
+    announce(&nic, attached.mode, crew.workers(), zero_copy);
+    let mut watch = Watch::new(link, meter, attached.mode, addresses);
 
-    watch(&mut program, &mut addresses, &workers, &sinks, stats_interval, shutdown);
+    let mut failures = Failures::default();
+    failures.note(watch.wait(&mut program, crew.workers(), &sinks, stats_interval, shutdown));
 
-    program.detach()?;
-    drained.request();
-    let ended: Vec<EndedWorker> = workers.into_iter().map(RunningWorker::join).collect();
+    watch.look_last(&program);
+    failures.note(program.detach());
+    let ended = crew.end();
+    let seconds = started.elapsed().as_secs_f64();
+    let (name, facts) = watch.finish();
+    program.flush_log();
+    let verdicts = failures.note(program.verdicts()).unwrap_or_default();
+    let (written, problems) = finish_sinks(sinks);
     let run = RunFacts {
         version: env!("CARGO_PKG_VERSION"),
-        interface: Some(nic.name.clone()),
+        interface: Some(name),
         xdp_mode: Some(attached.mode.to_string()),
-        seconds: started.elapsed().as_secs_f64(),
-        nic: Some(nic_facts(&nic, &mut meter)),
-        output_bytes: 0,
+        seconds,
+        nic: Some(facts),
+        output_bytes: written.bytes(),
     };
-    program.flush_log();
-    let verdicts = program.verdicts()?;
-    let (written, problems) = finish_sinks(sinks);
-    for problem in &problems {
-        error!("{problem}");
+    let ledger = Ledger::new(run, rows(&verdicts, &ended, &written));
+    for worker in ended {
+        failures.note(worker.failure.map_or(Ok(()), Err));
     }
+    for problem in problems {
+        if matches!(problem, SinkError::Panicked { .. } | SinkError::Stalled { .. }) {
+            failures.note(Err::<(), _>(problem));
+        } else {
+            error!("{problem}");
+        }
+    }
+    failures.note(settings.write_ledger(&ledger));
+    Ok(Outcome { ledger, failure: failures.first })
+}
+
+/// What went wrong after the start. The first is told at the end, the others at once.
+#[derive(Default)]
+struct Failures {
+    first: Option<RunError>,
+}
+
+impl Failures {
+    /// The result, or takes note of its error.
+    fn note<T, E: Into<RunError>>(&mut self, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let error = error.into();
+                if self.first.is_some() {
+                    error!("{error}");
+                } else {
+                    self.first = Some(error);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The ledger's rows: one for each queue that the program knew at its start, and one for later ones that packets came by.
+fn rows(verdicts: &Verdicts, ended: &[EndedWorker], written: &SinkCounters) -> Vec<QueueLedger> {
+    let workers = || ended.iter().zip(written.workers());
     let mut rows: Vec<QueueLedger> = (0..)
+        .map(QueueId)
         .zip(&verdicts.queues)
         .map(|(queue, counts)| {
-            let worker =
-                ended.iter().zip(written.workers()).find(|(worker, _)| worker.counters.queue.0 == queue);
-            let row = match worker {
-                Some((worker, sink)) => worker.ledger(sink),
-                None => QueueLedger::unserved(QueueId(queue)),
-            };
+            let worker = workers().find(|(worker, _)| worker.counters.queue == queue);
+            let row =
+                worker.map_or_else(|| QueueLedger::unserved(queue), |(worker, sink)| worker.ledger(sink));
             row.with_verdicts(counts)
         })
         .collect();
+    if rows.is_empty() {
+        // The program's counters could not be read.
+        rows.extend(workers().map(|(worker, sink)| worker.ledger(sink)));
+    }
     if verdicts.other_queues.iter().any(|&count| count != 0) {
-        rows.push(QueueLedger::unserved(QueueId(nic.queues)).with_verdicts(&verdicts.other_queues));
+        let next = QueueId(u32::try_from(verdicts.queues.len()).unwrap_or(u32::MAX));
+        rows.push(QueueLedger::unserved(next).with_verdicts(&verdicts.other_queues));
     }
-    let ledger = Ledger::new(RunFacts { output_bytes: written.bytes(), ..run }, rows);
-    settings.write_ledger(&ledger)?;
-    let panicked = problems.into_iter().find(|problem| matches!(problem, SinkError::Panicked { .. }));
-    let failure = ended.into_iter().find_map(|worker| worker.failure).or(panicked.map(RunError::Sink));
-    Ok(Outcome { ledger, failure })
-}
-
-/// What the interface counted until now.
-fn nic_facts(nic: &Nic, meter: &mut NicMeter) -> NicFacts {
-    meter.read_interface(&nic.name);
-    meter.read_driver(&nic.name);
-    NicFacts {
-        driver: nic.driver.clone(),
-        counters: meter.interface().clone(),
-        driver_counters: meter.driver().clone(),
-    }
+    rows
 }
 
 /// `--strict` takes the fall-back away from the automatic choice.
@@ -142,90 +177,22 @@ fn mode_request(capture: &CaptureSettings) -> ModeRequest {
 }
 
 /// Says what runs where: the line that tells a reader that the capture has begun.
-fn announce(nic: &Nic, mode: Mode, workers: &[RunningWorker]) {
+fn announce(nic: &Nic, mode: Mode, workers: &[RunningWorker], zero_copy: bool) {
     for worker in workers {
         let RunningWorker { counters, cpu, copy_mode, .. } = worker;
         info!("queue {}: worker on processor {cpu}, AF_XDP in {} mode", counters.queue, copy_mode.name());
     }
-    if nic.mtu < LARGEST_GWLB_PACKET && nic.driver.as_deref() == Some("ena") {
-        warn!(
-            "{} has an MTU of {}; a Gateway Load Balancer sends packets of up to {LARGEST_GWLB_PACKET} bytes: \
-             `ip link set {} mtu 9001`",
-            nic.name, nic.mtu, nic.name
-        );
+    if let Some(warning) = mtu_warning(nic, zero_copy) {
+        warn!("{warning}");
     }
     info!("capturing on {} ({mode} XDP, {} queue(s), MTU {})", nic.name, workers.len(), nic.mtu);
 }
 
-/// Waits for the end: a signal, a worker that cannot go on, or a closed output.
-fn watch(
-    program: &mut Capture,
-    addresses: &mut Option<OwnAddresses>,
-    workers: &[RunningWorker],
-    sinks: &Sinks,
-    stats_interval: Option<Duration>,
-    shutdown: &Shutdown,
-) {
-    let mut rates = Rates::new(workers, sinks);
-    while !shutdown.requested() {
-        thread::sleep(WATCH);
-        program.flush_log();
-        if let Some(addresses) = addresses {
-            addresses.follow(program);
-        }
-        if let Some(worker) = workers.iter().find(|worker| worker.thread.is_finished()) {
-            error!("the worker of queue {} has stopped", worker.counters.queue);
-            return;
-        }
-        if sinks.counters().panicked() {
-            return; // It was said by the thread itself.
-        }
-        if sinks.counters().closed() {
-            info!("nobody reads standard output any more");
-            return;
-        }
-        if stats_interval.is_some_and(|interval| rates.since.elapsed() >= interval) {
-            rates = rates.log(workers, sinks);
-        }
-    }
-}
-
-/// Counters at one moment, to tell rates from.
-struct Rates {
-    since: Instant,
-    received: u64,
-    recorded: u64,
-}
-
-impl Rates {
-    fn new(workers: &[RunningWorker], sinks: &Sinks) -> Self {
-        Self {
-            since: Instant::now(),
-            received: workers.iter().map(|worker| worker.counters.received.get()).sum(),
-            recorded: sinks.counters().workers().iter().map(|worker| worker.recorded().packets).sum(),
-        }
-    }
-
-    fn log(self, workers: &[RunningWorker], sinks: &Sinks) -> Self {
-        let now = Self::new(workers, sinks);
-        let seconds = self.since.elapsed().as_secs_f64();
-        // Records of a file that could not be finished are recorded no longer.
-        let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
-        info!(
-            "received {} ({:.0}/s), recorded {} ({:.0}/s)",
-            now.received,
-            rate(now.received, self.received),
-            now.recorded,
-            rate(now.recorded, self.recorded)
-        );
-        now
-    }
-}
-
 /// How sockets are to be made, worked out once for all queues.
 #[derive(Clone)]
-struct SocketPlan {
-    interface: String,
+pub(super) struct SocketPlan {
+    /// Name that the interface has now.
+    pub(super) interface: String,
     config: XskConfig,
     strict: bool,
 }
@@ -259,7 +226,7 @@ impl SocketPlan {
     }
 
     /// Makes the socket, falling back step by step, each step with its reason in the log.
-    fn open(&self, queue: QueueId) -> Result<XskSource, RunError> {
+    pub(super) fn open(&self, queue: QueueId) -> Result<XskSource, RunError> {
         let mut config = self.config;
         loop {
             let error = match XskSource::open(&self.interface, queue, &config) {
@@ -269,6 +236,10 @@ impl SocketPlan {
             let (next, instead) = match &error {
                 XskError::Umem { huge_pages: true, .. } => {
                     (XskConfig { huge_pages: false, ..config }, "packet buffers on small pages")
+                }
+                // Of a queue that another socket has, copying gives no more.
+                XskError::Bind { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
+                    return Err(error.into());
                 }
                 XskError::Bind { mode: CopyMode::ZeroCopy, .. } => {
                     (XskConfig { copy_mode: CopyMode::Copy, ..config }, "copying by the kernel")
@@ -282,99 +253,4 @@ impl SocketPlan {
             config = next;
         }
     }
-}
-
-/// A worker on a thread of its own.
-struct RunningWorker {
-    counters: Arc<WorkerCounters>,
-    cpu: usize,
-    copy_mode: CopyMode,
-    /// Open for as long as the thread has not been joined.
-    socket: SocketFd,
-    thread: JoinHandle<(XskSource, io::Result<()>)>,
-}
-
-/// A descriptor that a worker's thread owns.
-struct SocketFd(RawFd);
-
-impl AsRawFd for SocketFd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
-
-impl RunningWorker {
-    /// Makes the socket and starts the thread. The socket is made on the processor that is to use it, so that the
-    /// packet buffers lie in the memory of its NUMA node.
-    fn start(
-        queue: QueueId,
-        cpu: usize,
-        producer: Producer,
-        sockets: &SocketPlan,
-        settings: &Settings,
-        drained: &Shutdown,
-    ) -> Result<Self, RunError> {
-        let opened =
-            thread::scope(|scope| scope.spawn(|| pin(cpu).and_then(|()| sockets.open(queue))).join());
-        let source = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let counters = Arc::new(WorkerCounters::new(queue));
-        let (copy_mode, socket) = (source.copy_mode(), SocketFd(source.as_raw_fd()));
-        let worker = settings.worker(source, producer, WhenFull::Drop, &counters)?;
-        let drained = drained.clone();
-        let work = move || {
-            if let Err(error) = pin(cpu) {
-                warn!("queue {queue}: {error}");
-            }
-            worker.run(|| drained.requested())
-        };
-        let thread = thread::Builder::new()
-            .name(format!("worker-{queue}"))
-            .spawn(work)
-            .map_err(|source| RunError::System { what: "start a worker", source })?;
-        Ok(Self { counters, cpu, copy_mode, socket, thread })
-    }
-
-    /// Waits for the worker's end and reads its socket's last counters.
-    fn join(self) -> EndedWorker {
-        let (source, result) = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let queue = self.counters.queue;
-        self.counters.without_metadata.set(source.without_metadata());
-        let statistics = source.statistics();
-        let failure =
-            result.and(statistics.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
-        EndedWorker {
-            statistics: statistics.unwrap_or_default(),
-            counters: self.counters,
-            cpu: self.cpu,
-            copy_mode: self.copy_mode,
-            failure: failure.err().map(|source| RunError::Worker { queue, source }),
-        }
-    }
-}
-
-/// A worker whose counters stand still.
-struct EndedWorker {
-    counters: Arc<WorkerCounters>,
-    cpu: usize,
-    copy_mode: CopyMode,
-    statistics: XskStatistics,
-    failure: Option<RunError>,
-}
-
-impl EndedWorker {
-    fn ledger(&self, sink: &sink::WorkerCounters) -> QueueLedger {
-        QueueLedger {
-            cpu: Some(self.cpu),
-            copy_mode: Some(self.copy_mode.name()),
-            ..QueueLedger::new(&self.counters, sink, Some(self.statistics))
-        }
-    }
-}
-
-/// Keeps the calling thread on one processor.
-fn pin(cpu: usize) -> Result<(), RunError> {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set)
-        .map_err(|errno| RunError::System { what: "pin a worker to its processor", source: errno.into() })
 }

@@ -3,7 +3,9 @@
 //! - [`config`]: the TOML file and the command line, settled into plain values.
 //! - [`preflight`]: what must be true before a capture can start.
 //! - [`addresses`]: the interface's own addresses, which packets are taken for.
-//! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down.
+//! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down; `workers` and `queue`:
+//!   a worker on a thread of its own, and the receive queue that it serves.
+//! - `watch`: a capture while it runs; `link`: its interface, `served`: whether packets reach the workers.
 //! - [`shutdown`]: the signals that end the program.
 //! - [`ledger`]: where every packet went.
 //!
@@ -28,9 +30,14 @@ pub mod addresses;
 pub mod capture;
 pub mod config;
 pub mod ledger;
+mod link;
 pub mod preflight;
+mod queue;
 pub mod replay;
+mod served;
 pub mod shutdown;
+mod watch;
+mod workers;
 
 /// Why a command could not start, or not go on.
 #[derive(Debug, Error)]
@@ -94,6 +101,23 @@ pub enum RunError {
         queue: QueueId,
         /// The system's answer.
         source: io::Error,
+    },
+    /// The interface or the program on it has gone.
+    #[error(transparent)]
+    Link(#[from] link::LinkLost),
+    /// A queue has no socket.
+    #[error("{0}")]
+    Socket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A worker panicked.
+    #[error(
+        "the worker of queue {queue} panicked: {message}. This is a fault of mirror-capture: please report it, with the \
+         lines that the log has of it; the packets that it held are counted as worker_panicked"
+    )]
+    Panicked {
+        /// Its queue.
+        queue: QueueId,
+        /// What it said.
+        message: String,
     },
     /// The ledger cannot be written.
     #[error("cannot write the ledger to {}: {source}", path.display())]

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn nic(queues: u32) -> Nic {
-        Nic { name: "eth1".to_owned(), mtu: 9001, queues, driver: None, numa_node: None }
+        Nic { name: "eth1".to_owned(), index: 7, mtu: 9001, queues, driver: None, numa_node: None }
     }
 
     #[test]

@@ -27,7 +27,7 @@ const WATCH: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 ///
-/// When a file or the output cannot be opened, would be overwritten by the output, or the ledger could not be written.
+/// When a file or the output cannot be opened, or a file would be overwritten by the output.
 pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Result<Outcome, RunError> {
     for output in iter::once(&settings.output.path).chain(&settings.output.ledger) {
         if files.iter().any(|file| is_same_file(file, output)) {
@@ -65,12 +65,12 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     };
     let queues = written.workers().iter().map(|sink| QueueLedger::new(&counters, sink, None)).collect();
     let ledger = Ledger::new(run, queues);
-    let unwritten_ledger = settings.write_ledger(&ledger).err();
     let failure = result.err().map(|source| match source.downcast::<ReplayError>() {
         Ok(error) => RunError::Replay(error),
         Err(source) => RunError::System { what: "read the capture", source },
     });
-    let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink)).or(unwritten_ledger);
+    let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink));
+    let failure = failure.or(settings.write_ledger(&ledger).err());
     Ok(Outcome { ledger, failure })
 }
 

@@ -19,6 +19,8 @@ use thiserror::Error;
 pub struct Nic {
     /// Name.
     pub name: String,
+    /// Index, which stays the same when the name changes.
+    pub index: u32,
     /// Largest IP packet in bytes.
     pub mtu: u32,
     /// Receive queues.
@@ -89,6 +91,7 @@ impl Nic {
         }
         Ok(Self {
             name: name.to_owned(),
+            index: read(&directory.join("ifindex"))?.parse().unwrap_or(0),
             mtu: read(&directory.join("mtu"))?.parse().unwrap_or(0),
             queues: queues(&directory).max(1),
             driver: driver(&directory),
@@ -200,9 +203,10 @@ mod tests {
         }
         fs::write(eth.join("flags"), "0x1003\n").unwrap();
         fs::write(eth.join("mtu"), "9001\n").unwrap();
+        fs::write(eth.join("ifindex"), "12\n").unwrap();
         fs::write(eth.join("uevent"), "DEVTYPE=vlan\nINTERFACE=eth7\n").unwrap();
         let nic = Nic::look_in(class.path(), "eth7").unwrap();
-        assert_eq!((nic.mtu, nic.queues, nic.numa_node), (9001, 2, None));
+        assert_eq!((nic.index, nic.mtu, nic.queues, nic.numa_node), (12, 9001, 2, None));
         assert_eq!(nic.driver.as_deref(), Some("vlan"));
 
         fs::write(eth.join("flags"), "0x1002\n").unwrap();

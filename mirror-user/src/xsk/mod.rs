@@ -86,6 +86,22 @@ pub struct XskStatistics {
     pub rx_fill_ring_empty_descs: u64,
 }
 
+impl std::ops::Add for XskStatistics {
+    type Output = Self;
+
+    /// What both sockets counted.
+    fn add(self, other: Self) -> Self {
+        Self {
+            rx_dropped: self.rx_dropped.saturating_add(other.rx_dropped),
+            rx_ring_full: self.rx_ring_full.saturating_add(other.rx_ring_full),
+            rx_invalid_descs: self.rx_invalid_descs.saturating_add(other.rx_invalid_descs),
+            rx_fill_ring_empty_descs: self
+                .rx_fill_ring_empty_descs
+                .saturating_add(other.rx_fill_ring_empty_descs),
+        }
+    }
+}
+
 /// A frame of the current batch: which descriptors it spans, and what its metadata says.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
@@ -162,6 +178,15 @@ impl XskSource {
     /// When the kernel refuses the socket option.
     pub fn statistics(&self) -> io::Result<XskStatistics> {
         self.rings.statistics()
+    }
+
+    /// Whether the socket is bound to a queue of a device that is up.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's answer where it is not: ENXIO if it is not bound, ENETDOWN if the device is down.
+    pub fn probe(&self) -> io::Result<()> {
+        self.rings.probe()
     }
 
     /// Groups the held descriptors into frames and reads the metadata of each; returns how many frames are whole.

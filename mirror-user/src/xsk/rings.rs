@@ -111,6 +111,7 @@ impl Rings {
         if filled != frames.len() {
             return Err(bind_error(io::Error::other("the fill ring takes fewer frames than it has entries")));
         }
+        close_on_exec(rx.fd().as_raw_fd()).map_err(bind_error)?;
         if let Some(time) = config.busy_poll {
             set_busy_poll(rx.fd().as_raw_fd(), time).map_err(|source| XskError::Option {
                 option: "SO_PREFER_BUSY_POLL",
@@ -216,6 +217,13 @@ impl Rings {
         self.rx.poll(timeout_ms).map(drop)
     }
 
+    /// Asks the kernel for nothing: the answer says whether the socket is bound to a queue of a device that is up.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        // SAFETY: no byte is written to the buffer, which has none.
+        let result = unsafe { libc::recv(self.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Share of the receive ring that is full.
     pub(super) fn fill(&mut self) -> f32 {
         self.rx.nb_avail_exact() as f32 / self.rx_size as f32
@@ -270,6 +278,13 @@ fn umem_base(umem: &Umem, frames: &mut [FrameDesc]) -> usize {
 
 fn ring_size(name: &'static str, value: u32) -> Result<QueueSize, XskError> {
     QueueSize::new(value).map_err(|_| XskError::RingSize { name, value, remedy: "it must be a power of two" })
+}
+
+/// Keeps the socket, and with it the queue, from processes that this one starts: libxdp does not.
+fn close_on_exec(socket: RawFd) -> io::Result<()> {
+    // SAFETY: the command takes an integer, and the descriptor is this socket's.
+    let result = unsafe { libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn set_busy_poll(socket: RawFd, time: Duration) -> io::Result<()> {

@@ -43,11 +43,22 @@ pub struct Ended {
 impl Daemon {
     /// Starts the daemon in `namespace`, without waiting for anything. Records and ledger go to a directory of its own.
     pub fn spawn(namespace: &Namespace, interface: &str, arguments: &[&str]) -> Self {
+        Self::spawn_with(namespace, interface, arguments, &[])
+    }
+
+    /// As [`Self::spawn`], with more environment variables.
+    pub fn spawn_with(
+        namespace: &Namespace,
+        interface: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut command = namespace.command(env!("CARGO_BIN_EXE_mirror-capture"));
         command.args(["run", "--interface", interface]);
         command.arg("--output").arg(directory.path().join("records"));
         command.args(["--records", "packet"]).arg("--ledger").arg(directory.path().join("ledger.json"));
+        command.envs(variables.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -69,6 +80,7 @@ impl Daemon {
         daemon
     }
 
+    /// Waits until the daemon says `text`.
     pub fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -81,6 +93,7 @@ impl Daemon {
         panic!("the daemon did not say {text:?}, but:\n{}", self.lines.join("\n"));
     }
 
+    /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
@@ -91,6 +104,7 @@ impl Daemon {
         self.join()
     }
 
+    /// Waits for the daemon to end by itself.
     pub fn join(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {

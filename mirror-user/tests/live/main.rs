@@ -1,6 +1,8 @@
 //! The daemon on live traffic: a veth pair between two namespaces, real XDP, real AF_XDP, and a ledger that balances
 //! to the packet in every case.
 
+mod bad_day;
+mod bpf;
 mod capture;
 mod daemon;
 mod destinations;

@@ -190,12 +190,14 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         | DropReason::NotCut
         | DropReason::FillRingEmpty
         | DropReason::RxRingFull
+        | DropReason::SocketLost
         | DropReason::PolicyExcluded
         | DropReason::FlowNotIp
         | DropReason::FlowFragment
         | DropReason::FlowTunnels
         | DropReason::NotSampled
         | DropReason::CountersOnly
+        | DropReason::WorkerPanicked
         | DropReason::SinkQueueFull
         | DropReason::SinkWriteFailed
         | DropReason::SinkSyncFailed

@@ -57,6 +57,12 @@ pub struct QueueLedger {
     pub decapsulated: u64,
     /// Frames whose arrival time is the worker's, because they came without the kernel's metadata.
     pub without_metadata: u64,
+    /// How often the queue's socket was made again, because the kernel had unbound it or packets did not reach it.
+    pub rebinds: u64,
+    /// Whether the worker panicked. What it held is `worker_panicked` under `dropped`: what was received and is in no
+    /// other counter, since a panic leaves no other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub panicked: bool,
     /// Records of packets.
     pub packet_records: RecordCounts,
     /// Records of flows.
@@ -187,16 +193,20 @@ pub struct NicFacts {
     /// The driver's own counters of losses; in the ledger they stand under `never_reached`.
     #[serde(skip)]
     pub driver_counters: Moved,
+    /// Packets that came by queues on which the driver does not run the program.
+    #[serde(skip)]
+    pub unseen: u64,
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 12] = [
+const RECORD_REASONS: [DropReason; 13] = [
     DropReason::PolicyExcluded,
     DropReason::FlowNotIp,
     DropReason::FlowFragment,
     DropReason::FlowTunnels,
     DropReason::NotSampled,
     DropReason::CountersOnly,
+    DropReason::WorkerPanicked,
     DropReason::SinkQueueFull,
     DropReason::SinkWriteFailed,
     DropReason::SinkSyncFailed,
@@ -205,12 +215,13 @@ const RECORD_REASONS: [DropReason; 12] = [
     DropReason::SinkStalled,
 ];
 /// Reasons that are counted before user space.
-const KERNEL_REASONS: [DropReason; 5] = [
+const KERNEL_REASONS: [DropReason; 6] = [
     DropReason::SourceNotAllowed,
     DropReason::NoHeadroom,
     DropReason::NotCut,
     DropReason::FillRingEmpty,
     DropReason::RxRingFull,
+    DropReason::SocketLost,
 ];
 
 impl QueueLedger {
@@ -233,6 +244,7 @@ impl QueueLedger {
             received_bytes: worker.received_bytes.get(),
             decapsulated: worker.decapsulated.get(),
             without_metadata: worker.without_metadata.get(),
+            rebinds: worker.rebinds.get(),
             packet_records: RecordCounts {
                 written: recorded.packet_records,
                 failed: lost.packet_records,
@@ -253,6 +265,16 @@ impl QueueLedger {
             af_xdp,
             ..Self::default()
         }
+    }
+
+    /// Names the packets that a worker held when it panicked, which its counters do not tell apart.
+    #[must_use]
+    pub fn after_panic(mut self) -> Self {
+        let reasons = DropReason::ALL.iter().copied().filter(|reason| !KERNEL_REASONS.contains(reason));
+        let held = self.received.saturating_sub(self.recorded.saturating_add(self.sum(reasons)));
+        *self.dropped.entry(DropReason::WorkerPanicked.name()).or_default() += held;
+        self.panicked = true;
+        self
     }
 
     /// A queue that no worker serves.
@@ -298,16 +320,22 @@ impl QueueLedger {
             .iter()
             .copied()
             .filter(|reason| !RECORD_REASONS.contains(reason) && !KERNEL_REASONS.contains(reason));
-        let rings = self.sum([DropReason::FillRingEmpty, DropReason::RxRingFull]);
+        let decapsulation = self.sum(decapsulation);
+        let records = self.recorded + self.sum(RECORD_REASONS);
+        let sockets = self.sum([DropReason::FillRingEmpty, DropReason::RxRingFull, DropReason::SocketLost]);
         let redirected = self.verdict(Verdict::Redirected);
-        redirected
-            .map(|redirected| check("xdp to worker", redirected, self.received + rings))
+        let mut checks: Vec<Check> = redirected
+            .map(|redirected| check("xdp to worker", redirected, self.received + sockets))
             .into_iter()
-            .chain([
-                check("worker to decapsulation", self.received, self.decapsulated + self.sum(decapsulation)),
-                check("decapsulation to sink", self.decapsulated, self.recorded + self.sum(RECORD_REASONS)),
-            ])
-            .collect()
+            .collect();
+        if self.panicked {
+            // How far the worker had come with its last batch is not known.
+            checks.push(check("worker to sink", self.received, decapsulation + records));
+        } else {
+            checks.push(check("worker to decapsulation", self.received, self.decapsulated + decapsulation));
+            checks.push(check("decapsulation to sink", self.decapsulated, records));
+        }
+        checks
     }
 }
 
@@ -481,6 +509,21 @@ pub(super) mod tests {
         let json = serde_json::to_value(&ledger).unwrap();
         assert_eq!((&json["clock_steps"], &json["queues"][1]["clock_steps"]), (&3.into(), &3.into()));
         assert!(!Ledger::new(RunFacts::default(), vec![steady]).table().contains("clock"));
+    }
+
+    /// 17 packets were in the worker's hands, decapsulated or not; three more are missing before the worker.
+    #[test]
+    fn what_a_worker_held_when_it_panicked_is_named_and_nothing_else() {
+        let mut panicked = queue();
+        panicked.received += 17;
+        *panicked.xdp.as_mut().unwrap().get_mut("redirected").unwrap() += 17;
+        panicked.decapsulated += 5;
+        let ledger = Ledger::new(RunFacts::default(), vec![panicked.clone().after_panic()]);
+        assert!(ledger.balanced, "{:?}", ledger.checks);
+        assert_eq!(ledger.dropped["worker_panicked"], 17);
+        assert_eq!(ledger.seen, ledger.recorded + ledger.dropped.values().sum::<u64>());
+        *panicked.xdp.as_mut().unwrap().get_mut("redirected").unwrap() += 3;
+        assert!(!Ledger::new(RunFacts::default(), vec![panicked.after_panic()]).balanced);
     }
 
     #[test]

@@ -22,8 +22,9 @@ const COUNT_REFUSED_REDIRECTS: [&str; 2] = ["veth", "virtio_net"];
 pub struct NeverReached {
     /// The sum of `reasons`.
     pub packets: u64,
-    /// Packets by reason: `passed_no_socket`, which is of tunnel packets only, and the kernel's counters of the
-    /// interface, which are of any traffic.
+    /// Packets by reason: `passed_no_socket`, which is of tunnel packets only; the kernel's counters of the interface,
+    /// which are of any traffic; and `not_seen_by_program`, also of any traffic, which came by queues that were added
+    /// meanwhile and on which the driver does not run the XDP program.
     pub reasons: BTreeMap<String, u64>,
     /// `passed_no_socket` by receive queue, where it is not zero.
     pub queues: BTreeMap<u32, u64>,
@@ -58,6 +59,9 @@ impl NeverReached {
             *dropped = dropped.saturating_sub(refused);
         }
         reasons.insert(Verdict::PassedNoSocket.name().to_owned(), unserved.values().sum());
+        if nic.unseen != 0 {
+            reasons.insert("not_seen_by_program".to_owned(), nic.unseen);
+        }
         let mut notes = Vec::new();
         for (whose, moved) in [("interface", &nic.counters), ("driver", &nic.driver_counters)] {
             if let Some(reason) = &moved.incomplete {
@@ -145,6 +149,7 @@ mod tests {
             driver: Some("ena".to_owned()),
             counters: moved(&[("rx_packets", 1_000_000), ("rx_missed_errors", 345), ("rx_dropped", 0)]),
             driver_counters: moved(&[("pps_allowance_exceeded", 99), ("bw_in_allowance_exceeded", 0)]),
+            unseen: 0,
         };
         let never = NeverReached::new(&nic, &[queue(), unserved(2, 7_000), unserved(4, 5_000)]);
         assert_eq!(never.packets, 12_345);
@@ -188,7 +193,7 @@ mod tests {
     fn what_could_not_be_read_is_said() {
         let gone = Moved { incomplete: Some("No such device".to_owned()), ..moved(&[("rx_dropped", 2)]) };
         let reset = Moved { set_back: ["rx_drops".to_owned()].into(), ..moved(&[("rx_drops", 1)]) };
-        let nic = NicFacts { driver: None, counters: gone, driver_counters: reset };
+        let nic = NicFacts { driver: None, counters: gone, driver_counters: reset, unseen: 0 };
         let text = NeverReached::new(&nic, &[]).told("never did");
         assert!(
             text.starts_with("2 never did: 2 rx_dropped; by the driver's own counters 1 rx_drops; "),

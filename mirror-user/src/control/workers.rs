@@ -1,0 +1,340 @@
+//! A worker on a thread of its own: how it starts, what becomes of a panic of it, how it ends.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::RunError;
+use super::config::Settings;
+use super::ledger::QueueLedger;
+use super::queue::LiveQueue;
+use super::shutdown::Shutdown;
+use crate::counters::WorkerCounters;
+use crate::rebind::{OpenError, Queue, RELEASE, Rebinding};
+use crate::sink::{self, Producer};
+use crate::source::{FrameSource as _, Received};
+use crate::wire::number::QueueId;
+use crate::worker::WhenFull;
+use crate::xsk::{CopyMode, XskSource, XskStatistics};
+
+/// How often a queue that still belongs to another socket is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A worker on a thread of its own.
+pub(super) struct RunningWorker {
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) cpu: usize,
+    /// The mode that its first socket was bound in.
+    pub(super) copy_mode: CopyMode,
+    /// To be set when its socket does not receive what it should.
+    pub(super) demand: Arc<AtomicBool>,
+    panicked: Arc<AtomicBool>,
+    thread: JoinHandle<Finished>,
+}
+
+/// What a worker's thread knows at its end.
+#[derive(Debug)]
+struct Finished {
+    statistics: io::Result<XskStatistics>,
+    result: io::Result<()>,
+    /// The message of its panic.
+    panic: Option<String>,
+}
+
+/// What a worker's thread is made with.
+pub(super) struct Post {
+    /// The queue, without a socket so far.
+    pub(super) queue: LiveQueue,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) cpu: usize,
+    pub(super) producer: Producer,
+    pub(super) settings: Settings,
+}
+
+/// The workers of a capture. Dropped, it ends them.
+#[derive(Default)]
+pub(super) struct Crew {
+    workers: Vec<RunningWorker>,
+    /// Tells them to end once their rings are empty. Not the request to stop: a worker must not end before the program is
+    /// detached, or its ring would fill unread.
+    drained: Shutdown,
+}
+
+impl Crew {
+    /// Starts one more.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunningWorker::start`].
+    pub(super) fn add(&mut self, post: Post) -> Result<(), RunError> {
+        self.workers.push(RunningWorker::start(post, self.drained.clone())?);
+        Ok(())
+    }
+
+    pub(super) fn workers(&self) -> &[RunningWorker] {
+        &self.workers
+    }
+
+    /// Has the workers empty their rings and end. To be called when the program is detached.
+    pub(super) fn end(mut self) -> Vec<EndedWorker> {
+        self.drained.request();
+        self.workers.drain(..).map(RunningWorker::join).collect()
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.drained.request();
+        for worker in self.workers.drain(..) {
+            worker.join();
+        }
+    }
+}
+
+impl RunningWorker {
+    /// Starts the thread, which makes the socket and gives it to the XDP program. It does so on the processor that is to
+    /// use it, so that packet buffers and flow table lie in the memory of its NUMA node.
+    ///
+    /// # Errors
+    ///
+    /// When there is no socket to be had, or no memory.
+    fn start(post: Post, drained: Shutdown) -> Result<Self, RunError> {
+        let (counters, cpu) = (Arc::clone(&post.counters), post.cpu);
+        let queue = counters.queue;
+        let panicked = Arc::new(AtomicBool::new(false));
+        let (ready, started) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name(format!("worker-{queue}"))
+            .spawn({
+                let panicked = Arc::clone(&panicked);
+                move || serve(post, &drained, &ready, &panicked)
+            })
+            .map_err(|source| RunError::System { what: "start a worker", source })?;
+        match started.recv() {
+            Ok(Ok(Ready { copy_mode, demand })) => {
+                Ok(Self { counters, cpu, copy_mode, demand, panicked, thread })
+            }
+            Ok(Err(error)) => Err(error),
+            // It ended before it was ready to say why.
+            Err(_) => {
+                let message = thread.join().err().map_or_else(String::new, |panic| text_of(panic.as_ref()));
+                Err(RunError::Panicked { queue, message })
+            }
+        }
+    }
+
+    /// Whether it has panicked. Its thread goes on, and counts what arrives.
+    pub(super) fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the worker's end and reads its last counters.
+    fn join(self) -> EndedWorker {
+        let queue = self.counters.queue;
+        let Finished { statistics, result, panic } = self.thread.join().unwrap_or_else(|panic| Finished {
+            statistics: Ok(XskStatistics::default()),
+            result: Ok(()),
+            panic: Some(text_of(panic.as_ref())),
+        });
+        let has_panicked = panic.is_some();
+        let (statistics, unread) = match statistics {
+            Ok(statistics) => (statistics, None),
+            Err(error) => (XskStatistics::default(), Some(error)),
+        };
+        let failure = match panic {
+            Some(message) => Some(RunError::Panicked { queue, message }),
+            None => result.err().or(unread).map(|source| RunError::Worker { queue, source }),
+        };
+        EndedWorker {
+            statistics,
+            has_panicked,
+            counters: self.counters,
+            cpu: self.cpu,
+            copy_mode: self.copy_mode,
+            failure,
+        }
+    }
+}
+
+/// What a worker's thread says when it is ready to receive.
+struct Ready {
+    copy_mode: CopyMode,
+    demand: Arc<AtomicBool>,
+}
+
+/// The worker's thread.
+fn serve(
+    post: Post,
+    drained: &Shutdown,
+    ready: &SyncSender<Result<Ready, RunError>>,
+    panicked: &AtomicBool,
+) -> Finished {
+    let Post { mut queue, counters, cpu, producer, settings } = post;
+    // Nobody waits for an answer any more once it was given.
+    let opened = pin(cpu).and_then(|()| open(&mut queue, counters.queue));
+    let socket = match opened {
+        Ok(socket) => socket,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return Finished { statistics: Ok(XskStatistics::default()), result: Ok(()), panic: None };
+        }
+    };
+    let copy_mode = socket.copy_mode();
+    let mut source = Rebinding::new(queue, socket, Arc::clone(&counters));
+    let demand = source.demand();
+    work(&mut source, &counters, panicked, drained, |source| {
+        let worker = settings.worker(source, producer, WhenFull::Drop, &counters);
+        match worker {
+            Ok(worker) => {
+                let _ = ready.send(Ok(Ready { copy_mode, demand }));
+                worker
+                    .run(|| {
+                        #[cfg(debug_assertions)]
+                        fault::panic_if_asked(&counters);
+                        drained.requested()
+                    })
+                    .1
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Has `worker` work on what `source` receives. Where it panics, takes what arrives until all is drained, so that no
+/// packet is lost without a count.
+fn work<Q: Queue>(
+    source: &mut Rebinding<Q>,
+    counters: &WorkerCounters,
+    panicked: &AtomicBool,
+    drained: &Shutdown,
+    worker: impl FnOnce(&mut Rebinding<Q>) -> io::Result<()>,
+) -> Finished {
+    // What the worker has besides is dropped by the panic; the source stands between two of its own steps.
+    let result = catch_unwind(AssertUnwindSafe(|| worker(source)));
+    let panic = result.as_ref().err().map(|panic| text_of(panic.as_ref()));
+    if let Some(message) = &panic {
+        panicked.store(true, Ordering::Relaxed);
+        error!("queue {}: the worker panicked: {message}", counters.queue);
+        // A source that panics itself is given up; the ledger shows what is missing then.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            source.release();
+            drain(source, drained);
+        }));
+        counters.received.set(source.received());
+    }
+    source.finish();
+    counters.without_metadata.set(source.without_metadata());
+    Finished { statistics: source.statistics(), result: result.unwrap_or(Ok(())), panic }
+}
+
+/// Takes what arrives, until there is nothing and `drained` says so.
+fn drain<Q: Queue>(source: &mut Rebinding<Q>, drained: &Shutdown) {
+    loop {
+        let stopping = drained.requested();
+        match source.receive() {
+            Ok(Received::Frames(_)) => source.release(),
+            Ok(Received::Idle) if !stopping => {}
+            Ok(Received::Idle | Received::End) | Err(_) => return,
+        }
+    }
+}
+
+/// Opens the socket of a queue and lets packets come to it. A queue that another socket has is tried again for some
+/// seconds: the kernel releases the queue of a socket that was closed in its own time.
+fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, RunError> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        match queue.open() {
+            Ok(socket) => {
+                if told {
+                    info!("queue {number}: released after {:.1} s", began.elapsed().as_secs_f64());
+                }
+                queue.admit(&socket).map_err(|source| RunError::Worker { queue: number, source })?;
+                return Ok(socket);
+            }
+            Err(OpenError::Busy(error)) if began.elapsed() < RELEASE => {
+                if !told {
+                    let seconds = RELEASE.as_secs();
+                    warn!("queue {number}: held by another socket; trying for {seconds} s: {error}");
+                    told = true;
+                }
+                thread::sleep(RETRY);
+            }
+            Err(
+                OpenError::Busy(error)
+                | OpenError::Refused(error)
+                | OpenError::NotReady(error)
+                | OpenError::Gone(error),
+            ) => return Err(RunError::Socket(error)),
+        }
+    }
+}
+
+/// A worker whose counters stand still.
+pub(super) struct EndedWorker {
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) failure: Option<RunError>,
+    cpu: usize,
+    copy_mode: CopyMode,
+    statistics: XskStatistics,
+    has_panicked: bool,
+}
+
+impl EndedWorker {
+    /// Its part of the ledger, with what its sink counted.
+    pub(super) fn ledger(&self, sink: &sink::WorkerCounters) -> QueueLedger {
+        let row = QueueLedger {
+            cpu: Some(self.cpu),
+            copy_mode: Some(self.copy_mode.name()),
+            ..QueueLedger::new(&self.counters, sink, Some(self.statistics))
+        };
+        if self.has_panicked { row.after_panic() } else { row }
+    }
+}
+
+/// The message of a panic.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}
+
+/// Keeps the calling thread on one processor.
+fn pin(cpu: usize) -> Result<(), RunError> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|errno| RunError::System { what: "pin a worker to its processor", source: errno.into() })
+}
+
+/// Faults that tests ask for. A release build has none.
+#[cfg(debug_assertions)]
+mod fault {
+    use std::sync::LazyLock;
+
+    use crate::counters::WorkerCounters;
+
+    /// Panics once a worker has received as many packets as `MIRROR_CAPTURE_PANIC_AFTER` says.
+    pub(super) fn panic_if_asked(counters: &WorkerCounters) {
+        static AFTER: LazyLock<Option<u64>> =
+            LazyLock::new(|| std::env::var("MIRROR_CAPTURE_PANIC_AFTER").ok()?.parse().ok());
+        if let Some(after) = *AFTER {
+            assert!(counters.received.get() < after, "a test asked for it");
+        }
+    }
+}
