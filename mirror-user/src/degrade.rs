@@ -77,16 +77,16 @@ impl fmt::Display for Level {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DegradeMode {
-    /// Always record everything; what cannot be kept up with is dropped and counted
+    /// Record everything; packets that a worker cannot keep up with are dropped and counted
     #[default]
     Off,
-    /// Always record flows only
+    /// Record flows only
     Flows,
-    /// Always record sampled flows only
+    /// Record sampled flows only
     Sampled,
-    /// Always count only
+    /// Record nothing, only count
     Counters,
-    /// Leave off as much as it takes to keep up
+    /// Leave out as much as it takes to keep up: packet records, then flows by sampling, then all
     Auto,
 }
 

@@ -16,13 +16,13 @@ use tracing_subscriber::EnvFilter;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or stopped by SIGINT, SIGTERM or SIGHUP; every packet is accounted for
-  1  it could not start, or not go on; the message says why, and what to do
+  1  it could not start or go on, or a file could not be read in full; the message says why, and what to do
   2  the command line or the configuration is wrong
   3  the ledger does not balance: a packet is unaccounted for";
 
-/// Turns mirrored traffic that arrives in GENEVE or VXLAN into records, past the kernel's network stack.
+/// Turns mirrored traffic in GENEVE or VXLAN into records of flows and packets, past the kernel's network stack.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "mirror-capture", version, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,21 +31,21 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Capture from an interface until SIGINT, SIGTERM or SIGHUP
-    #[command(after_help = EXIT_CODES, args_override_self = true)]
+    #[command(display_name = "mirror-capture", after_help = EXIT_CODES, args_override_self = true)]
     Run(RunArgs),
-    /// Read capture files (pcap or pcapng, also compressed by gzip or zstd) through the same pipeline
-    #[command(after_help = EXIT_CODES, args_override_self = true)]
+    /// Read capture files (pcap or pcapng, also compressed with gzip or zstd) through the same pipeline
+    #[command(display_name = "mirror-capture", after_help = EXIT_CODES, args_override_self = true)]
     Replay(ReplayArgs),
 }
 
 #[derive(Args)]
 struct RunArgs {
     #[command(flatten)]
-    common: CommonArgs,
-    #[command(flatten)]
     capture: CaptureOptions,
-    /// Log rates this often; 0s: never
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Log packet rates this often; 0s: never
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = None::<&str>)]
     stats_interval: HumanDuration,
 }
 
@@ -60,8 +60,8 @@ struct ReplayArgs {
 
 #[derive(Args)]
 struct CommonArgs {
-    /// Configuration in TOML; docs/mirror-capture.toml describes every key, flags win over it
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file in TOML; docs/mirror-capture.toml describes every key. Flags override the file
+    #[arg(long, value_name = "FILE", help_heading = None::<&str>)]
     config: Option<PathBuf>,
     #[command(flatten)]
     tunnel: TunnelOptions,
@@ -70,7 +70,7 @@ struct CommonArgs {
     #[command(flatten)]
     output: OutputOptions,
     /// Log filter: a level (error, warn, info, debug, trace), or targets with levels
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRROR_LOG")]
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRROR_LOG", help_heading = None::<&str>)]
     log: String,
 }
 
@@ -78,7 +78,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (Command::Run(RunArgs { common, .. }) | Command::Replay(ReplayArgs { common, .. })) = &cli.command;
     if let Err(error) = start_log(&common.log) {
-        eprintln!("error: --log {:?}: {error}", common.log);
+        let filter = &common.log;
+        eprintln!("error: --log {filter:?} is not a level (error, warn, info, debug, trace) or filter: {error}");
         return ExitCode::from(2);
     }
     match execute(cli.command) {

@@ -13,8 +13,11 @@
 //! records = []
 //! ```
 
+use std::fmt;
+
 use mirror_common::tunnel::TunnelKey;
 use serde::Deserialize;
+use serde::de::{self, Deserializer, IntoDeserializer as _};
 use thiserror::Error;
 
 use super::{Policies, Policy};
@@ -33,6 +36,7 @@ pub struct Rule {
     /// The VNI: that of the mirror session; of a packet without VXLAN, that of GENEVE.
     pub vni: Option<u32>,
     /// The records that are made; an empty list for none.
+    #[serde(default, deserialize_with = "RecordKind::one_or_several")]
     pub records: Option<Vec<RecordKind>>,
     /// Bytes of the outer frame to keep; 0: all.
     pub snap_length: Option<u32>,
@@ -44,10 +48,46 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordKind {
-    /// One for each packet
+    /// A record of each packet
     Packet,
-    /// One for each flow: when it ends, and now and then while it goes on
+    /// A record of each flow when it ends, and at intervals while it goes on
     Flow,
+    /// Both, the same as packet,flow
+    Both,
+}
+
+impl RecordKind {
+    /// Whether `kinds` ask for records of this kind.
+    pub fn is_in(self, kinds: &[Self]) -> bool {
+        kinds.iter().any(|&kind| kind == self || kind == Self::Both)
+    }
+
+    /// Reads the kinds of a configuration file: a list, or one string as on the command line.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither, or one of them is no kind; the message has those that there are.
+    pub fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Self>>, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Vec<RecordKind>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("\"packet\", \"flow\", \"both\" or a list of these")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.split(',').map(|kind| RecordKind::deserialize(kind.trim().into_deserializer())).collect()
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Deserialize::deserialize(de::value::SeqAccessDeserializer::new(list))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor).map(Some)
+    }
 }
 
 /// What is wrong with a rule. Rules are numbered from 1 on, in the order of the configuration.
@@ -133,7 +173,8 @@ impl Rule {
 
     /// What it says, over `default`.
     fn policy(&self, rule: usize, default: Policy) -> Result<Policy, PolicyError> {
-        let makes = |kind, default| self.records.as_ref().map_or(default, |records| records.contains(&kind));
+        let makes =
+            |kind: RecordKind, default| self.records.as_ref().map_or(default, |records| kind.is_in(records));
         let snap_length = match self.snap_length {
             None => default.snap_length,
             Some(0) => None,

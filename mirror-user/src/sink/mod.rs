@@ -52,10 +52,10 @@ use self::writer::Writer;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// One JSON object per line, with the names of the Elastic Common Schema.
+    /// One JSON object per line, with the field names of the Elastic Common Schema
     #[default]
     Ndjson,
-    /// The mirrored packets themselves; the tunnel identity stands in a comment on each.
+    /// The mirrored packets themselves, each with its tunnel identity in a comment
     Pcapng,
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -196,6 +196,76 @@ fn a_wrong_command_line() {
     }
     let output = command().output().unwrap();
     assert_eq!(output.status.code(), Some(2), "no file is named");
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_told_with_what_would_do() {
+    for (command, option, value, expected) in [
+        ("replay", "--records", "bot", "[possible values: packet, flow, both]"),
+        ("replay", "--records", "packet,flo", "[possible values: packet, flow, both]"),
+        ("replay", "--format", "json", "[possible values: ndjson, pcapng]"),
+        ("replay", "--degradation", "aut", "[possible values: off, flows, sampled, counters, auto]"),
+        ("replay", "--idle-timeout", "5", "\"5\" is not a time such as 50us, 5m or \"1h 30m\""),
+        ("replay", "--geneve-port", "65536", "65536 is too large"),
+        ("replay", "--rotate-size", "big", "\"big\" is not a size such as 256MiB"),
+        ("replay", "--max-depth", "x", "\"x\" is not a whole number"),
+        ("run", "--mode", "natve", "[possible values: auto, native, generic]"),
+        (
+            "run",
+            "--allowed-sources",
+            "10.0.0.0/33",
+            "is not an address prefix such as 10.0.0.0/8 or fd00::/8",
+        ),
+    ] {
+        let (code, _, messages) = program(&[command, option, value]);
+        assert_eq!(code, 2, "{option} {value}: {messages}");
+        assert!(messages.contains(expected) && messages.contains(option), "{option} {value}: {messages}");
+    }
+}
+
+#[test]
+fn the_version_is_told_by_every_command() {
+    let expected = format!("mirror-capture {}\n", env!("CARGO_PKG_VERSION"));
+    for arguments in [&["--version"][..], &["-V"], &["run", "--version"], &["replay", "-V"]] {
+        let (code, text, _) = program(arguments);
+        assert_eq!((code, &text), (0, &expected), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_output_has_a_short_form() {
+    for command in ["run", "replay"] {
+        let (code, text, _) = program(&[command, "--help"]);
+        assert!(code == 0 && text.contains("-o, --output <PATH>"), "{text}");
+    }
+    let directory = TempDir::new().unwrap();
+    let output = directory.path().join("records.ndjson");
+    let golden = golden::mixed();
+    let replayed = replay(&[&golden.capture()], |command| {
+        command.arg("-o").arg(&output);
+    });
+    assert_eq!(replayed.succeeded().records, "");
+    golden.check(&fs::read_to_string(output).unwrap());
+}
+
+#[test]
+fn both_kinds_of_records_are_a_word_or_a_list() {
+    let records = |kinds: &str| {
+        let replayed = replay(&[&golden::mixed().capture()], |command| {
+            command.args(["--records", kinds]);
+        });
+        replayed.succeeded().records
+    };
+    let both = records("both");
+    assert!(both.contains("\"mirror.flow\"") && both.contains("\"mirror.packet\""));
+    assert_eq!(both, records("packet,flow"));
+}
+
+/// Exit code, standard output and standard error of the program.
+fn program(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_mirror-capture")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 #[test]

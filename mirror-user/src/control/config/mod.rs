@@ -187,7 +187,7 @@ mod tests {
                 "[capture]\nallowed_sources = [\"::ffff:10.0.0.0/104\"]",
                 "--allowed-sources: ::ffff:10.0.0.0/104 is IPv4",
             ),
-            ("[flow]\nsampling_seed = \"0x\"", "no number of at most 64 bits"),
+            ("[flow]\nsampling_seed = \"0x\"", "not a number of at most 64 bits"),
             ("[tunnel]\nmax_depth = 0", "--max-depth: 0"),
             ("[tunnel]\nvxlan_port = 6081", "--geneve-port"),
             ("[flow]\nactive_timeout = \"1h\"", "active timeout of 3600s"),
@@ -201,7 +201,7 @@ mod tests {
             ("[output]\npath = \"a\"\nledger = \"a\"", "--ledger: it would overwrite the records"),
             ("[output]\nqueue_batches = 1", "--queue-batches"),
             ("[output]\nrotate_size = \"0\"", "--rotate-size"),
-            ("[capture]\nqueues = \"a\"", "no list of numbers"),
+            ("[capture]\nqueues = \"a\"", "not a list of numbers"),
         ] {
             let error = settle(file).unwrap_err();
             assert!(error.contains(expected), "{file}: {error}");
@@ -214,6 +214,29 @@ mod tests {
         assert_eq!(allowed(""), None, "any");
         assert_eq!(allowed("[capture]\nallowed_sources = []"), Some(vec![]), "none");
         assert_eq!(allowed("[capture]\nallowed_sources = [\"::/0\"]").map(|sources| sources.len()), Some(1));
+    }
+
+    #[test]
+    fn kinds_of_records_are_a_word_or_a_list() {
+        let kinds = |file: &str| {
+            let settings = settle(file)?;
+            Ok::<_, String>((settings.policies.rest().packets, settings.policies.rest().flows))
+        };
+        for (records, expected) in [
+            ("\"both\"", (true, true)),
+            ("[\"both\"]", (true, true)),
+            ("\"packet, flow\"", (true, true)),
+            ("[\"packet\", \"flow\"]", (true, true)),
+            ("\"packet\"", (true, false)),
+            ("[\"flow\"]", (false, true)),
+        ] {
+            assert_eq!(kinds(&format!("[output]\nrecords = {records}")), Ok(expected), "{records}");
+            assert_eq!(kinds(&format!("[[policy]]\nrecords = {records}")), Ok(expected), "{records}");
+        }
+        for records in ["\"bot\"", "[\"bot\"]", "3", "\"\""] {
+            let error = kinds(&format!("[output]\nrecords = {records}")).unwrap_err();
+            assert!(["packet", "flow", "both"].iter().all(|kind| error.contains(kind)), "{records}: {error}");
+        }
     }
 
     #[test]

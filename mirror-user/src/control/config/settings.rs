@@ -151,8 +151,8 @@ impl Settings {
         let time = |option: Option<HumanDuration>, default| option.map_or(default, |time| time.0);
         let flow = FlowConfig::default();
         let default = Policy {
-            packets: records.contains(&RecordKind::Packet),
-            flows: records.contains(&RecordKind::Flow),
+            packets: RecordKind::Packet.is_in(&records),
+            flows: RecordKind::Flow.is_in(&records),
             snap_length: snap_length.filter(|&length| length != 0),
             payload: payload.unwrap_or(true),
         };

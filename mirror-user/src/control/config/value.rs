@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::ValueEnum;
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use tracing::level_filters::LevelFilter;
@@ -23,7 +25,7 @@ impl FromStr for List {
         let valid = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-' | ' '));
         match parse_list(text) {
             list if valid && !list.is_empty() => Ok(Self(list)),
-            _ => Err(format!("{text:?} is no list of numbers such as 0-3,8")),
+            _ => Err(format!("{text:?} is not a list of numbers such as 0-3,8")),
         }
     }
 }
@@ -42,19 +44,51 @@ impl TryFrom<String> for List {
 pub struct HumanDuration(pub Duration);
 
 impl FromStr for HumanDuration {
-    type Err = humantime::DurationError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text).map(Self)
+    fn from_str(text: &str) -> Result<Self, String> {
+        let problem = |_| format!("{text:?} is not a time such as 50us, 5m or \"1h 30m\"");
+        humantime::parse_duration(text).map(Self).map_err(problem)
     }
 }
 
 impl TryFrom<String> for HumanDuration {
-    type Error = humantime::DurationError;
+    type Error = String;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+    fn try_from(text: String) -> Result<Self, String> {
         text.parse()
     }
+}
+
+/// Reads a whole number for the command line.
+///
+/// # Errors
+///
+/// When it is none, or does not fit.
+pub fn whole_number<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| match text.parse() {
+        Ok(number) if T::try_from(number).is_err() => format!("{text} is too large"),
+        _ => format!("{text:?} is not a whole number"),
+    })
+}
+
+/// Reads a size in bytes for the command line.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a size such as 256MiB or 1GB"))
+}
+
+/// Reads an address or an address prefix for the command line.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn prefix(text: &str) -> Result<IpNet, String> {
+    let problem = |_| format!("{text:?} is not an address prefix such as 10.0.0.0/8 or fd00::/8");
+    text.parse().map_err(problem)
 }
 
 /// A number of 64 bits, decimal or hexadecimal with `0x`; in a file, a number or a string.
@@ -71,7 +105,7 @@ impl FromStr for Seed {
             Some(_) => None,
             None => text.parse().ok().filter(|_| !text.starts_with('+')),
         };
-        let problem = || format!("{text:?} is no number of at most 64 bits, such as 12345 or 0x3039");
+        let problem = || format!("{text:?} is not a number of at most 64 bits, such as 12345 or 0x3039");
         number.map(Self).ok_or_else(problem)
     }
 }
@@ -104,11 +138,11 @@ impl<'de> Deserialize<'de> for Seed {
     }
 }
 
-/// Where the XDP program runs.
+/// XDP mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum XdpModeOption {
-    /// Native where the driver can, else generic
+    /// Native if the driver supports it, else generic
     #[default]
     Auto,
     /// In the driver
@@ -117,16 +151,16 @@ pub enum XdpModeOption {
     Generic,
 }
 
-/// Something that can be had, or refused.
+/// Use of a feature that is not available everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
-    /// Where it is to be had
+    /// Use it where it is available
     #[default]
     Auto,
-    /// Ask for it, and say so where it is not to be had
+    /// Ask for it, and say so where it is not available
     On,
-    /// Never
+    /// Do not use it
     Off,
 }
 
@@ -137,15 +171,15 @@ pub enum EbpfLog {
     /// No log; the program is loaded without it
     #[default]
     Off,
-    /// What goes wrong
+    /// Errors
     Error,
-    /// And what is odd
+    /// Warnings as well
     Warn,
-    /// And what is worth knowing
+    /// Information as well
     Info,
-    /// And each packet's verdict
+    /// The verdict on each packet as well
     Debug,
-    /// And each step
+    /// Each step as well
     Trace,
 }
 
@@ -167,6 +201,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_wrong_with_a_value_is_told_with_an_example() {
+        assert_eq!(whole_number::<u16>("4789"), Ok(4789));
+        assert_eq!(whole_number::<u16>("65536"), Err("65536 is too large".to_owned()));
+        assert_eq!(whole_number::<u8>("x"), Err("\"x\" is not a whole number".to_owned()));
+        assert_eq!(whole_number::<u32>("-1"), Err("\"-1\" is not a whole number".to_owned()));
+        assert_eq!(size("1KiB"), Ok(ByteSize(1024)));
+        assert!(size("foo").unwrap_err().contains("such as 256MiB"));
+        assert_eq!(prefix("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert!(prefix("10.0.0.0/33").unwrap_err().contains("such as 10.0.0.0/8"));
+        assert_eq!("2m".parse(), Ok(HumanDuration(Duration::from_secs(120))));
+        for text in ["5", "x", ""] {
+            assert!(text.parse::<HumanDuration>().unwrap_err().contains("such as 50us, 5m"), "{text}");
+        }
+    }
+
+    #[test]
     fn seeds_are_decimal_or_hexadecimal() {
         #[derive(Deserialize)]
         struct File {
@@ -183,7 +233,7 @@ mod tests {
         assert_eq!((read("12345").unwrap(), read("0x3039").unwrap()), (12345, 12345));
         for text in ["", "0x", "x3039", "-1", "+1", "0x+1", "18446744073709551616", "0x10000000000000000"] {
             let error = text.parse::<Seed>().unwrap_err();
-            assert!(error.contains(&format!("{text:?} is no number of at most 64 bits")), "{error}");
+            assert!(error.contains(&format!("{text:?} is not a number of at most 64 bits")), "{error}");
         }
         assert!(read("-1").unwrap_err().to_string().contains("-1 is below 0"));
         assert!(read("1.5").unwrap_err().to_string().contains("expected a number"));
