@@ -98,10 +98,10 @@ pub fn is_shared(directory: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::PermissionDenied`], with the reason, where it is not.
+/// [`ErrorKind::AlreadyExists`], with the reason, where it is not.
 pub fn check_own(file: &File) -> io::Result<()> {
     let metadata = file.metadata()?;
-    let denied = |reason| Err(io::Error::new(ErrorKind::PermissionDenied, reason));
+    let denied = |reason| Err(io::Error::new(ErrorKind::AlreadyExists, reason));
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return denied("it belongs to another user, in a directory that anybody can write to");
     }

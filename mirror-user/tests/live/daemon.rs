@@ -98,6 +98,11 @@ impl Daemon {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// The file that its records go to.
+    pub fn records(&self) -> PathBuf {
+        self.directory.path().join("records")
+    }
+
     /// Asks the daemon to stop, and waits for its end.
     pub fn stop(self) -> Ended {
         self.signal(rustix::process::Signal::TERM);

@@ -7,5 +7,6 @@ mod capture;
 mod daemon;
 mod destinations;
 mod never_reached;
+mod outputs;
 #[path = "../support/mod.rs"]
 mod support;

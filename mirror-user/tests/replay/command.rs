@@ -290,7 +290,8 @@ fn the_ledger_is_told_in_file_and_table() {
     let ledger = &replayed.ledger;
     let mut members: Vec<_> = ledger.as_object().unwrap().keys().map(String::as_str).collect();
     members.sort_unstable();
-    let expected = ["balanced", "checks", "dropped", "queues", "received", "recorded", "run", "seen"];
+    let expected =
+        ["balanced", "checks", "clock_steps", "dropped", "queues", "received", "recorded", "run", "seen"];
     assert_eq!(members, expected);
     assert_eq!(ledger["dropped"].as_object().unwrap().len(), mirror_user::DropReason::COUNT);
     assert_eq!(ledger["run"]["version"], env!("CARGO_PKG_VERSION"));

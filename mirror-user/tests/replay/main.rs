@@ -6,6 +6,7 @@
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
 //! - `sampling`: which flows are selected where flows are sampled.
+//! - `output`: files and pipes that are there already, are another's, or do not take everything.
 //! - `properties`: damage of any kind is counted, and never stops the pipeline.
 //!
 //! They stand on `golden`, the project's own captures; `crafted`, packets of kinds that those lack; `capture`, the file
@@ -19,10 +20,13 @@ mod dissection;
 mod flows;
 mod golden;
 mod mirrored;
+mod output;
 mod pcapng;
 mod pipeline;
 mod program;
 mod properties;
 mod records;
+#[path = "../support/root.rs"]
+mod root;
 mod sampling;
 mod tshark;

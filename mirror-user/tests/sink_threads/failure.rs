@@ -59,6 +59,22 @@ fn a_configuration_that_cannot_work_touches_no_file() {
 }
 
 #[test]
+fn a_file_that_was_deleted_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let config = SinkConfig { destination: Destination::File(path.clone()), ..SinkConfig::default() };
+    let (mut producers, sinks) = sink::start(&config, 1).unwrap();
+    let counters = Arc::clone(sinks.counters());
+    assert_eq!(push(&mut producers[0], 0, 0..100), 0);
+    fs::remove_file(&path).unwrap();
+    drop(producers);
+    let errors = sinks.join().unwrap_err();
+    assert!(matches!(errors.as_slice(), [SinkError::Publish { .. }]), "{errors:?}");
+    let worker = &counters.workers()[0];
+    assert_eq!((worker.recorded().packets, worker.lost(Loss::PublishFailed).packets), (0, 100));
+}
+
+#[test]
 fn no_record_is_torn_where_the_disk_fills_up() {
     for destination in ["file.ndjson", "directory/"] {
         let directory = tempfile::tempdir().unwrap();

@@ -2,7 +2,10 @@
 
 mod directory;
 mod failure;
+mod panic;
+mod pipes;
 mod pressure;
+mod start;
 mod stdout;
 mod support;
 mod tshark;

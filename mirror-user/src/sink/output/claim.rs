@@ -123,7 +123,7 @@ pub fn directory(path: &Path) -> Result<(File, Made), SinkError> {
     let name: PathBuf = path.components().collect();
     if files::is_link(&name) && files::is_shared(files::parent(&name)).map_err(unusable)? {
         let reason = "it is a symbolic link in a directory that anybody can write to";
-        return Err(unusable(io::Error::new(ErrorKind::PermissionDenied, reason)));
+        return Err(unusable(io::Error::new(ErrorKind::AlreadyExists, reason)));
     }
     let made = make(path).map_err(unusable)?;
     let directory =

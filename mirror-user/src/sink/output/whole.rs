@@ -120,7 +120,12 @@ impl WholeWriter {
 mod tests {
     use std::io::Read;
     use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
     use std::{io, thread};
+
+    use rustix::process::Signal;
 
     use super::*;
 
@@ -140,6 +145,38 @@ mod tests {
         assert_eq!(writer.length(), sent.len() as u64);
         drop(writer);
         assert!(received.join().unwrap() == sent);
+    }
+
+    #[test]
+    fn a_signal_is_no_error_of_a_write() {
+        // Any signal with a handler: a system call that waits ends with EINTR.
+        let signal = signal_hook::consts::SIGUSR1;
+        let handled = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal, Arc::clone(&handled)).unwrap();
+        for is_non_blocking in [true, false] {
+            let (mut reader, writer) = io::pipe().unwrap();
+            let writer = File::from(OwnedFd::from(writer));
+            rustix::io::ioctl_fionbio(&writer, is_non_blocking).unwrap();
+            let (tell, told) = std::sync::mpsc::channel();
+            let written = thread::spawn(move || {
+                tell.send(rustix::thread::gettid()).unwrap();
+                WholeWriter::new(writer, Format::Ndjson).unwrap().write(&vec![b'\n'; 1 << 20])
+            });
+            let writing = told.recv().unwrap();
+            for _ in 0..20 {
+                thread::sleep(Duration::from_millis(2));
+                handled.store(false, Ordering::Relaxed);
+                // The kernel gives a signal to the thread that it is sent to, if it can.
+                rustix::process::kill_process(writing, Signal::USR1).unwrap();
+                while !handled.load(Ordering::Relaxed) {
+                    thread::yield_now();
+                }
+            }
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).unwrap();
+            written.join().unwrap().unwrap();
+            assert_eq!(received.len(), 1 << 20);
+        }
     }
 
     #[test]
