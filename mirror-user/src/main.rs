@@ -1,6 +1,6 @@
 //! `mirror-capture`: the command line.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,23 +79,30 @@ fn main() -> ExitCode {
     let (Command::Run(RunArgs { common, .. }) | Command::Replay(ReplayArgs { common, .. })) = &cli.command;
     if let Err(error) = start_log(&common.log) {
         let filter = &common.log;
-        eprintln!("error: --log {filter:?} is not a level (error, warn, info, debug, trace) or filter: {error}");
+        tell(&format!(
+            "error: --log {filter:?} is not a level (error, warn, info, debug, trace) or filter: {error}\n"
+        ));
         return ExitCode::from(2);
     }
     match execute(cli.command) {
         Ok(Outcome { ledger, failure }) => {
-            eprint!("{}", ledger.table());
+            tell(&ledger.table());
             if let Some(failure) = failure {
-                eprintln!("error: {failure}");
+                tell(&format!("error: {failure}\n"));
                 return ExitCode::from(1);
             }
             ExitCode::from(if ledger.balanced { 0 } else { 3 })
         }
         Err(error) => {
-            eprintln!("error: {}", told_once(&error));
+            tell(&format!("error: {}\n", told_once(&error)));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
+}
+
+/// Writes to standard error. That nobody reads it any more is no reason to end otherwise.
+fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// An error with its causes, but for those that a message before them names.
@@ -139,6 +146,8 @@ fn start_log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError>
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would be written to standard error too, where a reader that has gone would make a panic of it.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -214,6 +214,32 @@ fn a_reader_that_leaves_is_no_fault_and_what_the_pipe_took_is_recorded() {
     assert!(ledger["dropped"]["sink_write_failed"].as_u64().unwrap() > 0);
 }
 
+#[test]
+fn nobody_needs_to_read_what_the_program_says() {
+    let directory = TempDir::new().unwrap();
+    let ledger = directory.path().join("ledger.json");
+    for (name, code) in [("records", 0), ("no/such/folder/records", 1)] {
+        // Something is logged in between: a leftover is recovered.
+        fs::write(directory.path().join(".mirror-20261121T090412Z-w00-000000.ndjson.partial"), "{}\n")
+            .unwrap();
+        let mut child = command()
+            .args(many())
+            .arg("--output")
+            .arg(if code == 0 { directory.path().to_owned() } else { directory.path().join(name) })
+            .arg("--ledger")
+            .arg(&ledger)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
+    }
+    let ledger: Value = serde_json::from_slice(&fs::read(ledger).unwrap()).unwrap();
+    assert_eq!(ledger["balanced"], true);
+    assert_eq!(ledger["dropped"]["sink_panicked"], 0);
+    assert!(directory.path().join("mirror-20261121T090412Z-w00-000000.ndjson").exists());
+}
+
 /// Replays many captures by way of a shell, which sets something up; `script` runs it as `"$@"`. The ledger, and what
 /// the program said.
 fn replay_by(script: &str, output: &Path, place: &Path) -> (Value, String) {

@@ -2,7 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::Ledger;
 use crate::files;
@@ -13,14 +16,13 @@ use crate::files;
 ///
 /// When it cannot.
 pub fn check(path: &Path) -> io::Result<()> {
-    match in_place(path)? {
-        Some(_) => Ok(()),
-        None => {
-            let temporary = temporary(path)?;
-            files::create_temporary(&temporary)?;
-            fs::remove_file(temporary)
-        }
+    if is_in_place(path)? {
+        // Not opened: the reader of a pipe would take it for the end.
+        return Ok(accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)?);
     }
+    let temporary = temporary(path)?;
+    files::create_temporary(&temporary)?;
+    fs::remove_file(temporary)
 }
 
 /// Writes the ledger as JSON. A file appears under its name only when it is complete and durable.
@@ -29,8 +31,11 @@ pub fn check(path: &Path) -> io::Result<()> {
 ///
 /// When it cannot be written; a file that was there is still there then.
 pub fn write(ledger: &Ledger, path: &Path) -> io::Result<()> {
-    if let Some(device) = in_place(path)? {
-        return ledger.write(device);
+    if is_in_place(path)? {
+        // A pipe that nobody reads is an error, and not waited for.
+        let device = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        rustix::io::ioctl_fionbio(&device, false)?;
+        return write_buffered(ledger, &device);
     }
     let temporary = temporary(path)?;
     let file = files::create_temporary(&temporary)?;
@@ -42,19 +47,32 @@ pub fn write(ledger: &Ledger, path: &Path) -> io::Result<()> {
 }
 
 fn write_to(ledger: &Ledger, file: &File) -> io::Result<()> {
-    let mut buffered = BufWriter::new(file);
-    ledger.write(&mut buffered)?;
-    buffered.flush()?;
+    write_buffered(ledger, file)?;
     file.sync_all()
 }
 
-/// The open device or pipe, where `path` is one: it cannot be replaced by a file.
-fn in_place(path: &Path) -> io::Result<Option<File>> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(None),
+fn write_buffered(ledger: &Ledger, file: &File) -> io::Result<()> {
+    let mut buffered = BufWriter::new(file);
+    ledger.write(&mut buffered)?;
+    buffered.flush()
+}
+
+/// Whether `path` is a device or pipe, which cannot be replaced by a file. In a directory that anybody can write to, a
+/// symbolic link is replaced, and a pipe must be this user's own.
+fn is_in_place(path: &Path) -> io::Result<bool> {
+    let is_shared = files::is_shared(files::parent(path))?;
+    let metadata = if is_shared { fs::symlink_metadata(path) } else { fs::metadata(path) };
+    match metadata {
+        Ok(metadata) if metadata.is_file() || metadata.is_symlink() => Ok(false),
         Ok(metadata) if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        Ok(_) => OpenOptions::new().write(true).open(path).map(Some),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(metadata) if is_shared && metadata.uid() != rustix::process::geteuid().as_raw() => {
+            Err(io::Error::new(
+                ErrorKind::AlreadyExists,
+                "it is another user's, in a directory that anybody can write to",
+            ))
+        }
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -125,6 +143,40 @@ mod tests {
         write(&ledger(), &path).unwrap();
         assert!(!files::is_link(&path));
         assert_eq!(fs::read(&target).unwrap(), b"content");
+    }
+
+    #[test]
+    fn a_pipe_gets_the_ledger_and_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        check(&path).unwrap();
+        let error = write(&ledger(), &path).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+
+        let reader = {
+            let path = path.clone();
+            std::thread::spawn(move || fs::read(path).unwrap())
+        };
+        check(&path).unwrap();
+        while write(&ledger(), &path).is_err() {
+            std::thread::yield_now();
+        }
+        let json: serde_json::Value = serde_json::from_slice(&reader.join().unwrap()).unwrap();
+        assert_eq!(json["seen"], 0);
+    }
+
+    #[test]
+    fn a_link_that_others_have_planted_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
+        let path = directory.path().join("ledger.json");
+        // Else this would be overwritten.
+        symlink("/dev/null", &path).unwrap();
+        check(&path).unwrap();
+        write(&ledger(), &path).unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
     }
 
     #[test]
