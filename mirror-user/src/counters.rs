@@ -52,6 +52,8 @@ pub struct WorkerCounters {
     pub without_metadata: Counter,
     /// How often the queue's socket was made again.
     pub rebinds: Counter,
+    /// How often the system's wall clock was set meanwhile, which the arrival times of live frames follow.
+    pub wall_clock_steps: Counter,
     /// Records of packets that the queue to the sink had no room for.
     pub packet_records_refused: Counter,
     /// Records of flows that the queue to the sink had no room for.

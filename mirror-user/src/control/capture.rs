@@ -14,12 +14,13 @@ use tracing::{error, info, warn};
 use super::addresses::OwnAddresses;
 use super::config::Settings;
 use super::config::settings::CaptureSettings;
-use super::config::value::{Switch, XdpModeOption};
+use super::config::value::XdpModeOption;
 use super::ledger::{Ledger, QueueLedger, RunFacts};
 use super::link::{Link, mtu_warning};
-use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, free_huge_page_bytes};
+use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues};
 use super::queue::LiveQueue;
 use super::shutdown::Shutdown;
+use super::sockets::SocketPlan;
 use super::watch::Watch;
 use super::workers::{Crew, EndedWorker, Post, RunningWorker};
 use super::{Outcome, RunError, finish_sinks};
@@ -29,7 +30,7 @@ use crate::nic::Nic;
 use crate::nic::meter::NicMeter;
 use crate::sink::{SinkCounters, SinkError};
 use crate::wire::number::QueueId;
-use crate::xsk::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, XskError, XskSource};
+use crate::xsk::CopyMode;
 
 /// Captures from the interface until `shutdown` is requested, standard output is closed or something happens after which
 /// the capture cannot go on; then drains, and returns the ledger, which is also written to its file. Rates are logged every
@@ -48,7 +49,7 @@ pub fn run(
     check_system()?;
     let queues = choose_queues(&nic, capture.queues.as_deref())?;
     let cpus = choose_cpus(&nic, capture.cpus.as_deref(), &allowed_cpus())?;
-    let sockets = SocketPlan::new(&nic, capture, queues.len());
+    let sockets = SocketPlan::new(&nic, capture, queues.len())?;
 
     let mut program = Capture::load(&settings.load_options(nic.queues))?;
     let addresses = match capture.any_destination {
@@ -186,71 +187,4 @@ fn announce(nic: &Nic, mode: Mode, workers: &[RunningWorker], zero_copy: bool) {
         warn!("{warning}");
     }
     info!("capturing on {} ({mode} XDP, {} queue(s), MTU {})", nic.name, workers.len(), nic.mtu);
-}
-
-/// How sockets are to be made, worked out once for all queues.
-#[derive(Clone)]
-pub(super) struct SocketPlan {
-    /// Name that the interface has now.
-    pub(super) interface: String,
-    config: XskConfig,
-    strict: bool,
-}
-
-impl SocketPlan {
-    fn new(nic: &Nic, capture: &CaptureSettings, queues: usize) -> Self {
-        let whole_frame_fits = nic.mtu <= FRAME_DATA;
-        let zero_copy = match capture.zero_copy {
-            Switch::On => true,
-            Switch::Off => false,
-            // Drivers drop frames of several buffers in zero-copy mode.
-            Switch::Auto => whole_frame_fits && capture.mode != XdpModeOption::Generic,
-        };
-        let wanted = u64::from(capture.frames) * u64::from(FRAME_SIZE) * queues as u64;
-        let huge_pages = match capture.huge_pages {
-            Switch::On => true,
-            Switch::Off => false,
-            Switch::Auto => free_huge_page_bytes() >= wanted,
-        };
-        Self {
-            interface: nic.name.clone(),
-            config: XskConfig {
-                rx_ring: capture.rx_ring,
-                frames: capture.frames,
-                copy_mode: if zero_copy { CopyMode::ZeroCopy } else { CopyMode::Copy },
-                huge_pages,
-                busy_poll: capture.busy_poll,
-            },
-            strict: capture.strict,
-        }
-    }
-
-    /// Makes the socket, falling back step by step, each step with its reason in the log.
-    pub(super) fn open(&self, queue: QueueId) -> Result<XskSource, RunError> {
-        let mut config = self.config;
-        loop {
-            let error = match XskSource::open(&self.interface, queue, &config) {
-                Ok(source) => return Ok(source),
-                Err(error) => error,
-            };
-            let (next, instead) = match &error {
-                XskError::Umem { huge_pages: true, .. } => {
-                    (XskConfig { huge_pages: false, ..config }, "packet buffers on small pages")
-                }
-                // Of a queue that another socket has, copying gives no more.
-                XskError::Bind { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
-                    return Err(error.into());
-                }
-                XskError::Bind { mode: CopyMode::ZeroCopy, .. } => {
-                    (XskConfig { copy_mode: CopyMode::Copy, ..config }, "copying by the kernel")
-                }
-                _ => return Err(error.into()),
-            };
-            if self.strict {
-                return Err(RunError::Strict { reason: error.to_string() });
-            }
-            info!("queue {queue}: {instead}: {error}");
-            config = next;
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: the TOML file and the command line, settled into plain values.
 //! - [`preflight`]: what must be true before a capture can start.
+//! - `sockets`: how the AF_XDP sockets are made, and what is tried where that fails.
 //! - [`addresses`]: the interface's own addresses, which packets are taken for.
 //! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down; `workers` and `queue`:
 //!   a worker on a thread of its own, and the receive queue that it serves.
@@ -36,6 +37,7 @@ mod queue;
 pub mod replay;
 mod served;
 pub mod shutdown;
+mod sockets;
 mod watch;
 mod workers;
 

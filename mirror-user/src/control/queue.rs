@@ -4,7 +4,7 @@
 use std::io;
 
 use super::RunError;
-use super::capture::SocketPlan;
+use super::sockets::SocketPlan;
 use crate::attach::gate::Gate;
 use crate::attach::interface::interfaces;
 use crate::rebind::{OpenError, Queue};

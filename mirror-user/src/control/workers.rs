@@ -239,6 +239,7 @@ fn work<Q: Queue>(
     }
     source.finish();
     counters.without_metadata.set(source.without_metadata());
+    counters.wall_clock_steps.set(source.wall_clock_steps());
     Finished { statistics: source.statistics(), result: result.unwrap_or(Ok(())), panic }
 }
 

@@ -242,7 +242,7 @@ mod tests {
             ("vni = -1", "line 4"),
             ("snap_length = 151", "[[policy]] number 2: snap_length 151 is below 152"),
             ("vni = 7", "[[policy]] number 2 is for the same tunnels"),
-            ("records = [\"packets\"]", "expected `packet` or `flow`"),
+            ("records = [\"packets\"]", "expected one of `packet`, `flow`, `both`"),
             ("payload = \"no\"", "line 4"),
             ("snaplen = 200", "unknown field `snaplen`"),
         ];

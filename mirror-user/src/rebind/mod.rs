@@ -55,6 +55,9 @@ pub trait Socket: FrameSource {
 
     /// Frames that came without metadata.
     fn without_metadata(&self) -> u64;
+
+    /// How often the system's wall clock was set, which the frames' times follow.
+    fn wall_clock_steps(&self) -> u64;
 }
 
 impl Socket for XskSource {
@@ -68,6 +71,10 @@ impl Socket for XskSource {
 
     fn without_metadata(&self) -> u64 {
         Self::without_metadata(self)
+    }
+
+    fn wall_clock_steps(&self) -> u64 {
+        Self::wall_clock_steps(self)
     }
 }
 
@@ -169,6 +176,7 @@ pub struct Rebinding<Q: Queue> {
     /// Of sockets that are closed.
     closed: XskStatistics,
     closed_without_metadata: u64,
+    closed_wall_clock_steps: u64,
     /// How often in a row nothing arrived.
     idle: u32,
     probed: Instant,
@@ -185,6 +193,7 @@ impl<Q: Queue> Rebinding<Q> {
             received: 0,
             closed: XskStatistics::default(),
             closed_without_metadata: 0,
+            closed_wall_clock_steps: 0,
             idle: 0,
             probed: Instant::now(),
         }
@@ -216,6 +225,11 @@ impl<Q: Queue> Rebinding<Q> {
     /// Frames that came without metadata, by all sockets.
     pub fn without_metadata(&self) -> u64 {
         self.closed_without_metadata + self.socket().map_or(0, Socket::without_metadata)
+    }
+
+    /// How often the system's wall clock was set, as far as there was a socket.
+    pub fn wall_clock_steps(&self) -> u64 {
+        self.closed_wall_clock_steps + self.socket().map_or(0, Socket::wall_clock_steps)
     }
 
     /// To be called when the program is detached and everything is received: counts the packets that were redirected to a
@@ -299,6 +313,7 @@ impl<Q: Queue> Rebinding<Q> {
         self.count_lost();
         self.closed = self.statistics()?;
         self.closed_without_metadata = self.without_metadata();
+        self.closed_wall_clock_steps = self.wall_clock_steps();
         let now = Instant::now();
         self.state = State::Away { since: now, tried: now, error: String::new() };
         self.reopen()

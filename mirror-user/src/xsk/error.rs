@@ -73,22 +73,3 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> Option<io
     }
     None
 }
-
-pub(super) fn bind_remedy(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EBUSY) => {
-            "; another AF_XDP socket has the queue: stop the other capture (`ss --xdp` on a recent iproute2, or \
-             `bpftool net`, shows it)"
-        }
-        Some(libc::EINVAL) => {
-            "; the queue does not exist (`ethtool -l` shows how many there are), or the kernel is older than 6.6 \
-             and cannot do AF_XDP multi-buffer"
-        }
-        Some(libc::EPERM) => "; run as root, or with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
-        Some(libc::EOPNOTSUPP) => "; the driver does not offer this mode: use --zero-copy off",
-        Some(libc::ENOMEM | libc::ENOBUFS) => {
-            "; not enough locked memory: `ulimit -l unlimited`, or LimitMEMLOCK=infinity in systemd"
-        }
-        _ => "",
-    }
-}

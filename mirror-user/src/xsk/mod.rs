@@ -1,5 +1,6 @@
 //! An AF_XDP socket as a [`FrameSource`].
 //!
+//! - [`bind`]: how a socket is bound, and what may be tried where the kernel refuses.
 //! - `rings`: the socket's rings and packet buffers, shared with the kernel.
 //! - `clock`: from the kernel's receive time to wall-clock time.
 //! - `error`: why a socket could not be made, and the remedy.
@@ -7,6 +8,7 @@
 //! An [`XskSource`] groups descriptors into frames, and reads what the XDP program wrote before each. Kernel
 //! interface: `Documentation/networking/af_xdp.rst`.
 
+pub mod bind;
 mod clock;
 mod error;
 mod rings;
@@ -16,6 +18,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
+use tracing::{info, warn};
 
 use self::clock::Clock;
 pub use self::error::XskError;
@@ -28,6 +31,10 @@ pub const FRAME_SIZE: u32 = 4096;
 
 /// Bytes of a UMEM frame that can hold packet data: the rest is the headroom that the kernel keeps before it.
 pub const FRAME_DATA: u32 = FRAME_SIZE - 256;
+
+/// Largest MTU with which a whole frame fits into one UMEM frame, as zero-copy needs it: besides the packet, the kernel counts
+/// an Ethernet header, two VLAN tags and the frame check sequence (`ETH_PAD_LEN` in `net/xdp/xsk_buff_pool.c`).
+pub const ZERO_COPY_MTU: u32 = FRAME_DATA - (14 + 2 * 4 + 4);
 
 /// How long [`FrameSource::receive`] waits at most when nothing arrives.
 const IDLE_WAIT_MS: i32 = 10;
@@ -114,12 +121,21 @@ struct Span {
     timestamp: Timestamp,
 }
 
+/// Whether the worker runs the kernel's part of receiving itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BusyPoll {
+    Off,
+    /// It should, and the first packet will show whether it can.
+    Asked,
+    On,
+}
+
 /// An AF_XDP socket bound to one receive queue, with a UMEM of its own.
 pub struct XskSource {
     rings: Rings,
     queue: QueueId,
     copy_mode: CopyMode,
-    busy_poll: bool,
+    busy_poll: BusyPoll,
     /// The frames of the current batch.
     spans: [Span; BATCH],
     /// How many of the held descriptors belong to those frames; the rest is the beginning of a frame whose end
@@ -146,10 +162,10 @@ impl XskSource {
             copy_mode: rings.copy_mode(),
             rings,
             queue,
-            busy_poll: config.busy_poll.is_some(),
+            busy_poll: config.busy_poll.map_or(BusyPoll::Off, |_| BusyPoll::Asked),
             spans: [Span::default(); BATCH],
             whole: 0,
-            clock: Clock::default(),
+            clock: Clock::new(),
             idle: 0,
             idle_since: 0,
             without_metadata: 0,
@@ -169,6 +185,11 @@ impl XskSource {
     /// Frames that came without metadata, whose arrival time is therefore that of the batch.
     pub fn without_metadata(&self) -> u64 {
         self.without_metadata
+    }
+
+    /// How often the system's wall clock was set since the socket was made. Timestamps follow it.
+    pub fn wall_clock_steps(&self) -> u64 {
+        self.clock.steps()
     }
 
     /// What the kernel counted for this socket since it was made.
@@ -218,6 +239,9 @@ impl XskSource {
             (Metadata { monotonic_ns: self.clock.monotonic(), ..Metadata::default() }, 0)
         });
         let captured_length = u32::try_from(length.saturating_sub(skip)).unwrap_or(u32::MAX);
+        if self.clock.is_due(metadata.monotonic_ns) {
+            self.follow_clock();
+        }
         Span {
             first,
             descriptors,
@@ -228,26 +252,68 @@ impl XskSource {
         }
     }
 
+    /// Looks whether the wall clock was set, and says so.
+    #[cold]
+    fn follow_clock(&mut self) {
+        if let Some(step) = self.clock.follow() {
+            let by = Duration::from_nanos(step.unsigned_abs());
+            let direction = if step < 0 { "back" } else { "forward" };
+            warn!(
+                "queue {}: the system's clock was set {direction} by {by:?}; timestamps follow it",
+                self.queue
+            );
+        }
+    }
+
     /// Wakes the kernel where it asks for it, and waits for packets for a short time.
     fn wait(&mut self) -> io::Result<()> {
-        if self.busy_poll {
-            return self.rings.poll(0);
-        }
         self.idle = self.idle.wrapping_add(1);
         if self.idle.is_multiple_of(IDLE_LOOKS) {
             let now = self.clock.monotonic();
             if self.idle == IDLE_LOOKS {
                 self.idle_since = now;
             }
-            if now.saturating_sub(self.idle_since) > IDLE_SPIN_NS {
+            if self.clock.is_due(now) {
+                self.follow_clock();
+            }
+            if self.busy_poll == BusyPoll::Off && now.saturating_sub(self.idle_since) > IDLE_SPIN_NS {
                 return self.rings.poll(IDLE_WAIT_MS);
             }
+        }
+        if self.busy_poll != BusyPoll::Off {
+            return self.poll_busily();
         }
         if self.rings.needs_wakeup() {
             return self.rings.poll(0);
         }
         std::hint::spin_loop();
         Ok(())
+    }
+
+    /// Says whether the kernel can be polled busily, and does without where it cannot.
+    #[cold]
+    fn settle_busy_poll(&mut self) {
+        let queue = self.queue;
+        if let Some(napi) = self.rings.napi_id() {
+            info!("queue {queue}: polled busily (NAPI instance {napi})");
+            self.busy_poll = BusyPoll::On;
+        } else {
+            warn!(
+                "queue {queue}: interrupts instead of --busy-poll: the driver does not tell the kernel which NAPI instance \
+                 serves the queue; leave --busy-poll out"
+            );
+            self.busy_poll = BusyPoll::Off;
+        }
+    }
+
+    /// Receives in this thread what the NIC has. While the interface is down, waits instead.
+    fn poll_busily(&mut self) -> io::Result<()> {
+        match self.rings.probe().map_err(|error| (error.raw_os_error(), error)) {
+            Ok(()) | Err((Some(libc::EAGAIN | libc::EINTR | libc::EBUSY | libc::ENOBUFS), _)) => Ok(()),
+            // The socket has lost its interface.
+            Err((Some(libc::ENXIO | libc::ENODEV), error)) => Err(error),
+            Err(_) => self.rings.poll(IDLE_WAIT_MS),
+        }
     }
 }
 
@@ -258,6 +324,9 @@ impl FrameSource for XskSource {
             return Ok(Received::Idle);
         }
         self.idle = 0;
+        if self.busy_poll == BusyPoll::Asked {
+            self.settle_busy_poll();
+        }
         self.rings.prefetch();
         match self.group() {
             0 => Ok(Received::Idle),
@@ -266,7 +335,7 @@ impl FrameSource for XskSource {
     }
 
     fn now(&self) -> Option<Timestamp> {
-        Some(clock::wall_now())
+        Some(self.clock.now())
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {

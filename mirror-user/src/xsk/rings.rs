@@ -14,12 +14,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use mirror_common::metadata::{self, Metadata};
-use xsk_rs::config::{BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
+use xsk_rs::config::{FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::umem::frame::FrameDesc;
 use xsk_rs::{CompQueue, FillQueue, RxQueue, Socket, TxQueue, Umem};
 
-use super::error::{bind_remedy, root_cause};
-use super::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskStatistics};
+use super::error::root_cause;
+use super::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskStatistics, bind};
 use crate::source::BATCH;
 use crate::wire::number::QueueId;
 
@@ -79,20 +79,13 @@ impl Rings {
         let socket_config = SocketConfig::builder()
             .rx_queue_size(rx_size)
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(
-                BindFlags::XDP_USE_NEED_WAKEUP
-                    | BindFlags::XDP_USE_SG
-                    | match config.copy_mode {
-                        CopyMode::ZeroCopy => BindFlags::XDP_ZEROCOPY,
-                        CopyMode::Copy => BindFlags::XDP_COPY,
-                    },
-            )
+            .bind_flags(bind::flags(config.copy_mode))
             .build();
         let bind_error = |source: io::Error| XskError::Bind {
             interface: interface.to_owned(),
             queue,
             mode: config.copy_mode,
-            remedy: bind_remedy(&source),
+            remedy: bind::remedy(config.copy_mode, &source),
             source,
         };
         let name: Interface = interface
@@ -113,8 +106,8 @@ impl Rings {
         }
         close_on_exec(rx.fd().as_raw_fd()).map_err(bind_error)?;
         if let Some(time) = config.busy_poll {
-            set_busy_poll(rx.fd().as_raw_fd(), time).map_err(|source| XskError::Option {
-                option: "SO_PREFER_BUSY_POLL",
+            set_busy_poll(rx.fd().as_raw_fd(), time).map_err(|(option, source)| XskError::Option {
+                option,
                 queue,
                 source,
                 remedy: "leave out --busy-poll, or use Linux 5.11 or later with CAP_NET_ADMIN",
@@ -217,11 +210,19 @@ impl Rings {
         self.rx.poll(timeout_ms).map(drop)
     }
 
-    /// Asks the kernel for nothing: the answer says whether the socket is bound to a queue of a device that is up.
+    /// Asks the kernel for packets: the answer says whether the socket is bound to a queue of a device that is up. No data is
+    /// transferred; but where busy polling is on, the kernel receives in this thread what the NIC has, as many packets as its
+    /// budget allows (`xsk_recvmsg`). `poll` does neither.
     pub(super) fn probe(&self) -> io::Result<()> {
         // SAFETY: no byte is written to the buffer, which has none.
         let result = unsafe { libc::recv(self.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Number of the NAPI instance that serves the queue, as far as the kernel knows it: newer kernels (6.18)
+    /// learn it from the driver when the socket is bound, older ones (6.6) from the first packet. Without one, nothing can be polled busily.
+    pub(super) fn napi_id(&self) -> Option<u32> {
+        option(self.as_raw_fd(), libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID).filter(|&id| id != 0)
     }
 
     /// Share of the receive ring that is full.
@@ -244,19 +245,10 @@ impl Rings {
     pub(super) fn copy_mode(&self) -> CopyMode {
         const XDP_OPTIONS: libc::c_int = 8;
         const XDP_OPTIONS_ZEROCOPY: u32 = 1;
-        let mut flags: u32 = 0;
-        let mut length = option_length::<u32>();
-        // SAFETY: both pointers are to live locals of the sizes given.
-        let result = unsafe {
-            libc::getsockopt(
-                self.as_raw_fd(),
-                libc::SOL_XDP,
-                XDP_OPTIONS,
-                (&raw mut flags).cast(),
-                &raw mut length,
-            )
-        };
-        if result == 0 && flags & XDP_OPTIONS_ZEROCOPY != 0 { CopyMode::ZeroCopy } else { CopyMode::Copy }
+        match option(self.as_raw_fd(), libc::SOL_XDP, XDP_OPTIONS) {
+            Some(flags) if flags & XDP_OPTIONS_ZEROCOPY != 0 => CopyMode::ZeroCopy,
+            _ => CopyMode::Copy,
+        }
     }
 }
 
@@ -287,13 +279,14 @@ fn close_on_exec(socket: RawFd) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn set_busy_poll(socket: RawFd, time: Duration) -> io::Result<()> {
+/// Turns busy polling on; where that fails, says by which option.
+fn set_busy_poll(socket: RawFd, time: Duration) -> Result<(), (&'static str, io::Error)> {
     let microseconds = libc::c_int::try_from(time.as_micros()).unwrap_or(libc::c_int::MAX);
     let budget = libc::c_int::try_from(BATCH).unwrap_or(libc::c_int::MAX);
-    for (option, value) in [
-        (libc::SO_PREFER_BUSY_POLL, 1),
-        (libc::SO_BUSY_POLL, microseconds),
-        (libc::SO_BUSY_POLL_BUDGET, budget),
+    for (name, option, value) in [
+        ("SO_PREFER_BUSY_POLL", libc::SO_PREFER_BUSY_POLL, 1),
+        ("SO_BUSY_POLL", libc::SO_BUSY_POLL, microseconds),
+        ("SO_BUSY_POLL_BUDGET", libc::SO_BUSY_POLL_BUDGET, budget),
     ] {
         // SAFETY: the pointer is to a live local of the size given.
         let result = unsafe {
@@ -306,10 +299,19 @@ fn set_busy_poll(socket: RawFd, time: Duration) -> io::Result<()> {
             )
         };
         if result != 0 {
-            return Err(io::Error::last_os_error());
+            return Err((name, io::Error::last_os_error()));
         }
     }
     Ok(())
+}
+
+/// The value of a socket option of 32 bits; [`None`] where the kernel does not tell it.
+fn option(socket: RawFd, level: libc::c_int, name: libc::c_int) -> Option<u32> {
+    let mut value = 0_u32;
+    let mut length = option_length::<u32>();
+    // SAFETY: both pointers are to live locals of the sizes given.
+    let result = unsafe { libc::getsockopt(socket, level, name, (&raw mut value).cast(), &raw mut length) };
+    (result == 0).then_some(value)
 }
 
 /// Size of a socket option's value.

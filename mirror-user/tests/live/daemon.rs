@@ -103,6 +103,10 @@ impl Daemon {
         self.directory.path().join("records")
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Asks the daemon to stop, and waits for its end.
     pub fn stop(self) -> Ended {
         self.signal(rustix::process::Signal::TERM);

@@ -8,5 +8,7 @@ mod daemon;
 mod destinations;
 mod never_reached;
 mod outputs;
+mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
+mod timestamps;

@@ -73,6 +73,8 @@ pub struct QueueLedger {
     pub flows_evicted: u64,
     /// How often the packets' clock was set back or jumped.
     pub clock_steps: u64,
+    /// How often the system's wall clock was set, forward or back; the arrival times of live frames follow it.
+    pub wall_clock_steps: u64,
     /// How often the worker changed the level of its work, to keep up or because it could again.
     pub level_changes: u64,
     /// What was done at each level, from `full` down.
@@ -258,6 +260,7 @@ impl QueueLedger {
             flows_created: worker.flows_created.get(),
             flows_evicted: worker.flows_evicted.get(),
             clock_steps: worker.clock_steps.get(),
+            wall_clock_steps: worker.wall_clock_steps.get(),
             level_changes: worker.transitions.get(),
             levels: level_rows(worker),
             recorded: recorded.packets,
