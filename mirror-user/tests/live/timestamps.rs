@@ -80,7 +80,7 @@ fn times_are_steady_while_others_use_the_processor() {
         .filter_map(|tenth| tenth.iter().map(|stamp| late(stamp).wrapping_sub(first).cast_signed()).min())
         .collect();
     let spread = (least.iter().max().unwrap() - least.iter().min().unwrap()) << STAMP_SHIFT;
-    assert!(least.len() >= 30 && spread < 2_000_000, "{spread} ns over {} tenths: {least:?}", least.len());
+    assert!(least.len() >= 30 && spread < 5_000_000, "{spread} ns over {} tenths: {least:?}", least.len());
 }
 
 /// In a time namespace, the process's monotonic clock is not the one that the kernel stamps packets by.
