@@ -6,18 +6,31 @@
 //!
 //! # The rule of the automatic mode
 //!
-//! - Down one level when packets are dropped, or when the receive ring has been filled above
-//!   [`DegradeConfig::high_fill`] for a whole [`DegradeConfig::window`]; but not within a window after the level
-//!   changed, since it takes that long to show effect.
-//! - Up one level when for [`DegradeConfig::calm`] no packet was dropped and the ring was filled below
+//! - There is pressure when packets are dropped, when records are refused, or when the receive ring has been filled above
+//!   [`DegradeConfig::high_fill`] for a whole [`DegradeConfig::window`]. It lasts until there was none for
+//!   two windows.
+//! - Down one level when there is pressure that has lasted long enough for that step ([`DegradeConfig::down_after`]): the
+//!   less is recorded at the next level, the longer. But not within a window after the level changed, since it takes that
+//!   long to show effect.
+//! - Up one level when for [`DegradeConfig::calm`] no packet was dropped, no record refused, and the ring was filled below
 //!   [`DegradeConfig::low_fill`].
-//! - Who has to step down within [`DegradeConfig::relapse`] after stepping up must be calm for twice as long before the
-//!   next attempt, up to [`DegradeConfig::longest_calm`]. When a step up has held for that time, the wait is the first
-//!   one again.
+//! - Who has to leave a level within [`DegradeConfig::relapse`] after stepping up to it must be calm for twice as long before
+//!   stepping up to that level again, up to [`DegradeConfig::longest_calm`]. When a level has held for that time, or the worker
+//!   could go further up, the wait for it is the first one again.
+//! - [`Level::Counters`], at which nothing is recorded, is left after [`DegradeConfig::longest_calm`] for a try, calm or not.
 //!
-//! So the level changes at most once per window, rises at most once per calm period, and under a load that is too high
-//! for a level, the worker visits that level less and less often.
-
+//! # What follows from it, with the values of [`DegradeConfig::default`]
+//!
+//! A sender of mirrored traffic can cause pressure, and must not gain much by it.
+//!
+//! - A burst of 100 ms leads to one in 8 flows at most, and all is as before 2 s later; 16 s later if it is one of many. Bursts
+//!   once a minute find the worker at [`Level::Full`] each time.
+//! - Pressure that is over within a second never leads to [`Level::Counters`], however often it comes.
+//! - [`Level::Counters`] ends within 8 s after the pressure has gone, and all is as before after 11 s, if it was a single flood
+//!   of whatever length, and after 32 s in any case. While a flood goes on, one in 64 flows are recorded for a second at
+//!   least in every nine.
+//! - Under a load that is too high for a level, the worker visits that level less and less often, at last every 8 s.
+//!
 use std::fmt;
 use std::time::Duration;
 
@@ -27,7 +40,7 @@ use crate::flow::SamplingRate;
 use crate::source::Timestamp;
 
 /// Time between two observations that counts as observed, at most: longer silence is no evidence of anything.
-const LONGEST_SILENCE: Duration = Duration::from_secs(1);
+const LONGEST_SILENCE: Duration = Duration::from_millis(500);
 
 /// What a worker records of its packets, from all to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,18 +116,20 @@ pub struct DegradeConfig {
     pub low_fill: f32,
     /// How long the ring must be full, and the least time between two changes of the level.
     pub window: Duration,
+    /// How long pressure must have lasted for the step down from each level, from [`Level::Full`] on, in ascending order.
+    pub down_after: [Duration; LEVELS - 1],
     /// How long it must be calm for a step up, at first; longer than the window.
     pub calm: Duration,
     /// How long it must be calm at most, after relapses.
     pub longest_calm: Duration,
-    /// A step down within this time after a step up is a relapse.
+    /// To leave a level within this time after stepping up to it is a relapse.
     pub relapse: Duration,
 }
 
 impl Default for DegradeConfig {
-    /// Off. In the automatic mode: one in 8 and one in 64 flows; down when the ring has been filled by three quarters
-    /// for 50 ms, up when it has been filled by less than one quarter for 10 s, and for up to 5 minutes when a step up
-    /// has not held for a minute.
+    /// Off. In the automatic mode: one in 8 and one in 64 flows; pressure when the ring has been filled by three quarters for
+    /// 50 ms; down at once, after 50 ms, 200 ms and 1 s of pressure; up when the ring has been filled by less than one quarter
+    /// for 1 s, and for up to 8 s when a step up has not held for 10 s.
     fn default() -> Self {
         Self {
             mode: DegradeMode::Off,
@@ -122,9 +137,10 @@ impl Default for DegradeConfig {
             high_fill: 0.75,
             low_fill: 0.25,
             window: Duration::from_millis(50),
-            calm: Duration::from_secs(10),
-            longest_calm: Duration::from_mins(5),
-            relapse: Duration::from_mins(1),
+            down_after: [0, 50, 200, 1000].map(Duration::from_millis),
+            calm: Duration::from_secs(1),
+            longest_calm: Duration::from_secs(8),
+            relapse: Duration::from_secs(10),
         }
     }
 }
@@ -152,6 +168,9 @@ impl DegradeConfig {
         if self.window.is_zero() || self.calm <= self.window {
             return Err(DegradeConfigError::Calm(self.calm, self.window));
         }
+        if !self.down_after.is_sorted() {
+            return Err(DegradeConfigError::DownAfter(self.down_after));
+        }
         if self.longest_calm < self.calm {
             return Err(DegradeConfigError::LongestCalm(self.longest_calm, self.calm));
         }
@@ -168,6 +187,9 @@ pub enum DegradeConfigError {
     /// [`DegradeConfig::low_fill`] and [`DegradeConfig::high_fill`].
     #[error("degradation: fill of the ring from {0} to {1}; set both between 0 and 1, the low one first")]
     Fill(f32, f32),
+    /// [`DegradeConfig::down_after`].
+    #[error("degradation: down after {0:?} of pressure; set each to at least the one before")]
+    DownAfter([Duration; LEVELS - 1]),
     /// [`DegradeConfig::calm`] and [`DegradeConfig::window`].
     #[error(
         "degradation: up after {0:?} of calm, down after {1:?}; set both above 0, and calm to the longer"
@@ -202,6 +224,8 @@ pub enum Reason {
     SinkQueueFull,
     /// There was no pressure for long enough.
     Calm,
+    /// Nothing was recorded for long enough.
+    Try,
 }
 
 impl Reason {
@@ -212,6 +236,7 @@ impl Reason {
             Self::RingDrops => "ring_drops",
             Self::SinkQueueFull => "sink_queue_full",
             Self::Calm => "calm",
+            Self::Try => "try",
         }
     }
 }
@@ -258,14 +283,18 @@ pub struct Degradation {
     latest: Option<Timestamp>,
     /// Time since the level changed, or since the first observation.
     since_change: Duration,
-    /// Time since the last step up, if it may still turn out too early.
+    /// Time since the level in force was stepped up to, if it may still turn out too early.
     since_up: Option<Duration>,
     /// For how long the ring has been filled too far.
     high_for: Option<Duration>,
-    /// For how long there has been no pressure.
+    /// For how long there has been pressure.
+    pressed_for: Option<Duration>,
+    /// Time since there was pressure last.
+    since_pressed: Duration,
+    /// For how long it has been calm.
     calm_for: Option<Duration>,
-    /// For how long there must be none for a step up.
-    calm_needed: Duration,
+    /// For how long it must be calm for a step up to each level.
+    calm_needed: [Duration; LEVELS],
 }
 
 impl Degradation {
@@ -290,8 +319,10 @@ impl Degradation {
             since_change: Duration::ZERO,
             since_up: None,
             high_for: None,
+            pressed_for: None,
+            since_pressed: Duration::ZERO,
             calm_for: None,
-            calm_needed: config.calm,
+            calm_needed: [config.calm; LEVELS],
         })
     }
 
@@ -324,58 +355,92 @@ impl Degradation {
         if self.config.mode != DegradeMode::Auto {
             return None;
         }
-        self.follow(elapsed.min(LONGEST_SILENCE), pressure);
+        let reason = self.follow(elapsed.min(LONGEST_SILENCE), pressure);
         if self.since_change < self.config.window {
-            None
-        } else if let Some(reason) = self.overload(pressure) {
-            self.step_down(reason)
-        } else if self.calm_for.is_some_and(|calm_for| calm_for >= self.calm_needed) {
-            self.step_up()
-        } else {
-            None
+            return None;
+        }
+        match reason {
+            Some(reason) if self.has_lasted() => self.step_down(reason),
+            None if self.is_calm_enough() => self.step_up(Reason::Calm),
+            _ if self.is_blind_for_long() => self.step_up(Reason::Try),
+            Some(_) | None => None,
         }
     }
 
-    /// Brings the state up to date.
-    fn follow(&mut self, elapsed: Duration, pressure: Pressure) {
-        let DegradeConfig { calm, relapse, high_fill, low_fill, .. } = self.config;
+    /// Brings the state up to date. Why there is pressure now, if there is.
+    fn follow(&mut self, elapsed: Duration, pressure: Pressure) -> Option<Reason> {
+        let DegradeConfig { window, calm, relapse, high_fill, low_fill, .. } = self.config;
+        let lasting = |state: Option<Duration>| state.map_or(Duration::ZERO, |so_far| so_far + elapsed);
         self.since_change += elapsed;
         self.since_up = self.since_up.map(|since_up| since_up + elapsed);
         if self.since_up.is_some_and(|since_up| since_up > relapse) {
             self.since_up = None;
-            self.calm_needed = calm;
+            self.set_calm_needed(|_| calm);
         }
-        let lasting = |state: Option<Duration>| state.map_or(Duration::ZERO, |so_far| so_far + elapsed);
         let Pressure { ring_fill, ring_drops, sink_queue_full } = pressure;
         self.high_for = (ring_fill > high_fill).then(|| lasting(self.high_for));
         let is_calm = ring_fill < low_fill && ring_drops == 0 && sink_queue_full == 0;
         self.calm_for = is_calm.then(|| lasting(self.calm_for));
+
+        let reason = if ring_drops > 0 {
+            Some(Reason::RingDrops)
+        } else if sink_queue_full > 0 {
+            Some(Reason::SinkQueueFull)
+        } else {
+            self.high_for.filter(|high_for| *high_for >= window).map(|_| Reason::RingFill)
+        };
+        self.pressed_for = self.pressed_for.map(|pressed_for| pressed_for + elapsed);
+        if reason.is_some() {
+            // A ring that was full for a while was pressure from its beginning.
+            self.pressed_for = self.pressed_for.max(Some(self.high_for.unwrap_or_default()));
+            self.since_pressed = Duration::ZERO;
+        } else {
+            self.since_pressed += elapsed;
+            if self.since_pressed >= 2 * window {
+                self.pressed_for = None;
+            }
+        }
+        reason
     }
 
-    /// Why the level is too high, if it is.
-    fn overload(&self, pressure: Pressure) -> Option<Reason> {
-        if pressure.ring_drops > 0 {
-            Some(Reason::RingDrops)
-        } else if pressure.sink_queue_full > 0 {
-            Some(Reason::SinkQueueFull)
-        } else if self.high_for.is_some_and(|high_for| high_for >= self.config.window) {
-            Some(Reason::RingFill)
-        } else {
-            None
+    /// Whether the pressure has lasted long enough for a step down.
+    fn has_lasted(&self) -> bool {
+        let needed = self.config.down_after.get(self.current);
+        needed.is_some_and(|needed| self.pressed_for.is_some_and(|pressed_for| pressed_for >= *needed))
+    }
+
+    /// Whether it has been calm for long enough for a step up.
+    fn is_calm_enough(&self) -> bool {
+        let above = self.current.checked_sub(1).and_then(|above| self.calm_needed.get(above));
+        above.is_some_and(|needed| self.calm_for.is_some_and(|calm_for| calm_for >= *needed))
+    }
+
+    /// Whether nothing was recorded for so long that it is time for a try.
+    fn is_blind_for_long(&self) -> bool {
+        self.level() == Level::Counters && self.since_change >= self.config.longest_calm
+    }
+
+    /// Changes for how long it must be calm for a step up to the level in force.
+    fn set_calm_needed(&mut self, change: impl FnOnce(Duration) -> Duration) {
+        if let Some(needed) = self.calm_needed.get_mut(self.current) {
+            *needed = change(*needed);
         }
     }
 
     fn step_down(&mut self, reason: Reason) -> Option<Transition> {
-        let transition = self.change(self.current.checked_add(1)?, reason)?;
         if self.since_up.take().is_some() {
-            self.calm_needed = self.calm_needed.saturating_mul(2).min(self.config.longest_calm);
+            let longest = self.config.longest_calm;
+            self.set_calm_needed(|needed| needed.saturating_mul(2).min(longest));
         }
-        Some(transition)
+        self.change(self.current.checked_add(1)?, reason)
     }
 
-    fn step_up(&mut self) -> Option<Transition> {
-        let transition = self.change(self.current.checked_sub(1)?, Reason::Calm)?;
+    fn step_up(&mut self, reason: Reason) -> Option<Transition> {
+        let calm = self.config.calm;
+        self.set_calm_needed(|_| calm);
+        let transition = self.change(self.current.checked_sub(1)?, reason)?;
         self.since_up = Some(Duration::ZERO);
+        self.pressed_for = None;
         Some(transition)
     }
 

@@ -5,6 +5,7 @@ mod bad_day;
 mod bpf;
 mod capture;
 mod daemon;
+mod degradation;
 mod destinations;
 mod never_reached;
 mod outputs;
