@@ -64,7 +64,9 @@ pub struct WorkerCounters {
     pub flows_created: Counter,
     /// Flows that ended early, to make room.
     pub flows_evicted: Counter,
-    /// How often the packets' clock was set back or jumped, see [`FlowCounters`](crate::flow::FlowCounters).
+    /// Tunnels whose flows ended early, to make room for another tunnel.
+    pub tunnels_evicted: Counter,
+    /// How often the clock of the packets stepped back by more than a second.
     pub clock_steps: Counter,
     /// How often the level of the work was changed.
     pub transitions: Counter,
@@ -122,7 +124,7 @@ impl WorkerCounters {
         self.flows_active.set(table.active_flows() as u64);
         self.flows_created.set(counters.created);
         self.flows_evicted.set(counters.evicted);
-        self.clock_steps.set(counters.clock_steps);
+        self.tunnels_evicted.set(counters.tunnels_evicted);
         for (reason, packets) in [
             (DropReason::FlowNotIp, counters.not_ip),
             (DropReason::FlowFragment, counters.fragments_unattributed),

@@ -15,6 +15,7 @@
 //! makes files that are safe from others in their directory.
 
 pub mod attach;
+pub mod clock;
 pub mod control;
 pub mod counters;
 pub mod decap;

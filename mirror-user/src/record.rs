@@ -27,20 +27,8 @@ pub struct PacketRecord {
     pub queue: QueueId,
     /// What is known of it.
     pub packet: Packet,
-    /// Which record the packet is accounted for by.
-    pub accounted_by: AccountedBy,
     /// Where the bytes of the mirrored packet lie in [`Batch::bytes`]; empty where the sink wants none.
     pub bytes: Range<u32>,
-}
-
-/// Which record a packet is accounted for by. Each packet is accounted for by exactly one, so that the packets of all
-/// records add up to the packets that came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountedBy {
-    /// The record of the packet.
-    Packet,
-    /// The record of the flow that the packet was counted in.
-    Flow,
 }
 
 /// A number of records, and of the packets that they account for.
@@ -117,14 +105,14 @@ impl Batch {
         self.bytes.capacity() > 0
     }
 
-    /// Adds a packet; `append` is asked for its bytes, from an offset in the frame on, if the sink wants them.
+    /// Adds a packet, which its record accounts for; `append` is asked for its bytes, from an offset in the frame on, if
+    /// the sink wants them.
     #[inline]
     pub fn push(
         &mut self,
         timestamp: Timestamp,
         queue: QueueId,
         packet: Packet,
-        accounted_by: AccountedBy,
         append: impl FnOnce(usize, &mut Vec<u8>),
     ) {
         let start = self.bytes.len();
@@ -134,15 +122,15 @@ impl Batch {
             self.bytes.truncate(start + packet.captured_length as usize);
         }
         let bytes = range(start, self.bytes.len());
-        self.packets.push(PacketRecord { timestamp, queue, packet, accounted_by, bytes });
-        self.accounted += u64::from(accounted_by == AccountedBy::Packet);
+        self.packets.push(PacketRecord { timestamp, queue, packet, bytes });
+        self.accounted += 1;
     }
 
-    /// Adds a flow, which accounts for [its packets](FlowRecord::packets).
+    /// Adds a flow, which accounts for [those of its packets](FlowRecord::accounted) that have no record of their own.
     #[inline]
     pub fn push_flow(&mut self, flow: &FlowRecord) {
         self.flows.push(*flow);
-        self.accounted += flow.packets();
+        self.accounted += flow.accounted;
     }
 
     /// The packets, in the order of arrival.
@@ -160,7 +148,7 @@ impl Batch {
         &self.bytes
     }
 
-    /// All of these records.
+    /// All of these records. Each packet is accounted for by exactly one record: its own if it has one, else its flow's.
     pub fn amount(&self) -> Amount {
         Amount {
             packets: self.accounted,
@@ -173,9 +161,8 @@ impl Batch {
     pub fn amount_of_first(&self, records: usize) -> Amount {
         let packets = self.packets.get(..records).unwrap_or(&self.packets);
         let flows = self.flows.get(..records - packets.len()).unwrap_or(&self.flows);
-        let own = packets.iter().filter(|record| record.accounted_by == AccountedBy::Packet).count();
         Amount {
-            packets: own as u64 + flows.iter().map(FlowRecord::packets).sum::<u64>(),
+            packets: packets.len() as u64 + flows.iter().map(|flow| flow.accounted).sum::<u64>(),
             packet_records: packets.len() as u64,
             flow_records: flows.len() as u64,
         }

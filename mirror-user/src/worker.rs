@@ -7,13 +7,14 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::DropReason;
+use crate::clock::PacketClock;
 use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate_into};
 use crate::degrade::{Degradation, Level, Pressure};
 use crate::flow::{FlowRecord, FlowTable};
-use crate::packet::{Network, Packet};
+use crate::packet::Packet;
 use crate::policy::{Policies, Policy, header_length};
-use crate::record::{AccountedBy, Batch};
+use crate::record::Batch;
 use crate::sink::Producer;
 use crate::source::{BATCH, FrameSource, Received, Timestamp};
 
@@ -21,9 +22,9 @@ use crate::source::{BATCH, FrameSource, Received, Timestamp};
 /// at: a pause between two bursts is no reason for either.
 const IDLE: u32 = 32;
 
-/// How long a packet may wait on its way to the worker, at most. Flows end by the packets' clock; when no packets
-/// come, by the wall clock less this time.
-const LONGEST_WAY: Duration = Duration::from_secs(1);
+/// How long a packet may wait on its way to the worker, at most, and how late it may be delivered. Without a packet,
+/// flows end by the time less this one.
+const LONGEST_WAY: Duration = crate::clock::LATEST;
 
 /// How often the pressure is looked at, in nanoseconds of the packets' clock.
 const LOOK_NS: u64 = 5_000_000;
@@ -45,7 +46,10 @@ pub struct Worker<Source> {
     policies: Policies,
     flows: Option<FlowTable>,
     degradation: Degradation,
-    /// What is known of the pressure so far.
+    clock: PacketClock,
+    /// Whether the source has a clock of its own, which all of its packets have their timestamps from.
+    is_live: bool,
+    /// Pressure so far.
     seen: Seen,
     outlet: Outlet,
     /// The packets of the batch in hand that get a record of their own.
@@ -57,8 +61,8 @@ struct Found {
     frame: usize,
     timestamp: Timestamp,
     packet: Packet,
-    /// Which records it may be in.
-    policy: Policy,
+    /// Whether the record may have what follows the packet's transport header.
+    payload: bool,
 }
 
 /// Counters as they stood when the pressure was looked at last.
@@ -89,11 +93,22 @@ impl<Source: FrameSource> Worker<Source> {
     ) -> Self {
         let outlet = Outlet { producer, when_full, counters };
         let found = Vec::with_capacity(BATCH);
-        Self { source, decap, policies, flows: None, degradation, seen: Seen::default(), outlet, found }
+        Self {
+            is_live: source.now().is_some(),
+            source,
+            decap,
+            policies,
+            flows: None,
+            degradation,
+            clock: PacketClock::default(),
+            seen: Seen::default(),
+            outlet,
+            found,
+        }
     }
 
-    /// Gathers packets into the flows of `table`, and makes the records that it hands out. A packet that is in a flow
-    /// is accounted for by it, also where it has a record of its own.
+    /// Gathers packets into the flows of `table`, and makes the records that it hands out. A packet is accounted for by
+    /// the record of its flow, unless it has a record of its own.
     #[must_use]
     pub fn with_flows(mut self, mut table: FlowTable) -> Self {
         if let Some(rate) = self.degradation.level().sampling() {
@@ -135,8 +150,6 @@ impl<Source: FrameSource> Worker<Source> {
 
     /// Records the `count` frames of the current batch.
     fn process(&mut self, count: usize) {
-        // The latest frame tells the time, whether it may be recorded or not.
-        self.look(self.source.frame(count - 1).timestamp);
         self.decapsulate(count);
         let Self { source, flows, outlet, found, .. } = self;
         if let Some(table) = flows {
@@ -144,15 +157,36 @@ impl<Source: FrameSource> Worker<Source> {
             outlet.counters.publish_flows(table);
         }
         for found in &*found {
-            let accounted_by = if found.policy.flows { AccountedBy::Flow } else { AccountedBy::Packet };
-            outlet.packet(found.timestamp, &found.packet, accounted_by, |from, bytes| {
+            outlet.packet(found.timestamp, &found.packet, |from, bytes| {
                 let start = bytes.len();
                 source.append(found.frame, from, bytes);
-                if !found.policy.payload {
+                if !found.payload {
                     let headers = header_length(&found.packet, bytes.get(start..).unwrap_or_default());
                     bytes.truncate(start + headers);
                 }
             });
+        }
+        self.observe(count);
+    }
+
+    /// Takes the time from the `count` frames of the current batch, once they are counted, whether they may be recorded
+    /// or not.
+    fn observe(&mut self, count: usize) {
+        let Self { source, clock, outlet, .. } = self;
+        let mut observe = |index| {
+            if let Some(back) = clock.observe(source.frame(index).timestamp) {
+                outlet.clock_stepped(back, clock.steps());
+            }
+        };
+        let now = source.frame(count - 1).timestamp;
+        if self.is_live {
+            // One clock gave all timestamps, in the order of the frames.
+            observe(0);
+            observe(count - 1);
+            self.look(now, Some(now));
+        } else {
+            (0..count).for_each(observe);
+            self.look(now, self.clock.passed());
         }
     }
 
@@ -174,7 +208,7 @@ impl<Source: FrameSource> Worker<Source> {
                 continue;
             }
             decapsulated += 1;
-            let policy = match allowed(&packet, policies.resolve(&packet.tunnel), level) {
+            let policy = match allowed(policies.resolve(&packet.tunnel), level) {
                 Ok(policy) => policy,
                 Err(reason) => {
                     counters.drop_packets(reason, 1);
@@ -184,10 +218,10 @@ impl<Source: FrameSource> Worker<Source> {
             if policy.flows
                 && let Some(table) = flows
             {
-                table.prepare(timestamp, &packet);
+                table.prepare(timestamp, &packet, policy.packets);
             }
             if policy.packets {
-                found.push(Found { frame: index, timestamp, packet, policy });
+                found.push(Found { frame: index, timestamp, packet, payload: policy.payload });
             }
         }
         degradation.count(decapsulated);
@@ -196,9 +230,9 @@ impl<Source: FrameSource> Worker<Source> {
         counters.decapsulated.add(decapsulated);
     }
 
-    /// Looks at the pressure, every few milliseconds, and changes the level of the work where the rule says so; and
-    /// ends flows whose time has come, though no packet of a flow may have told the table the time.
-    fn look(&mut self, now: Timestamp) {
+    /// Looks at the pressure, every few milliseconds, and changes the level of the work where the rule says so; and ends
+    /// flows whose time has come without a packet, by the time that has `passed`.
+    fn look(&mut self, now: Timestamp, passed: Option<Timestamp>) {
         if now.0.abs_diff(self.seen.at.0) < LOOK_NS {
             return;
         }
@@ -219,8 +253,8 @@ impl<Source: FrameSource> Worker<Source> {
             }
         }
         outlet.counters.publish_levels(degradation.levels());
-        if let Some(table) = flows {
-            table.expire(now.before(LONGEST_WAY), &mut |record| outlet.flow(record));
+        if let (Some(table), Some(passed)) = (flows, passed) {
+            table.expire(passed.before(LONGEST_WAY), &mut |record| outlet.flow(record));
             outlet.counters.publish_flows(table);
         }
     }
@@ -228,7 +262,7 @@ impl<Source: FrameSource> Worker<Source> {
     /// What is to be done while nothing arrives.
     fn rest(&mut self) {
         if let Some(now) = self.source.now() {
-            self.look(now);
+            self.look(now, Some(now));
         }
         self.outlet.producer.flush();
     }
@@ -237,28 +271,25 @@ impl<Source: FrameSource> Worker<Source> {
     fn finish(&mut self) {
         self.outlet.when_full = WhenFull::Wait;
         self.outlet.counters.publish_levels(self.degradation.levels());
+        let now = self.source.now().or(self.clock.at_end()).unwrap_or_default();
         if let Some(table) = &mut self.flows {
-            table.drain(&mut |record| self.outlet.flow(record));
+            table.drain(now, &mut |record| self.outlet.flow(record));
             self.outlet.counters.publish_flows(table);
         }
     }
 }
 
-/// What may be recorded of a packet with this policy, at this level. What is not IP belongs to no flow, and is
-/// accounted for by its own record where it has one.
+/// The records that may be made of a packet with this policy, at this level.
 ///
 /// # Errors
 ///
-/// Why nothing may.
+/// The reason for which there may be none.
 #[inline]
-fn allowed(packet: &Packet, policy: Policy, level: Level) -> Result<Policy, DropReason> {
+fn allowed(policy: Policy, level: Level) -> Result<Policy, DropReason> {
     if policy.excludes() {
         return Err(DropReason::PolicyExcluded);
     }
     match level {
-        Level::Full if policy.packets && matches!(packet.network, Network::Other(_)) => {
-            Ok(Policy { flows: false, ..policy })
-        }
         Level::Full => Ok(policy),
         Level::Flows | Level::Sampled(_) if policy.flows => Ok(Policy { packets: false, ..policy }),
         Level::Flows | Level::Sampled(_) | Level::Counters => Err(DropReason::CountersOnly),
@@ -274,34 +305,36 @@ impl Outlet {
         }
     }
 
+    /// Tells of a step of the packets' clock: of the first one, and of the later ones ever more seldom.
+    #[cold]
+    fn clock_stepped(&self, back: Duration, steps: u64) {
+        self.counters.clock_steps.set(steps);
+        if steps.is_power_of_two() {
+            let queue = self.counters.queue;
+            warn!("queue {queue}: the clock of the packets stepped back by {back:.3?} (step {steps} so far)");
+        }
+    }
+
     /// Hands a flow's record on, or counts its packets as dropped.
     fn flow(&mut self, record: &FlowRecord) {
         match self.batch() {
             Ok(batch) => batch.push_flow(record),
             Err(reason) => {
                 self.counters.flow_records_refused.add(1);
-                self.counters.drop_packets(reason, record.packets());
+                self.counters.drop_packets(reason, record.accounted);
             }
         }
     }
 
     /// Hands a packet's record on, or counts it as dropped. `append` is asked for the packet's bytes where the sink
     /// wants them.
-    fn packet(
-        &mut self,
-        timestamp: Timestamp,
-        packet: &Packet,
-        accounted_by: AccountedBy,
-        append: impl FnOnce(usize, &mut Vec<u8>),
-    ) {
+    fn packet(&mut self, timestamp: Timestamp, packet: &Packet, append: impl FnOnce(usize, &mut Vec<u8>)) {
         let queue = self.counters.queue;
         match self.batch() {
-            Ok(batch) => batch.push(timestamp, queue, *packet, accounted_by, append),
+            Ok(batch) => batch.push(timestamp, queue, *packet, append),
             Err(reason) => {
                 self.counters.packet_records_refused.add(1);
-                if accounted_by == AccountedBy::Packet {
-                    self.counters.drop_packets(reason, 1);
-                }
+                self.counters.drop_packets(reason, 1);
             }
         }
     }

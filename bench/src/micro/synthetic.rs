@@ -105,8 +105,9 @@ impl FrameSource for Synthetic {
 
     fn release(&mut self) {}
 
+    /// As with a socket, one clock gives all timestamps.
     fn now(&self) -> Option<Timestamp> {
-        None // time is that of the packets
+        Some(Timestamp(START + self.position.number * INTERVAL))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mirror_user::decap::{decapsulate, decapsulate_into};
 use mirror_user::flow::FlowRecord;
 use mirror_user::packet::Packet;
-use mirror_user::record::{AccountedBy, BATCH_RECORDS};
+use mirror_user::record::BATCH_RECORDS;
 use mirror_user::sink::{self, Destination, Producer, SinkConfig, Sinks};
 use mirror_user::source::{BATCH, FrameSource, Received, Timestamp};
 use mirror_user::wire::number::QueueId;
@@ -158,13 +158,13 @@ fn samples() -> Result<((Timestamp, Packet), FlowRecord), MicroError> {
     let packet = decapsulate(&frame, &DECAP).map_err(MicroError::Traffic)?;
     let mut flow = None;
     table.update([(frame.timestamp, &packet)], &mut |_| {});
-    table.drain(&mut |record| flow = Some(*record));
+    table.drain(frame.timestamp, &mut |record| flow = Some(*record));
     Ok(((frame.timestamp, packet), flow.ok_or(MicroError::NoFlow)?))
 }
 
 fn add_packet(producer: &mut Producer, (timestamp, packet): &(Timestamp, Packet)) {
     if let Ok(batch) = producer.wait_for_batch() {
-        batch.push(*timestamp, QueueId(0), *packet, AccountedBy::Packet, |_, _| {});
+        batch.push(*timestamp, QueueId(0), *packet, |_, _| {});
     }
 }
 

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::tunnels::Tunnels;
 use crate::wire::number::QueueId;
 
 /// What a flow table is told. [`FlowConfig::default`] fits VPC Flow Logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowConfig {
     /// Flows in the table at most, 1 to [`FlowConfig::MOST_FLOWS`]. At this number the longest idle flow
-    /// makes room for a new one. A flow takes 127 bytes in IPv4, 159 in IPv6, of memory that is used from the
+    /// makes room for a new one. A flow takes 159 bytes in IPv4, 191 in IPv6, of memory that is used from the
     /// first time that there are so many.
     pub max_flows: u32,
-    /// Tunnels with flows in the table at most, 1 to 65,535, where tunnels are told apart also by their outer
-    /// addresses, attachment and VLANs. Packets of further ones belong to no flow and are counted.
+    /// Tunnels with flows in the table at most, 1 to [`FlowConfig::MOST_TUNNELS`], where tunnels are told apart also by
+    /// their outer addresses and attachment. At this number the flows of the longest idle tunnel end to make room for a
+    /// new one; where one endpoint has more than half of the tunnels, the longest idle one of that endpoint.
     pub max_tunnels: u32,
     /// A flow without a packet for this long has ended.
     pub idle: Duration,
@@ -23,7 +25,7 @@ pub struct FlowConfig {
     pub active: Duration,
     /// A TCP connection that was closed, reset or refused has ended after this long without a packet.
     pub closing: Duration,
-    /// Fragments are attributed to the flow of their first fragment for this long.
+    /// Fragments of a packet belong together for this long, whichever comes first.
     pub fragment: Duration,
     /// The secret of the hash, which senders must not know. The records do not depend on it.
     pub seed: u64,
@@ -37,6 +39,8 @@ pub struct FlowConfig {
 impl FlowConfig {
     /// The highest [`FlowConfig::max_flows`].
     pub const MOST_FLOWS: u32 = (1 << 26) - 1;
+    /// The highest [`FlowConfig::max_tunnels`].
+    pub const MOST_TUNNELS: u32 = Tunnels::MOST;
     /// The longest [`FlowConfig::active`]: 15 minutes, so that times within a record take 40 bits.
     pub const LONGEST_ACTIVE: Duration = Duration::from_mins(15);
 
@@ -49,7 +53,7 @@ impl FlowConfig {
         if !(1..=Self::MOST_FLOWS).contains(&self.max_flows) {
             return Err(FlowConfigError::Flows(self.max_flows));
         }
-        if !(1..=u32::from(u16::MAX)).contains(&self.max_tunnels) {
+        if !(1..=Self::MOST_TUNNELS).contains(&self.max_tunnels) {
             return Err(FlowConfigError::Tunnels(self.max_tunnels));
         }
         if self.active.is_zero() || self.active > Self::LONGEST_ACTIVE {
@@ -93,7 +97,9 @@ pub enum FlowConfigError {
     #[error("flow table: a maximum of {0} flows per worker; set it to 1 to {most}", most = FlowConfig::MOST_FLOWS)]
     Flows(u32),
     /// [`FlowConfig::max_tunnels`].
-    #[error("flow table: a maximum of {0} tunnels per worker; set it to 1 to 65535")]
+    #[error(
+        "flow table: a maximum of {0} tunnels per worker; set it to 1 to {most}", most = FlowConfig::MOST_TUNNELS
+    )]
     Tunnels(u32),
     /// [`FlowConfig::active`].
     #[error(

@@ -1,10 +1,11 @@
 //! What the table remembers of a flow.
 
+use super::fragments::Held;
 use super::key::{self, End, Key, WideAddresses};
 use super::record::Initiator;
 use super::sampling::SamplingRate;
 use super::slab::{Slot, Vacant};
-use super::tcp::Phase;
+use super::tcp::{Phase, Streams};
 
 /// An unsigned number of 40 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +69,7 @@ const _: () = assert!(size_of::<Flow>() == 96);
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, packed(2))]
 pub(super) struct Direction {
-    /// Earliest packet, in the table's time.
+    /// Time of the earliest packet, in nanoseconds since 1970.
     pub(super) first: u64,
     /// Packets.
     pub(super) packets: u32,
@@ -88,16 +89,25 @@ pub(super) struct Direction {
     pub(super) tcp_flags: u8,
 }
 
-/// What the table remembers of a flow and seldom needs.
+/// The part of a flow that most packets leave alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Aside {
+    /// Neighbours among the flows of the same origin: slot numbers of the flow before and of the one behind, 0 where
+    /// there is none.
+    pub(super) neighbours: [u32; 2],
+    /// VLAN ids, as [`Key::vlans`].
+    pub(super) vlans: u32,
+    /// Packets since the record before that have a record of their own, which accounts for them.
+    pub(super) own_records: u32,
     /// Round trip of the TCP handshake in microseconds; 0 where it is not known.
     pub(super) handshake: u32,
+    /// The two streams of a TCP connection.
+    pub(super) streams: Streams,
     /// TCP segments out of turn that each end sent.
     pub(super) disorder: [Disorder; 2],
 }
 
-const _: () = assert!(size_of::<Aside>() == 16);
+const _: () = assert!(size_of::<Aside>() == 48);
 
 /// TCP segments out of turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,14 +129,17 @@ impl Marks {
     const HIGH: u8 = 1;
     /// The initiator is known from SYN.
     const SYN: u8 = 2;
-    /// The initiator is known from an ICMP query.
+    /// The initiator is known from an ICMP query; together with [`Marks::SYN`], from an earlier flow.
     const REQUEST: u8 = 4;
+    const EARLIER: u8 = Self::SYN | Self::REQUEST;
     /// A cookie was seen.
     pub(super) const COOKIE: u8 = 8;
     /// A record was made already.
     pub(super) const REPORTED: u8 = 16;
     /// The earliest packet of the initiator is the one SYN that it sent.
     pub(super) const HANDSHAKE: u8 = 32;
+    /// The packets have VLAN tags: those of [`Aside::vlans`].
+    pub(super) const VLANS: u8 = 64;
 
     /// Marks of a flow with this initiator.
     #[inline(always)]
@@ -138,6 +151,7 @@ impl Marks {
         let evidence = match known_from {
             Initiator::Syn => Self::SYN,
             Initiator::Request => Self::REQUEST,
+            Initiator::Earlier => Self::EARLIER,
             Initiator::FirstPacket => 0,
         };
         Self(end | evidence)
@@ -174,12 +188,11 @@ impl Marks {
 
     /// How the initiator is known.
     pub(super) const fn known_from(self) -> Initiator {
-        if self.has(Self::SYN) {
-            Initiator::Syn
-        } else if self.has(Self::REQUEST) {
-            Initiator::Request
-        } else {
-            Initiator::FirstPacket
+        match self.0 & Self::EARLIER {
+            Self::SYN => Initiator::Syn,
+            Self::REQUEST => Initiator::Request,
+            0 => Initiator::FirstPacket,
+            _ => Initiator::Earlier,
         }
     }
 }
@@ -249,29 +262,29 @@ impl Flow {
         }
     }
 
-    /// When the earliest packet came that is not in a record yet.
+    /// Time of the earliest packet that is in no record yet; [`u64::MAX`] if there is none.
     #[inline(always)]
-    pub(super) fn start(&self) -> Option<u64> {
-        let [low, high] = self.directions.map(|direction| (direction.packets > 0).then_some(direction.first));
-        match (low, high) {
-            (Some(low), Some(high)) => Some(low.min(high)),
-            (one, other) => one.or(other),
+    pub(super) fn start(&self) -> u64 {
+        let [low, high] =
+            self.directions.map(|direction| if direction.packets > 0 { direction.first } else { u64::MAX });
+        low.min(high)
+    }
+
+    /// Times of the earliest and of the latest packet that is in no record yet; if there is none, the time of the
+    /// latest packet that is.
+    pub(super) fn interval(&self) -> (u64, u64) {
+        let start = self.start();
+        if start == u64::MAX {
+            let last = self.last();
+            return (last, last);
         }
+        let [low, high] =
+            self.directions.map(|direction| if direction.packets > 0 { direction.last() } else { 0 });
+        (start, low.max(high))
     }
 
-    /// Whether there is a packet that came by `time` and is not in a record yet.
+    /// Time of the latest packet.
     #[inline(always)]
-    pub(super) fn has_begun_by(&self, time: u64) -> bool {
-        self.directions.iter().any(|direction| direction.first <= time && direction.packets > 0)
-    }
-
-    /// Whether no packet came after `time`.
-    #[inline(always)]
-    pub(super) fn is_idle_since(&self, time: u64) -> bool {
-        self.directions.iter().all(|direction| direction.last() <= time)
-    }
-
-    /// When the latest packet came.
     pub(super) fn last(&self) -> u64 {
         let [low, high] = self.directions.map(|direction| direction.last());
         low.max(high)
@@ -304,20 +317,21 @@ impl Aside {
             disorder.retransmissions = 0;
             disorder.out_of_order = 0;
         }
+        self.own_records = 0;
     }
 }
 
 impl Direction {
-    /// When the latest packet came; 0 where none ever did.
+    /// Time of the latest packet; 0 where none ever came.
     #[inline(always)]
     pub(super) const fn last(&self) -> u64 {
         self.first.saturating_add(self.span.get())
     }
 
-    /// Whether a packet of `bytes` bytes would overflow a counter.
+    /// Whether packets of so many bytes in all would overflow a counter.
     #[inline(always)]
-    pub(super) const fn is_full(&self, bytes: u32) -> bool {
-        self.packets == u32::MAX || self.bytes.get() + bytes as u64 > U40::MAX
+    pub(super) const fn is_full(&self, packets: u32, bytes: u32) -> bool {
+        self.packets > u32::MAX - packets || self.bytes.get() + bytes as u64 > U40::MAX
     }
 
     /// Counts a packet; [`Direction::is_full`] is false.
@@ -329,12 +343,7 @@ impl Direction {
             self.lowest_hop_limit = packet.hop_limit;
             self.highest_hop_limit = packet.hop_limit;
         } else {
-            if time >= self.last() {
-                self.span = U40::saturating(time - self.first);
-            } else if time < self.first {
-                self.span = U40::saturating(self.last() - time);
-                self.first = time;
-            }
+            self.reach(time);
             self.lowest_hop_limit = self.lowest_hop_limit.min(packet.hop_limit);
             self.highest_hop_limit = self.highest_hop_limit.max(packet.hop_limit);
         }
@@ -345,6 +354,31 @@ impl Direction {
         self.tcp_flags |= packet.tcp_flags;
     }
 
+    /// Counts packets that were held back; [`Direction::is_full`] is false for them.
+    pub(super) fn count_held(&mut self, held: &Held) {
+        let packet = Counted {
+            bytes: held.bytes,
+            captured_bytes: held.captured_bytes,
+            hop_limit: held.lowest_hop_limit,
+            tcp_flags: 0,
+        };
+        self.count(held.first, packet);
+        self.reach(held.last);
+        self.highest_hop_limit = self.highest_hop_limit.max(held.highest_hop_limit);
+        self.packets = self.packets.wrapping_add(held.packets - 1);
+    }
+
+    /// Extends the time from the earliest packet to the latest one to `time`.
+    #[inline(always)]
+    fn reach(&mut self, time: u64) {
+        if time >= self.last() {
+            self.span = U40::saturating(time - self.first);
+        } else if time < self.first {
+            self.span = U40::saturating(self.last() - time);
+            self.first = time;
+        }
+    }
+
     /// Forgets what was told in a record, but neither the latest time nor the place in the TCP stream.
     fn reset(&mut self) {
         *self = Self { first: self.last(), next_sequence: self.next_sequence, ..Self::default() };
@@ -353,7 +387,8 @@ impl Direction {
 
 impl Vacant for Flow {
     fn vacant(next: Slot) -> Self {
-        let none = Key { selector: 0, addresses: next.number().into(), wide: WideAddresses::default() };
+        let none =
+            Key { selector: 0, addresses: next.number().into(), wide: WideAddresses::default(), vlans: 0 };
         Self::new(&none, SamplingRate::EVERY, Marks::default(), 0)
     }
 
@@ -379,9 +414,10 @@ mod tests {
     #[test]
     fn marks_are_apart() {
         for initiator in [End::Low, End::High] {
-            for known_from in [Initiator::Syn, Initiator::Request, Initiator::FirstPacket] {
+            for known_from in [Initiator::Syn, Initiator::Request, Initiator::Earlier, Initiator::FirstPacket]
+            {
                 let mut marks = Marks::new(initiator, known_from);
-                for mark in [Marks::COOKIE, Marks::REPORTED, Marks::HANDSHAKE] {
+                for mark in [Marks::COOKIE, Marks::REPORTED, Marks::HANDSHAKE, Marks::VLANS] {
                     assert!(!marks.has(mark));
                     marks.set(mark);
                 }
@@ -417,9 +453,9 @@ mod tests {
     #[test]
     fn counters_are_full_before_they_overflow() {
         let mut direction = Direction { packets: u32::MAX, ..Direction::default() };
-        assert!(direction.is_full(0));
+        assert!(direction.is_full(1, 0));
         direction = Direction { bytes: U40::saturating(U40::MAX - 1500), ..Direction::default() };
-        assert!(!direction.is_full(1500));
-        assert!(direction.is_full(1501));
+        assert!(!direction.is_full(1, 1500));
+        assert!(direction.is_full(1, 1501));
     }
 }

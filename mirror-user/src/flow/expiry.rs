@@ -3,40 +3,54 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::FlowTable;
 use super::entry::{Direction, Disorder, Flow, Marks};
-use super::key::{self, End};
+use super::key::{self, End, Key, WideAddresses};
 use super::memory;
 use super::recency::Queue;
-use super::record::{Action, EndReason, FlowRecord, Traffic};
+use super::record::{Action, EndReason, FlowRecord, Initiator, Traffic};
 use super::slab::Slot;
 use super::tcp::Segment;
-use super::{FlowTable, Timeouts};
 use crate::packet::Tunnel;
 use crate::source::Timestamp;
 use crate::wire::number::FlowCookie;
 
-/// Records that fall due by timeout are made at most this many per packet, the rest with the packets that
-/// follow, so that a step of the clock does not hold up the packets. In the long run fewer than two fall due
-/// per packet: each ends a flow, or an interval with a packet in it.
-const DUE_PER_PACKET: usize = 4;
-/// The same for a call of [`FlowTable::expire`].
+/// Records that fall due by timeout are made at most this many per call of [`FlowTable::expire`], the rest in the calls
+/// that follow, so that a step of the clock does not hold up the packets.
 const DUE_PER_CALL: usize = 1024;
+/// Flows that end at most at once to make room for tunnels.
+const ENDED_FOR_TUNNELS: usize = 4096;
+/// A flow whose latest packet is further ahead of the time than this, in nanoseconds, is by another clock.
+const AHEAD: u64 = 2_000_000_000;
 
 impl FlowTable {
     /// Makes the records that fall due until `now`, when no packets come; at most 1,024 at once.
     ///
-    /// For the flows to be those of a replay of the packets, no packet may still come that is older than
-    /// `now`: give the packets' clock less the time that a packet may wait before it gets here. A time before
-    /// the latest packet does nothing.
+    /// No packet may still come that is older than `now`: give the packets' clock less the time that a packet may wait
+    /// before it gets here. Then no flow ends that its own packets would have kept.
     pub fn expire(&mut self, now: Timestamp, out: &mut impl FnMut(&FlowRecord)) {
-        self.clock.move_on(now);
-        if self.clock.now() >= self.next_due {
-            self.end_due(DUE_PER_CALL, out);
+        self.now = now.0;
+        for _ in 0..DUE_PER_CALL {
+            if let Some((slot, queue)) = self.oldest_ahead() {
+                // It is by another clock, and may not keep the others from being looked at.
+                self.recency.touch(slot, queue);
+            } else if let Some((slot, reason)) = self.oldest_timed_out() {
+                self.end(slot, reason, out);
+            } else if let Some(slot) = self.oldest_quiet() {
+                self.recency.pass_quiet();
+                if self.flows[slot].start() != u64::MAX {
+                    self.report(slot, out);
+                }
+            } else {
+                return;
+            }
         }
     }
 
-    /// Ends all flows, because the capture ends.
-    pub fn drain(&mut self, out: &mut impl FnMut(&FlowRecord)) {
+    /// Ends all flows, because the capture ends, at the time `now`.
+    pub fn drain(&mut self, now: Timestamp, out: &mut impl FnMut(&FlowRecord)) {
+        self.now = now.0;
+        self.fragments.give_up();
         for queue in [Queue::Closing, Queue::Idle] {
             while let Some(slot) = self.recency.oldest(queue) {
                 let reason = self.timeout_of(slot).unwrap_or(EndReason::Shutdown);
@@ -45,41 +59,13 @@ impl FlowTable {
         }
     }
 
-    /// Makes a few of the records that are due.
-    #[cold]
-    pub(super) fn end_due_on_packet(&mut self, out: &mut impl FnMut(&FlowRecord)) {
-        self.end_due(DUE_PER_PACKET, out);
-    }
-
-    /// Makes at most `most` of the records that are due: ends before intervals.
-    fn end_due(&mut self, most: usize, out: &mut impl FnMut(&FlowRecord)) {
-        for _ in 0..most {
-            if let Some((slot, reason)) = self.oldest_timed_out() {
-                self.end(slot, reason, out);
-            } else if let Some(slot) = self.oldest_quiet() {
-                self.recency.pass_quiet();
-                if self.flows[slot].start().is_some() {
-                    self.report(slot, out);
-                }
-            } else {
-                self.next_due = self.soonest_due();
-                return;
-            }
-        }
-    }
-
-    /// When the next record falls due, if no packet comes before.
-    fn soonest_due(&self) -> u64 {
-        let Timeouts { idle, active, closing } = self.timeouts;
-        [
-            (self.recency.oldest(Queue::Idle), idle),
-            (self.recency.oldest(Queue::Closing), closing),
-            (self.recency.oldest_not_passed(), active),
-        ]
-        .into_iter()
-        .filter_map(|(slot, timeout)| slot.map(|slot| self.flows[slot].last().saturating_add(timeout)))
-        .min()
-        .unwrap_or(u64::MAX)
+    /// The flow that has been idle longest in its queue, if it is ahead of the time.
+    fn oldest_ahead(&self) -> Option<(Slot, Queue)> {
+        [Queue::Idle, Queue::Closing].into_iter().find_map(|queue| {
+            let slot = self.recency.oldest(queue)?;
+            let is_ahead = self.flows[slot].last() > self.now.saturating_add(AHEAD);
+            is_ahead.then_some((slot, queue))
+        })
     }
 
     fn oldest_timed_out(&self) -> Option<(Slot, EndReason)> {
@@ -92,39 +78,72 @@ impl FlowTable {
     fn oldest_quiet(&self) -> Option<Slot> {
         self.recency
             .oldest_not_passed()
-            .filter(|&slot| self.is_idle_for(&self.flows[slot], self.timeouts.active))
+            .filter(|&slot| self.flows[slot].last().saturating_add(self.timeouts.active) <= self.now)
     }
 
-    /// Whether a flow has been idle for so long.
-    #[inline(always)]
-    fn is_idle_for(&self, flow: &Flow, duration: u64) -> bool {
-        self.clock.now().checked_sub(duration).is_some_and(|time| flow.is_idle_since(time))
-    }
-
-    /// Why a flow has ended by its timeout, if it has.
-    #[inline(always)]
+    /// The reason for which a flow has ended by now, if it has.
     fn timeout_of(&self, slot: Slot) -> Option<EndReason> {
         let flow = &self.flows[slot];
-        let (timeout, reason) = if flow.phase.is_over() {
+        let (timeout, reason) = self.timeout(flow);
+        (flow.last().saturating_add(timeout) <= self.now).then_some(reason)
+    }
+
+    /// The timeout of a flow, and the reason for which it ends then.
+    fn timeout(&self, flow: &Flow) -> (u64, EndReason) {
+        if flow.phase.is_over() {
             (self.timeouts.closing, over(flow))
         } else {
             (self.timeouts.idle, EndReason::Idle)
-        };
-        self.is_idle_for(flow, timeout).then_some(reason)
+        }
     }
 
-    /// Why a flow has ended before the packet that `sender` sent, if it has.
+    /// The reason for which a flow has ended before the packet that `sender` sent at `time`, if it has.
     #[inline(always)]
     pub(super) fn reason_to_end(
         &self,
         slot: Slot,
+        time: u64,
         sender: End,
         segment: Option<&Segment>,
     ) -> Option<EndReason> {
-        self.timeout_of(slot).or_else(|| {
-            let flow = &self.flows[slot];
-            segment.is_some_and(|segment| flow.is_succeeded_by(segment, sender)).then(|| over(flow))
-        })
+        let flow = &self.flows[slot];
+        // By far most packets: so soon after the flow's first one that no timeout can have passed.
+        let is_soon = time.wrapping_sub(flow.start()) < self.timeouts.shortest && !flow.phase.is_over();
+        if !is_soon && let Some(reason) = self.timed_out_before(flow, time) {
+            return Some(reason);
+        }
+        segment.filter(|segment| segment.has_syn()).and_then(|segment| self.succeeded(slot, segment, sender))
+    }
+
+    /// The reason for which a flow has timed out before a packet of `time`, by the time of its own packets.
+    fn timed_out_before(&self, flow: &Flow, time: u64) -> Option<EndReason> {
+        let (timeout, reason) = self.timeout(flow);
+        let last = flow.last();
+        let (pause, reason) = if time >= last {
+            (time - last, reason)
+        } else {
+            let start = if flow.start() == u64::MAX { last } else { flow.start() };
+            (start.saturating_sub(time), EndReason::ClockStep)
+        };
+        (pause >= timeout).then_some(reason)
+    }
+
+    /// The reason for which a flow has ended if a segment with SYN begins another connection.
+    #[cold]
+    fn succeeded(&self, slot: Slot, segment: &Segment, sender: End) -> Option<EndReason> {
+        let flow = &self.flows[slot];
+        let aside = self.asides.get(slot.number() as usize)?;
+        let reason = if flow.phase.is_over() { over(flow) } else { EndReason::Reused };
+        flow.is_succeeded_by(aside, segment, sender).then_some(reason)
+    }
+
+    /// Whether a flow's record would cover more time than one may, with a packet of `time`.
+    #[inline(always)]
+    pub(super) fn is_active_for_too_long(&self, flow: &Flow, time: u64) -> bool {
+        let start = flow.start();
+        time.wrapping_sub(start) >= self.timeouts.shortest
+            && start != u64::MAX
+            && flow.last().max(time) - start.min(time) >= self.timeouts.active
     }
 
     /// Ends the flow that has been idle longest.
@@ -135,10 +154,36 @@ impl FlowTable {
             .filter_map(|queue| self.recency.oldest(queue))
             .min_by_key(|&slot| self.flows[slot].last());
         if let Some(slot) = oldest {
-            let reason = self.timeout_of(slot).unwrap_or(EndReason::Evicted);
-            self.counters.evicted += u64::from(reason == EndReason::Evicted);
-            self.end(slot, reason, out);
+            self.evict(slot, out);
         }
+    }
+
+    /// Ends the flows of tunnels that give way to others.
+    #[cold]
+    pub(super) fn make_room_for_tunnels(&mut self, out: &mut impl FnMut(&FlowRecord)) {
+        let mut ended = 0;
+        for index in 0..self.tunnels.find_victims() {
+            let origin = self.tunnels.victim(index);
+            loop {
+                let slot = self.tunnels.first_flow(origin);
+                if slot == Slot::NONE {
+                    break;
+                }
+                if ended == ENDED_FOR_TUNNELS {
+                    return;
+                }
+                self.evict(slot, out);
+                ended += 1;
+            }
+            self.counters.tunnels_evicted += 1;
+        }
+    }
+
+    /// Ends a flow to make room, if it has not ended by itself.
+    fn evict(&mut self, slot: Slot, out: &mut impl FnMut(&FlowRecord)) {
+        let reason = self.timeout_of(slot).unwrap_or(EndReason::Evicted);
+        self.counters.evicted += u64::from(reason == EndReason::Evicted);
+        self.end(slot, reason, out);
     }
 
     /// Makes the record of a flow's interval, and begins the next one.
@@ -155,7 +200,7 @@ impl FlowTable {
     /// Makes the record of a flow's interval so far, because it stands for fewer flows from now on.
     #[cold]
     pub(super) fn lower_sampling_rate(&mut self, slot: Slot, out: &mut impl FnMut(&FlowRecord)) {
-        if self.flows[slot].start().is_some() {
+        if self.flows[slot].start() != u64::MAX {
             self.report(slot, out);
         }
         self.flows[slot].set_sampling_rate(self.sampler.rate());
@@ -167,22 +212,48 @@ impl FlowTable {
         out(&self.record(slot, Action::End(reason)));
         let flow = self.flows[slot];
         let (selector, addresses, origin) = (flow.selector(), flow.addresses, flow.origin);
+        let vlans = self.asides.get(slot.number() as usize).map_or(0, |aside| aside.vlans);
+        let wide = if key::is_wide(selector) {
+            self.wide[key::wide_slot(addresses)]
+        } else {
+            WideAddresses::default()
+        };
+        let key = Key { selector, addresses, wide, vlans };
+        if matches!(reason, EndReason::Idle | EndReason::Evicted | EndReason::ClockStep)
+            && flow.phase.is_established()
+            && matches!(flow.marks.known_from(), Initiator::Syn | Initiator::Earlier)
+        {
+            let identity = self.identity(&key, origin);
+            self.initiators.remember(&identity, flow.marks.initiator());
+        }
         let hash = if key::is_wide(selector) {
-            let wide_slot = key::wide_slot(addresses);
-            let hash = key::wide_hash(&self.wide[wide_slot], selector, &self.hasher);
-            self.wide.remove(wide_slot);
-            hash
+            self.wide.remove(key::wide_slot(addresses));
+            key::wide_hash(&wide, selector, &self.hasher)
         } else {
             key::narrow_hash(addresses, selector, &self.hasher)
         };
+        let hash = key::with_vlans(hash, vlans, &self.hasher);
         self.index.remove(self.index.place(hash), slot);
         self.recency.remove(slot);
+        self.leave_origin(slot);
         self.flows.remove(slot);
         self.tunnels.release(origin);
         // Where one flow ends, the next one often does as well.
         if let Some(next) = self.recency.oldest(Queue::Idle) {
             memory::prefetch(&self.flows[next]);
         }
+    }
+
+    /// What tells a connection apart from all others, in words that stay true when it is forgotten here.
+    pub(super) fn identity(&self, key: &Key, origin: u16) -> [u64; 8] {
+        let [a, b, c, d] = if key::is_wide(key.selector) {
+            let [[a, b], [c, d]] = key.wide.0.map(key::halves);
+            [a, b, c, d]
+        } else {
+            [key.addresses, 0, 0, 0]
+        };
+        let [endpoint, vni] = self.tunnels.scope_of(origin);
+        [a, b, c, d, key::without_scope(key.selector), key.vlans.into(), endpoint, vni]
     }
 
     fn record(&self, slot: Slot, action: Action) -> FlowRecord {
@@ -199,24 +270,25 @@ impl FlowTable {
         };
         let [from_low, from_high] = [End::Low, End::High].map(|end| {
             let [low, high] = aside.disorder;
-            self.traffic(flow.direction(end), if end == End::Low { low } else { high })
+            traffic(flow.direction(end), if end == End::Low { low } else { high })
         });
         let (source, destination, forward, reverse) = match initiator {
             End::Low => (low, high, from_low, from_high),
             End::High => (high, low, from_high, from_low),
         };
         let cookie = |number| flow.marks.has(Marks::COOKIE).then_some(FlowCookie(number));
-        let (tunnel, vlans) = self.tunnels.get(flow.origin);
-        let last = flow.last();
+        let tunnel = self.tunnels.get(flow.origin);
+        let (start, end) = flow.interval();
+        let packets: u64 = flow.directions.iter().map(|direction| u64::from(direction.packets)).sum();
         FlowRecord {
             queue: self.config.queue,
             sampling_rate: flow.sampling_rate(),
             action,
-            start: self.clock.timestamp(flow.start().unwrap_or(last)),
-            end: self.clock.timestamp(last),
+            start: Timestamp(start),
+            end: Timestamp(end),
             tunnel: Tunnel { cookie: cookie(flow.latest_cookie), ..tunnel },
             first_cookie: cookie(flow.first_cookie),
-            vlans,
+            vlans: key::unpack_vlans(aside.vlans),
             source,
             destination,
             protocol: key::protocol(selector),
@@ -224,30 +296,30 @@ impl FlowTable {
             initiator: flow.marks.known_from(),
             forward,
             reverse,
+            accounted: packets.saturating_sub(aside.own_records.into()),
             connection: flow.phase.connection(action == Action::End(EndReason::Idle)),
             handshake: (aside.handshake > 0).then(|| Duration::from_micros(aside.handshake.into())),
         }
     }
+}
 
-    fn traffic(&self, direction: &Direction, disorder: Disorder) -> Traffic {
-        if direction.packets == 0 {
-            return Traffic::default();
-        }
-        Traffic {
-            packets: direction.packets.into(),
-            bytes: direction.bytes.get(),
-            captured_bytes: direction.captured_bytes.get(),
-            times: Some((self.clock.timestamp(direction.first), self.clock.timestamp(direction.last()))),
-            hop_limits: Some((direction.lowest_hop_limit, direction.highest_hop_limit)),
-            tcp_flags: direction.tcp_flags,
-            retransmissions: disorder.retransmissions,
-            out_of_order: disorder.out_of_order,
-        }
+fn traffic(direction: &Direction, disorder: Disorder) -> Traffic {
+    if direction.packets == 0 {
+        return Traffic::default();
+    }
+    Traffic {
+        packets: direction.packets.into(),
+        bytes: direction.bytes.get(),
+        captured_bytes: direction.captured_bytes.get(),
+        times: Some((Timestamp(direction.first), Timestamp(direction.last()))),
+        hop_limits: Some((direction.lowest_hop_limit, direction.highest_hop_limit)),
+        tcp_flags: direction.tcp_flags,
+        retransmissions: disorder.retransmissions,
+        out_of_order: disorder.out_of_order,
     }
 }
 
-/// Why a flow ends whose TCP connection is over.
-#[inline(always)]
+/// The reason for which a flow ends whose TCP connection is over.
 fn over(flow: &Flow) -> EndReason {
     if flow.phase.is_closed() { EndReason::Closed } else { EndReason::Reset }
 }

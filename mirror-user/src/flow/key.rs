@@ -40,9 +40,13 @@ impl End {
 /// What a transport header adds to the key, as its sender sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selector {
-    /// Bits of [`Key::selector`] that are the same in both directions: the form and, of ICMP, type (of a reply: that of
-    /// its request), code and identifier.
+    /// Bits of [`Key::selector`] besides the ports: the form and, of ICMP, type, code and identifier, as they are where
+    /// the low end is the sender.
     word: u64,
+    /// The bits of `word` that are the other way round where the high end is the sender: of an ICMP query those in
+    /// which the types of request and reply differ, of another ICMP message one that tells the sender. So A that asks
+    /// B, and B that asks A, have different keys.
+    turned: u64,
     /// Source port; 0 where there are no ports.
     source: u16,
     /// Destination port, likewise.
@@ -51,7 +55,8 @@ pub(super) struct Selector {
 
 impl Selector {
     /// Nothing: of a protocol without ports, or a header that was cut off.
-    pub(super) const PROTOCOL: Self = Self { word: FORM_PROTOCOL << FORM, source: 0, destination: 0 };
+    pub(super) const PROTOCOL: Self =
+        Self { word: FORM_PROTOCOL << FORM, turned: 0, source: 0, destination: 0 };
 
     /// The selector of a packet that has its own transport header.
     #[inline(always)]
@@ -61,11 +66,18 @@ impl Selector {
             Transport::Udp(ports) | Transport::Sctp(ports) => Self::of_ports(ports),
             Transport::Icmp(Icmp { kind, code, identifier })
             | Transport::Icmpv6(Icmp { kind, code, identifier }) => {
-                let kind = icmp::query(ip.protocol, kind).map_or(kind, |query| query.request);
                 let form = if identifier.is_some() { FORM_ICMP_IDENTIFIER } else { FORM_ICMP };
+                let query = icmp::query(ip.protocol, kind);
+                // Who asks itself is its own other end.
+                let kind = query.filter(|_| ip.source == ip.destination).map_or(kind, |query| query.request);
                 let low = u64::from(u16::from_be_bytes([kind, code]));
                 let high = u64::from(identifier.unwrap_or(0));
-                Self { word: form << FORM | high << 16 | low, source: 0, destination: 0 }
+                let turned = match (query, identifier) {
+                    (Some(query), _) => u64::from(query.request ^ query.reply) << 8,
+                    (None, None) => FROM_HIGH,
+                    (None, Some(_)) => FROM_HIGH_IDENTIFIER,
+                };
+                Self { word: form << FORM | high << 16 | low, turned, source: 0, destination: 0 }
             }
             Transport::Unread => Self::PROTOCOL,
         }
@@ -74,7 +86,7 @@ impl Selector {
     /// The selector of a protocol with ports.
     #[inline(always)]
     pub(super) const fn of_ports(Ports { source, destination }: Ports) -> Self {
-        Self { word: FORM_PORTS << FORM, source, destination }
+        Self { word: FORM_PORTS << FORM, turned: 0, source, destination }
     }
 }
 
@@ -97,6 +109,10 @@ const FORM_PROTOCOL: u64 = 0;
 const FORM_PORTS: u64 = 1;
 const FORM_ICMP: u64 = 2;
 const FORM_ICMP_IDENTIFIER: u64 = 3;
+/// In an ICMP message that is no query and has no identifier: the high end is the sender.
+const FROM_HIGH: u64 = 1 << 16;
+/// The same where it has an identifier: the form becomes [`FORM_PORTS`], which ICMP has no other use for.
+const FROM_HIGH_IDENTIFIER: u64 = (FORM_ICMP_IDENTIFIER ^ FORM_PORTS) << FORM;
 
 /// Addresses of IPv6: of the low end, and of the high one. Aligned so that both are in one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,12 +130,20 @@ pub(super) struct Key {
     pub(super) addresses: u64,
     /// Addresses of IPv6; 0 in IPv4.
     pub(super) wide: WideAddresses,
+    /// VLAN ids, packed by [`pack_vlans`]; 0 where there are none, as everywhere in a VPC.
+    pub(super) vlans: u32,
 }
 
 impl Key {
     /// The key of a packet in the tunnel scope `scope`, its hash, and the end that sent it.
     #[inline(always)]
-    pub(super) fn of(ip: &Ip, selector: Selector, scope: u16, hasher: &Hasher) -> (Self, u64, End) {
+    pub(super) fn of(
+        ip: &Ip,
+        selector: Selector,
+        scope: u16,
+        vlans: u32,
+        hasher: &Hasher,
+    ) -> (Self, u64, End) {
         let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE | selector.word;
         let (source_port, destination_port) = (u64::from(selector.source), u64::from(selector.destination));
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
@@ -127,13 +151,11 @@ impl Key {
             let source = u64::from(source.to_bits()) << 16 | source_port;
             let destination = u64::from(destination.to_bits()) << 16 | destination_port;
             let (low, high) = (source.min(destination), source.max(destination));
+            let sender = End::of_source(source, destination);
             let addresses = low >> 16 | high >> 16 << 32;
-            let selector = common | low & PORT | (high & PORT) << 16;
-            (
-                Self { selector, addresses, wide: WideAddresses::default() },
-                narrow_hash(addresses, selector, hasher),
-                End::of_source(source, destination),
-            )
+            let selector = common ^ turned(selector, sender) | low & PORT | (high & PORT) << 16;
+            let hash = with_vlans(narrow_hash(addresses, selector, hasher), vlans, hasher);
+            (Self { selector, addresses, wide: WideAddresses::default(), vlans }, hash, sender)
         } else {
             let source = (wide(ip.source), source_port);
             let destination = (wide(ip.destination), destination_port);
@@ -143,11 +165,42 @@ impl Key {
                 End::High => (destination, source),
             };
             let wide = WideAddresses([low.0, high.0]);
-            let selector = common | WIDE | low.1 | high.1 << 16;
+            let selector = common ^ turned(selector, sender) | WIDE | low.1 | high.1 << 16;
             let hash = wide_hash(&wide, selector, hasher);
-            (Self { selector, addresses: hash & !LOWER_HALF, wide }, hash, sender)
+            let addresses = hash & !LOWER_HALF;
+            (Self { selector, addresses, wide, vlans }, with_vlans(hash, vlans, hasher), sender)
         }
     }
+}
+
+/// The bits of a selector that are the other way round for this sender.
+#[inline(always)]
+fn turned(selector: Selector, sender: End) -> u64 {
+    selector.turned * sender as u64
+}
+
+/// VLAN ids, outermost first, in a word: 0 where there are none.
+#[inline(always)]
+pub(super) fn pack_vlans(vlans: [Option<u16>; 2]) -> u32 {
+    let [outer, inner] = vlans.map(|vlan| vlan.map_or(0, |id| u32::from(id) | VLAN_PRESENT));
+    outer | inner << 16
+}
+
+/// The ids of a word of [`pack_vlans`].
+pub(super) fn unpack_vlans(word: u32) -> [Option<u16>; 2] {
+    [word, word >> 16].map(|half| {
+        let id = (half & (VLAN_PRESENT - 1)) as u16;
+        (half & VLAN_PRESENT != 0).then_some(id)
+    })
+}
+
+/// Set beside the 12 bits of an id that is there.
+const VLAN_PRESENT: u32 = 1 << 15;
+
+/// The hash of a key with its VLANs.
+#[inline(always)]
+pub(super) fn with_vlans(hash: u64, vlans: u32, hasher: &Hasher) -> u64 {
+    if vlans == 0 { hash } else { hasher.pair(hash, vlans.into()) }
 }
 
 /// The hash of an IPv4 key.
@@ -163,10 +216,15 @@ pub(super) fn wide_hash(addresses: &WideAddresses, selector: u64, hasher: &Hashe
     hasher.words(&[a, b, c, d, selector])
 }
 
+/// A selector word without its tunnel scope.
+pub(super) const fn without_scope(selector: u64) -> u64 {
+    selector & !(u64::MAX << SCOPE)
+}
+
 /// The hash of a key without its tunnel scope, whose number is one table's own.
 #[inline(always)]
 pub(super) fn hash_without_scope(key: &Key, hasher: &Hasher) -> u64 {
-    let selector = key.selector & !(u64::MAX << SCOPE);
+    let selector = without_scope(key.selector);
     if is_wide(selector) {
         wide_hash(&key.wide, selector, hasher)
     } else {
@@ -233,7 +291,13 @@ pub(super) fn transport(word: u64, sender: End) -> FlowTransport {
     #[expect(clippy::cast_possible_truncation, reason = "the fields are 16 bits each")]
     let (low, high) = (word as u16, (word >> 16) as u16);
     let [kind, code] = low.to_be_bytes();
+    let protocol = protocol(word);
+    // Of a query the low end's type stands there: the reply's, where the high end asks.
+    let kind = icmp::query(protocol, kind).map_or(kind, |query| query.request);
     match (word >> FORM & 3, sender) {
+        (FORM_PORTS, _) if matches!(protocol, IpProtocol::ICMP | IpProtocol::ICMPV6) => {
+            FlowTransport::Icmp { kind, code, identifier: Some(high) }
+        }
         (FORM_PORTS, End::Low) => FlowTransport::Ports { source: low, destination: high },
         (FORM_PORTS, End::High) => FlowTransport::Ports { source: high, destination: low },
         (FORM_ICMP, _) => FlowTransport::Icmp { kind, code, identifier: None },
@@ -281,21 +345,27 @@ mod tests {
         ip
     }
 
+    /// The packet from the other end; of an ICMP query the answer, or the question.
     fn swapped(ip: Ip) -> Ip {
         let transport = match ip.transport {
             Transport::Udp(Ports { source, destination }) => {
                 Transport::Udp(Ports { source: destination, destination: source })
             }
-            Transport::Icmp(Icmp { kind: 8, code, identifier }) => {
-                Transport::Icmp(Icmp { kind: 0, code, identifier })
+            Transport::Icmp(Icmp { kind: kind @ (0 | 8), code, identifier }) => {
+                Transport::Icmp(Icmp { kind: 8 - kind, code, identifier })
             }
             other => other,
         };
         Ip { source: ip.destination, destination: ip.source, transport, ..ip }
     }
 
+    /// ICMP messages that are neither question nor answer.
+    fn is_one_way(ip: &Ip) -> bool {
+        matches!(ip.transport, Transport::Icmp(Icmp { kind, .. }) if !matches!(kind, 0 | 8))
+    }
+
     fn key(ip: &Ip) -> (Key, u64, End) {
-        Key::of(ip, Selector::of(ip), 3, &Hasher::new(5))
+        Key::of(ip, Selector::of(ip), 3, 0, &Hasher::new(5))
     }
 
     fn packets() -> Vec<Ip> {
@@ -322,6 +392,8 @@ mod tests {
             icmp(8, Some(1)),
             icmp(8, None),
             icmp(3, None),
+            icmp(42, Some(3)),
+            icmp(43, Some(3)),
             wide("2001:db8::1", "2001:db8::2"),
             wide("2001:db8::1", "2001:db8:0:1::2"),
             wide("2001:db8:0:1::1", "2001:db8::2"),
@@ -333,8 +405,34 @@ mod tests {
     fn both_directions_have_one_key() {
         for ip in packets() {
             let (there, back) = (key(&ip), key(&swapped(ip)));
-            assert_eq!((there.0, there.1), (back.0, back.1), "{ip:?}");
+            assert_eq!((there.0, there.1) == (back.0, back.1), !is_one_way(&ip), "{ip:?}");
             assert_ne!(there.2, back.2, "{ip:?}");
+        }
+    }
+
+    /// Both ends may ask, with the same identifier.
+    #[test]
+    fn questions_of_both_ends_have_different_keys() {
+        for ip in packets() {
+            if let Transport::Icmp(_) = ip.transport {
+                let asked = Ip { source: ip.destination, destination: ip.source, ..ip };
+                assert_ne!(key(&ip).0, key(&asked).0, "{ip:?}");
+                assert_eq!(transport(key(&asked).0.selector, key(&asked).2), expected(&asked));
+            }
+        }
+    }
+
+    #[test]
+    fn vlans_are_packed_and_tell_keys_apart() {
+        let ip = packets()[0];
+        let mut seen = Vec::new();
+        for vlans in [[None; 2], [Some(0), None], [Some(4095), None], [None, Some(4095)], [Some(1), Some(2)]]
+        {
+            let word = pack_vlans(vlans);
+            assert_eq!(unpack_vlans(word), vlans);
+            let (key, hash, _) = Key::of(&ip, Selector::of(&ip), 3, word, &Hasher::new(5));
+            assert!(!seen.contains(&(key, hash)));
+            seen.push((key, hash));
         }
     }
 
@@ -347,7 +445,7 @@ mod tests {
             }
         }
         let (one, other) =
-            (Key::of(&packets()[0], Selector::PROTOCOL, 3, &Hasher::new(5)), key(&packets()[0]));
+            (Key::of(&packets()[0], Selector::PROTOCOL, 3, 0, &Hasher::new(5)), key(&packets()[0]));
         assert_ne!(one.0, other.0);
     }
 

@@ -1,8 +1,16 @@
 //! Flows: who spoke with whom, through which tunnel, how much and for how long.
 //!
 //! A [`FlowTable`] belongs to one worker and shares nothing. It takes batches of packets and hands out
-//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock:
-//! time is that of the packets, so that a replay gives the flows that the live capture gave.
+//! [`FlowRecord`]s as flows open, go on and end. It makes no threads and no system calls, and reads no clock.
+//!
+//! # Time
+//!
+//! The times of a flow are those of its own packets, in whatever order they come, and so are its timeouts: a packet that
+//! comes after the idle timeout, by the timestamps of the flow's packets alone, begins a new flow; so does one that is
+//! older than the flow by as much. What falls due without a packet is up to [`FlowTable::expire`], which is told the
+//! time: the one and only clock that is not the flow's own.
+//!
+//! # Passes
 //!
 //! A batch goes through in passes, each of which fetches the memory that the next one needs, since with many
 //! flows it is memory that takes the time:
@@ -16,8 +24,8 @@
 //!
 //! # Memory
 //!
-//! Per flow 96 bytes for what each packet touches, 16 for what is seldom needed, 8 for the order of idle time
-//! and 6.4 for the index: 126.4; with IPv6 addresses 158.4. All of it is set aside at the start, but what no flow
+//! Per flow 96 bytes for what each packet touches, 48 for what is seldom needed, 8 for the order of idle time
+//! and 6.4 for the index: 158.4; with IPv6 addresses 190.4. All of it is set aside at the start, but what no flow
 //! has needed yet is address space only.
 //!
 //! # Records
@@ -25,7 +33,6 @@
 //! Records tell what came since the record before, so that sums are exact. See [`FlowRecord`] for when there
 //! is one.
 
-mod clock;
 mod community_id;
 mod config;
 mod direction;
@@ -35,6 +42,7 @@ mod fragments;
 mod hash;
 mod icmp;
 mod index;
+mod initiators;
 mod interner;
 mod key;
 mod memory;
@@ -56,17 +64,17 @@ pub use self::direction::NetworkDirection;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
 pub use self::sampling::SamplingRate;
 
-use self::clock::Clock;
 use self::entry::{Aside, Flow};
-use self::fragments::Fragments;
+use self::fragments::{Fragments, Held};
 use self::hash::Hasher;
 use self::index::Index;
+use self::initiators::Initiators;
 use self::key::WideAddresses;
 use self::recency::Recency;
 use self::sampling::Sampler;
 use self::slab::Slab;
 use self::tunnels::Tunnels;
-use self::update::Step;
+use self::update::Visit;
 use crate::source::BATCH;
 
 /// The flows of one worker.
@@ -74,22 +82,24 @@ use crate::source::BATCH;
 pub struct FlowTable {
     config: FlowConfig,
     timeouts: Timeouts,
-    clock: Clock,
+    /// The time that [`FlowTable::expire`] was told last.
+    now: u64,
     hasher: Hasher,
     sampler: Sampler,
     tunnels: Tunnels,
     fragments: Fragments,
+    initiators: Initiators,
     index: Index,
     flows: Slab<Flow>,
     /// By the number of the flow's slot.
     asides: Vec<Aside>,
     wide: Slab<WideAddresses>,
     recency: Recency,
-    /// Before this time nothing falls due.
-    next_due: u64,
     counters: FlowCounters,
     /// The packets that were taken up and are not counted yet.
-    batch: Vec<Step>,
+    batch: Vec<Visit>,
+    /// Fragments that come with packets of the batch, which they waited for.
+    joining: Vec<Held>,
 }
 
 /// The timeouts of [`FlowConfig`] in nanoseconds.
@@ -98,12 +108,22 @@ struct Timeouts {
     idle: u64,
     active: u64,
     closing: u64,
+    /// The shorter one of `idle` and `active`.
+    shortest: u64,
+}
+
+impl Timeouts {
+    fn new(config: &FlowConfig) -> Self {
+        let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let (idle, active) = (nanoseconds(config.idle), nanoseconds(config.active));
+        Self { idle, active, closing: nanoseconds(config.closing), shortest: idle.min(active) }
+    }
 }
 
 /// What became of the packets that a table was given.
 ///
-/// The first is the sum of the next five; and `attributed` is the sum of the packets of all records, once
-/// [`FlowTable::drain`] was called.
+/// Once [`FlowTable::drain`] was called, the first is the sum of the next five, and `attributed` is the sum of the
+/// packets of all records. Packets with a record of their own are left out of the four reasons not to be in a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     /// Packets given.
@@ -112,7 +132,7 @@ pub struct FlowCounters {
     pub attributed: u64,
     /// Packets that are neither IPv4 nor IPv6.
     pub not_ip: u64,
-    /// Fragments without ports whose first fragment was not seen before.
+    /// Fragments without ports whose first fragment did not come in time.
     pub fragments_unattributed: u64,
     /// Packets of a tunnel that there was no room for.
     pub tunnels_exhausted: u64,
@@ -122,10 +142,10 @@ pub struct FlowCounters {
     pub created: u64,
     /// Flows that ended early, to make room.
     pub evicted: u64,
+    /// Tunnels whose flows ended early, to make room for another tunnel.
+    pub tunnels_evicted: u64,
     /// Records made.
     pub records: u64,
-    /// How often packets came with a clock that had been set back by more than a second.
-    pub clock_steps: u64,
 }
 
 impl FlowTable {
@@ -138,29 +158,25 @@ impl FlowTable {
         let config = config.checked()?;
         let hasher = Hasher::new(config.seed);
         let capacity = config.max_flows as usize;
-        let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let mut asides = memory::huge_vec(capacity + 1);
         asides.push(Aside::default());
         Ok(Self {
             config,
-            timeouts: Timeouts {
-                idle: nanoseconds(config.idle),
-                active: nanoseconds(config.active),
-                closing: nanoseconds(config.closing),
-            },
-            clock: Clock::default(),
+            timeouts: Timeouts::new(&config),
+            now: 0,
             hasher,
             sampler: Sampler::new(config.sampling_seed),
             tunnels: Tunnels::with_capacity(config.max_tunnels, hasher),
             fragments: Fragments::new(config.fragment, hasher),
+            initiators: Initiators::new(hasher),
             index: Index::with_capacity(config.max_flows),
             flows: Slab::with_capacity(capacity),
             asides,
             wide: Slab::with_capacity(capacity),
             recency: Recency::with_capacity(capacity),
-            next_due: u64::MAX,
             counters: FlowCounters::default(),
             batch: Vec::with_capacity(BATCH),
+            joining: Vec::with_capacity(BATCH),
         })
     }
 
@@ -172,7 +188,9 @@ impl FlowTable {
 
     /// What became of the packets so far.
     pub fn counters(&self) -> FlowCounters {
-        FlowCounters { clock_steps: self.clock.steps(), ..self.counters }
+        let FlowCounters { fragments_unattributed, .. } = self.counters;
+        let given_up = self.fragments.given_up();
+        FlowCounters { fragments_unattributed: fragments_unattributed + given_up, ..self.counters }
     }
 
     /// Flows in the table.

@@ -48,6 +48,8 @@ pub struct FlowRecord {
     pub forward: Traffic,
     /// Packets of the other end.
     pub reverse: Traffic,
+    /// Packets that this record accounts for: all but those that have a record of their own.
+    pub accounted: u64,
     /// What became of the TCP connection; none where the flow is not TCP, or no packet had its TCP header.
     pub connection: Option<Connection>,
     /// From SYN to the initiator's first acknowledgment: the round trip between both ends. None where the
@@ -65,6 +67,17 @@ impl FlowRecord {
     /// Packets of both directions.
     pub const fn packets(&self) -> u64 {
         self.forward.packets + self.reverse.packets
+    }
+
+    /// Whether retransmissions and segments out of order may be artefacts of mirroring: packets behind a Gateway Load
+    /// Balancer endpoint may be delivered out of order (AWS, "Traffic Mirroring considerations"), and a packet that is
+    /// mirrored at two interfaces comes twice.
+    pub const fn has_doubtful_order(&self) -> bool {
+        let Self { forward, reverse, tunnel, .. } = self;
+        let is_mirrored = tunnel.endpoint.is_some() || tunnel.vxlan_vni.is_some();
+        let disorder =
+            forward.retransmissions | forward.out_of_order | reverse.retransmissions | reverse.out_of_order;
+        is_mirrored && disorder > 0
     }
 
     /// Original bytes of both directions.
@@ -143,7 +156,12 @@ pub enum EndReason {
     Closed,
     /// The TCP connection was reset, or refused.
     Reset,
-    /// The table was full, and this flow had been idle longest.
+    /// The next packet on its addresses and ports came with a time so far before this flow that they are none: the
+    /// clock was set back, or captures are read out of order.
+    ClockStep,
+    /// A new TCP connection began on its addresses and ports before this one had ended.
+    Reused,
+    /// The table was full, and this flow, or its tunnel, had been idle longest.
     Evicted,
     /// The capture ended.
     Shutdown,
@@ -156,6 +174,8 @@ impl EndReason {
             Self::Idle => "idle",
             Self::Closed => "closed",
             Self::Reset => "reset",
+            Self::ClockStep => "clock_step",
+            Self::Reused => "reused",
             Self::Evicted => "evicted",
             Self::Shutdown => "shutdown",
         }
@@ -165,11 +185,13 @@ impl EndReason {
 /// How the initiator of a flow is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiator {
-    /// It sent SYN, or was sent SYN and ACK.
+    /// It sent SYN, or was sent an answer to it: SYN and ACK, or the RST of a refusal.
     Syn,
     /// It sent an ICMP request, or was sent a reply.
     Request,
-    /// It sent the first packet that was seen.
+    /// It was the initiator of an earlier flow on the same addresses and ports, which was known from SYN.
+    Earlier,
+    /// It sent the first packet that was seen, which is a guess.
     FirstPacket,
 }
 
@@ -179,6 +201,7 @@ impl Initiator {
         match self {
             Self::Syn => "syn",
             Self::Request => "request",
+            Self::Earlier => "earlier_flow",
             Self::FirstPacket => "first_packet",
         }
     }

@@ -20,6 +20,14 @@ const LONGEST_LATE: u32 = 3_000;
 /// The same where the round trip is shorter than this: 200 µs.
 const SHORTEST_LATE: u32 = 200;
 
+/// How far a sequence number may be from the one that is expected, in bytes, for RST and FIN to count and for a late
+/// SYN to belong to the connection (RFC 5961, section 3.2, asks the receiver to insist on its window). Receive windows
+/// of common systems are smaller (Linux: 6 MiB), and one guess in 256 of somebody who cannot see the stream comes so
+/// near.
+const NEAR: u32 = 1 << 23;
+/// Most bytes of payload that a SYN may have (RFC 7413): one segment.
+const LONGEST_SYN: u32 = 1 << 16;
+
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -39,8 +47,8 @@ enum Stage {
     Refused,
 }
 
-/// What is known of a TCP connection, in a byte: the stage in three bits, and for each end whether its place
-/// in the stream is known and whether its stream has a gap.
+/// The state of a TCP connection, in a byte: the stage in three bits; for each end whether its place in the stream is
+/// known, and whether its stream has a gap; and whether a window is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Phase(u8);
 
@@ -52,6 +60,8 @@ impl Phase {
     const CLOSED: u8 = 5;
     const SEQUENCE: u8 = 8;
     const GAP: u8 = 32;
+    /// An end has closed its window, or was probed whether it still has.
+    const WATCHED: u8 = 128;
 
     /// The bit `mark` of `end`.
     #[inline(always)]
@@ -100,10 +110,10 @@ impl Phase {
         self.0 & Self::of(Self::GAP, end) != 0
     }
 
-    /// Whether the connection is beyond the handshake and before any FIN.
+    /// Whether the connection is beyond the handshake and before any FIN, and no window is watched.
     #[inline(always)]
-    const fn is_open(self) -> bool {
-        self.0 & Self::STAGE == Self::OPEN
+    const fn is_plainly_open(self) -> bool {
+        self.0 & (Self::STAGE | Self::WATCHED) == Self::OPEN
     }
 
     /// Whether the connection is over, and only stragglers are to be expected.
@@ -115,6 +125,11 @@ impl Phase {
     /// Whether it ended by FIN, if it [is over](Phase::is_over).
     pub(super) const fn is_closed(self) -> bool {
         matches!(self.stage(), Stage::Closed)
+    }
+
+    /// Whether data may have flowed: it is neither a mere attempt nor a refusal.
+    pub(super) const fn is_established(self) -> bool {
+        matches!(self.stage(), Stage::Open | Stage::Closing(_) | Stage::Closed | Stage::Reset)
     }
 
     /// What records say; none where no TCP header was read. `timed_out`: the flow ends by its idle timeout.
@@ -132,35 +147,132 @@ impl Phase {
     }
 }
 
-/// What of a TCP header is needed here.
+/// The two streams of a TCP connection, as far as few segments change what is known of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Streams {
+    /// Of each end, the lowest sequence number that was seen, once [`Phase::has_sequence`]; or that of its SYN, if
+    /// [`Streams::BEGUN`]; or one that the other end has acknowledged, if [`Streams::ANSWERED`].
+    lowest: [u32; 2],
+    /// How far the stream of the other end had come when one end reset the connection, if [`Streams::REACHED`].
+    reached: u32,
+    facts: u16,
+}
+
+impl Streams {
+    /// Of each end: the sequence number of its SYN is known, from the SYN or from the answer to it.
+    const BEGUN: u16 = 1;
+    /// Of each end: its window is closed.
+    const SHUT: u16 = 4;
+    /// Of each end: it has sent a byte to see whether the other's window is still closed.
+    const PROBED: u16 = 16;
+    /// The high end reset the connection.
+    const RESET_BY_HIGH: u16 = 64;
+    const REACHED: u16 = 128;
+    /// Of each end: its SYN was seen.
+    const SYN_SEEN: u16 = 256;
+    /// Of each end: nothing of it was seen, but the other acknowledged up to the lowest sequence number.
+    const ANSWERED: u16 = 1024;
+
+    #[inline(always)]
+    const fn has(&self, fact: u16, end: End) -> bool {
+        self.facts & fact << end as u8 != 0
+    }
+
+    #[inline(always)]
+    const fn set(&mut self, fact: u16, end: End, is_so: bool) {
+        let bit = fact << end as u8;
+        self.facts = if is_so { self.facts | bit } else { self.facts & !bit };
+    }
+
+    #[inline(always)]
+    const fn lowest(&self, end: End) -> u32 {
+        self.lowest[end as usize]
+    }
+
+    #[inline(always)]
+    const fn set_lowest(&mut self, end: End, sequence: u32) {
+        self.lowest[end as usize] = sequence;
+    }
+
+    /// Notes the sequence number of an end's SYN.
+    const fn begin(&mut self, end: End, sequence: u32) {
+        self.set_lowest(end, sequence);
+        self.set(Self::BEGUN, end, true);
+    }
+
+    /// Notes a segment from before all that were seen of `end`, late as it is.
+    #[inline(always)]
+    const fn extend_back(&mut self, end: End, sequence: u32) {
+        let before = self.lowest(end).wrapping_sub(sequence);
+        if before <= NEAR && !self.has(Self::BEGUN, end) {
+            self.set_lowest(end, sequence);
+        }
+    }
+
+    /// The end that reset the connection.
+    const fn reset_by(&self) -> End {
+        if self.facts & Self::RESET_BY_HIGH != 0 { End::High } else { End::Low }
+    }
+}
+
+/// Whether two sequence numbers are [near](NEAR) each other.
+const fn is_near(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other).wrapping_add(NEAR) <= 2 * NEAR
+}
+
+/// The fields of a TCP header that a flow follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     /// Sequence number.
     sequence: u32,
+    /// Acknowledgment number.
+    acknowledgment: u32,
     /// Bytes of payload by the length fields, whether captured or not.
     payload_length: u32,
     /// Flags as on the wire.
     pub(super) flags: u8,
+    /// The receive window is 0.
+    is_shut: bool,
 }
 
 impl Segment {
     /// The segment with this header.
     #[inline(always)]
     pub(super) const fn new(tcp: &TcpState) -> Self {
-        Self { sequence: tcp.sequence, payload_length: tcp.payload_length, flags: tcp.flags }
+        Self {
+            sequence: tcp.sequence,
+            acknowledgment: tcp.acknowledgment,
+            payload_length: tcp.payload_length,
+            flags: tcp.flags,
+            is_shut: tcp.window == 0,
+        }
     }
 
-    /// Who initiated the connection, if the segment shows it, where `sender` sent it.
+    /// The initiator of the connection, if the segment shows it, where `sender` sent it.
     #[inline(always)]
     pub(super) const fn initiator(&self, sender: End) -> Option<End> {
         match self.flags & (SYN | ACK | RST) {
             SYN => Some(sender),
             flags if flags == SYN | ACK => Some(sender.other()),
+            _ if self.is_refusal() => Some(sender.other()),
             _ => None,
         }
     }
 
-    /// What it takes up in the sequence numbers (RFC 9293, section 3.4).
+    /// Whether it is the answer to a SYN that nobody listens to: RST with the sequence number 0, and an
+    /// acknowledgment (RFC 9293, section 3.10.7.1).
+    #[inline(always)]
+    const fn is_refusal(&self) -> bool {
+        self.flags & (SYN | ACK | RST) == RST | ACK && self.sequence == 0
+    }
+
+    /// Whether it has SYN, and may begin another connection.
+    #[inline(always)]
+    pub(super) const fn has_syn(&self) -> bool {
+        self.flags & (SYN | RST) == SYN
+    }
+
+    /// The length that it takes up in the sequence numbers (RFC 9293, section 3.4).
     #[inline(always)]
     fn length(&self) -> u32 {
         let marks = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
@@ -169,46 +281,80 @@ impl Segment {
 }
 
 impl Flow {
-    /// Whether `segment` begins a connection anew on the ports of this one, which is over.
-    #[inline(always)]
-    pub(super) fn is_succeeded_by(&self, segment: &Segment, sender: End) -> bool {
-        let repeats = self.phase.has_sequence(sender)
-            && segment.sequence.wrapping_add(1) == self.direction(sender).next_sequence;
-        self.phase.is_over() && segment.flags & (SYN | ACK | RST) == SYN && !repeats
+    /// Whether `segment`, which [has SYN](Segment::has_syn), begins another connection on the addresses and ports of
+    /// this one. A SYN that comes late belongs to this one: its sequence number is right before what was seen.
+    pub(super) fn is_succeeded_by(&self, aside: &Aside, segment: &Segment, sender: End) -> bool {
+        let streams = &aside.streams;
+        let other = sender.other();
+        if self.phase.stage() == Stage::None {
+            return false;
+        }
+        if segment.flags & ACK != 0 {
+            // The SYN that it answers tells more than its own number, which a server may choose anew.
+            if streams.has(Streams::BEGUN, other) {
+                let answered = segment.acknowledgment.wrapping_sub(1);
+                return answered.wrapping_sub(streams.lowest(other)) > LONGEST_SYN;
+            }
+            if self.phase.has_sequence(other) {
+                return streams.lowest(other).wrapping_sub(segment.acknowledgment) > NEAR;
+            }
+        }
+        if streams.has(Streams::BEGUN, sender) {
+            segment.sequence != streams.lowest(sender)
+        } else if self.phase.has_sequence(sender) || streams.has(Streams::ANSWERED, sender) {
+            streams.lowest(sender).wrapping_sub(segment.sequence.wrapping_add(1)) > NEAR
+        } else {
+            self.phase.is_over() && !self.is_nothing_but_reset(streams, other)
+        }
+    }
+
+    /// Whether nothing of `end` was seen but RST.
+    fn is_nothing_but_reset(&self, streams: &Streams, end: End) -> bool {
+        self.phase.has_sequence(end) && streams.lowest(end) == self.direction(end).next_sequence
     }
 
     /// Follows the connection through a packet that was counted already.
     #[inline(always)]
     pub(super) fn follow(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
-        self.follow_stage(aside, segment, sender, time);
-        if segment.flags & RST == 0 {
+        // By far most packets: data or acknowledgments of an open connection.
+        let is_plain =
+            self.phase.is_plainly_open() && segment.flags & (SYN | FIN | RST) == 0 && !segment.is_shut;
+        if is_plain || self.change_stage(aside, segment, sender, time) {
             self.follow_sequence(aside, segment, sender, time);
         }
     }
 
-    #[inline(always)]
-    fn follow_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
-        // By far most packets: data or acknowledgments of an open connection.
-        if !self.phase.is_open() || segment.flags & (SYN | FIN | RST) != 0 {
-            self.change_stage(aside, segment, sender, time);
+    /// Changes the stage, if the segment does. Whether the segment is a part of its sender's stream.
+    fn change_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) -> bool {
+        if segment.flags & RST != 0 {
+            self.follow_reset(&mut aside.streams, segment, sender);
+            return false;
         }
-    }
-
-    fn change_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
+        self.note_initiator(segment, sender);
+        let streams = &mut aside.streams;
         let stage = self.phase.stage();
-        if self.marks.known_from() == Initiator::FirstPacket
-            && let Some(initiator) = segment.initiator(sender)
-        {
-            self.marks.set_initiator(initiator);
+        if stage == Stage::None && segment.flags & (SYN | ACK) == ACK {
+            streams.set(Streams::ANSWERED, sender.other(), true);
+            streams.set_lowest(sender.other(), segment.acknowledgment);
         }
         let by_initiator = sender == self.marks.initiator();
-        let next = if segment.flags & RST != 0 {
-            match stage {
-                Stage::Closed | Stage::Reset | Stage::Refused => stage,
-                Stage::Handshake if !by_initiator && !self.phase.has_sequence(sender) => Stage::Refused,
-                _ => Stage::Reset,
+        // Seen for the first time, though later ones were seen before.
+        let mut is_late = false;
+        let next = if segment.flags & SYN != 0 {
+            let next = self.stage_after_syn(streams, segment, sender);
+            is_late = self.phase.has_sequence(sender) && !streams.has(Streams::SYN_SEEN, sender);
+            streams.set(Streams::SYN_SEEN, sender, true);
+            streams.begin(sender, segment.sequence);
+            if segment.flags & ACK != 0 && !streams.has(Streams::BEGUN, sender.other()) {
+                streams.begin(sender.other(), segment.acknowledgment.wrapping_sub(1));
             }
+            next
         } else if segment.flags & FIN != 0 {
+            if self.phase.has_sequence(sender)
+                && !is_near(segment.sequence, self.direction(sender).next_sequence)
+            {
+                return false;
+            }
             match stage {
                 Stage::Closed | Stage::Reset | Stage::Refused => stage,
                 Stage::Closing(end) if end == sender => stage,
@@ -216,19 +362,6 @@ impl Flow {
                 // Where only one direction is seen, no other FIN will be.
                 _ if !self.phase.has_sequence(sender.other()) => Stage::Closed,
                 _ => Stage::Closing(sender),
-            }
-        } else if segment.flags & SYN != 0 {
-            if stage == Stage::None {
-                if segment.flags & ACK == 0 {
-                    self.marks.set(Marks::HANDSHAKE);
-                }
-                Stage::Handshake
-            } else {
-                if by_initiator {
-                    // Which SYN the answer is to cannot be told any more.
-                    self.marks.clear(Marks::HANDSHAKE);
-                }
-                stage
             }
         } else {
             match stage {
@@ -240,10 +373,152 @@ impl Flow {
                     }
                     Stage::Open
                 }
+                _ if self.goes_on(streams, segment, sender) => Stage::Open,
                 _ => stage,
             }
         };
         self.phase.set_stage(next);
+        self.watch_window(&mut aside.streams, segment, sender);
+        if is_late {
+            let [low, high] = &mut aside.disorder;
+            let disorder = if sender == End::Low { low } else { high };
+            disorder.out_of_order = disorder.out_of_order.saturating_add(1);
+        }
+        !is_late
+    }
+
+    /// Corrects the initiator, if the segment shows it and it was not known.
+    fn note_initiator(&mut self, segment: &Segment, sender: End) {
+        if matches!(self.marks.known_from(), Initiator::FirstPacket | Initiator::Earlier)
+            && let Some(initiator) = segment.initiator(sender)
+        {
+            self.marks.set_initiator(initiator);
+        }
+    }
+
+    fn stage_after_syn(&mut self, streams: &Streams, segment: &Segment, sender: End) -> Stage {
+        let stage = self.phase.stage();
+        let other = sender.other();
+        let answers = segment.flags & ACK != 0;
+        match stage {
+            Stage::None => {
+                if !answers {
+                    self.marks.set(Marks::HANDSHAKE);
+                }
+                Stage::Handshake
+            }
+            // Either what was taken for a refusal came after this answer, or somebody listens after all.
+            Stage::Refused if answers => {
+                let resets = self.phase.has_sequence(sender)
+                    && self.direction(sender).next_sequence == segment.sequence.wrapping_add(1);
+                if resets { Stage::Reset } else { Stage::Handshake }
+            }
+            // Nothing is known of the other end but its RST, which this SYN explains.
+            Stage::Reset
+                if !answers && streams.reset_by() == other && self.is_nothing_but_reset(streams, other) =>
+            {
+                Stage::Refused
+            }
+            _ => {
+                if sender == self.marks.initiator() {
+                    // Which SYN the answer is to cannot be told any more.
+                    self.marks.clear(Marks::HANDSHAKE);
+                }
+                stage
+            }
+        }
+    }
+
+    /// Takes an RST up, if its numbers are plausible.
+    fn follow_reset(&mut self, streams: &mut Streams, segment: &Segment, sender: End) {
+        let other = sender.other();
+        let is_known = self.phase.has_sequence(sender);
+        let is_plausible = if is_known {
+            is_near(segment.sequence, self.direction(sender).next_sequence)
+        } else if streams.has(Streams::BEGUN, sender) {
+            is_near(segment.sequence, streams.lowest(sender))
+        } else if segment.flags & ACK != 0
+            && streams.has(Streams::BEGUN, other)
+            && self.phase.has_sequence(other)
+        {
+            // An answer to the SYN acknowledges it, and no more than was sent.
+            let acknowledged = segment.acknowledgment.wrapping_sub(streams.lowest(other));
+            let sent = self.direction(other).next_sequence.wrapping_sub(streams.lowest(other));
+            acknowledged > 0 && acknowledged <= sent
+        } else {
+            true
+        };
+        if !is_plausible {
+            return;
+        }
+        self.note_initiator(segment, sender);
+        let stage = self.phase.stage();
+        let next = match stage {
+            Stage::Closed | Stage::Reset | Stage::Refused => stage,
+            Stage::None if segment.is_refusal() => Stage::Refused,
+            Stage::Handshake if sender != self.marks.initiator() && !is_known => Stage::Refused,
+            _ => Stage::Reset,
+        };
+        self.phase.set_stage(next);
+        if segment.is_refusal() {
+            // It has no place in a stream; the SYN that it answers has.
+            if !self.phase.has_sequence(other) && !streams.has(Streams::BEGUN, other) {
+                streams.begin(other, segment.acknowledgment.wrapping_sub(1));
+            }
+        } else {
+            if !is_known {
+                self.phase.0 |= Phase::of(Phase::SEQUENCE, sender);
+                if !streams.has(Streams::BEGUN, sender) {
+                    streams.set_lowest(sender, segment.sequence);
+                }
+            }
+            let ahead = segment.sequence.wrapping_sub(self.direction(sender).next_sequence);
+            if !is_known || ahead <= NEAR {
+                self.direction_mut(sender).next_sequence = segment.sequence;
+            }
+        }
+        if next != stage {
+            streams.facts &= !(Streams::RESET_BY_HIGH | Streams::REACHED);
+            if sender == End::High {
+                streams.facts |= Streams::RESET_BY_HIGH;
+            }
+            if self.phase.has_sequence(other) {
+                streams.facts |= Streams::REACHED;
+                streams.reached = self.direction(other).next_sequence;
+            }
+        }
+    }
+
+    /// Whether a segment shows that the connection goes on after FIN or RST, which then were not what they seemed: the
+    /// end that sent them sends new data, or acknowledges what the other sent after an RST.
+    fn goes_on(&self, streams: &Streams, segment: &Segment, sender: End) -> bool {
+        let next = self.direction(sender).next_sequence;
+        let ahead = segment.sequence.wrapping_add(segment.payload_length).wrapping_sub(next);
+        let brings_more =
+            segment.payload_length > 0 && self.phase.has_sequence(sender) && (1..=NEAR).contains(&ahead);
+        match self.phase.stage() {
+            Stage::Closing(end) => end == sender && brings_more,
+            Stage::Closed | Stage::Refused => brings_more,
+            Stage::Reset if streams.reset_by() == sender => {
+                let more = segment.acknowledgment.wrapping_sub(streams.reached);
+                let acknowledges_more = segment.flags & ACK != 0
+                    && streams.facts & Streams::REACHED != 0
+                    && (1..=NEAR).contains(&more);
+                brings_more || acknowledges_more
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes whether the sender's window is closed.
+    fn watch_window(&mut self, streams: &mut Streams, segment: &Segment, sender: End) {
+        streams.set(Streams::SHUT, sender, segment.is_shut && segment.flags & SYN == 0);
+        let watched = (Streams::SHUT | Streams::PROBED) * 3;
+        if streams.facts & watched != 0 {
+            self.phase.0 |= Phase::WATCHED;
+        } else {
+            self.phase.0 &= !Phase::WATCHED;
+        }
     }
 
     /// Finds segments out of turn. In doubt there are none: what fills a gap soon was late, not sent again;
@@ -258,13 +533,17 @@ impl Flow {
         let known = self.phase.has_sequence(sender);
         let next = self.direction(sender).next_sequence;
         let ahead = segment.sequence.wrapping_sub(next);
+        if self.phase.0 & Phase::WATCHED != 0 && self.is_probe(&mut aside.streams, segment, sender, ahead) {
+            return;
+        }
         if known && (ahead == 0 || length == 0) {
             if ahead == 0 {
                 self.direction_mut(sender).next_sequence = end;
             }
             return;
         }
-        let disorder = match (&mut aside.disorder, sender) {
+        let Aside { streams, disorder, handshake, .. } = aside;
+        let disorder = match (disorder, sender) {
             ([low, _], End::Low) => low,
             ([_, high], End::High) => high,
         };
@@ -275,6 +554,9 @@ impl Flow {
                 self.phase.0 |= Phase::of(Phase::GAP, sender);
                 disorder.gap = ticks(time);
             }
+            if !known && !streams.has(Streams::BEGUN, sender) {
+                streams.set_lowest(sender, segment.sequence);
+            }
             self.direction_mut(sender).next_sequence = end;
             return;
         }
@@ -283,6 +565,7 @@ impl Flow {
             self.direction_mut(sender).next_sequence = end;
             return;
         }
+        streams.extend_back(sender, segment.sequence);
         if behind < length {
             self.direction_mut(sender).next_sequence = end;
         }
@@ -290,12 +573,31 @@ impl Flow {
         if keeps_alive {
             return;
         }
-        if self.phase.has_gap(sender) && disorder.is_soon(time, aside.handshake) {
+        if self.phase.has_gap(sender) && disorder.is_soon(time, *handshake) {
             disorder.out_of_order = disorder.out_of_order.saturating_add(1);
         } else {
             self.phase.0 &= !Phase::of(Phase::GAP, sender);
             disorder.retransmissions = disorder.retransmissions.saturating_add(1);
         }
+    }
+
+    /// Whether a segment only asks whether the other's window is still closed (RFC 9293, section 3.8.6.1): a byte,
+    /// mostly the next one, again and again. What follows it may begin before or behind that byte.
+    fn is_probe(&mut self, streams: &mut Streams, segment: &Segment, sender: End, ahead: u32) -> bool {
+        let is_shut = streams.has(Streams::SHUT, sender.other());
+        if is_shut && segment.length() == 1 && segment.payload_length == 1 {
+            streams.set(Streams::PROBED, sender, true);
+            self.phase.0 |= Phase::WATCHED;
+            return true;
+        }
+        if streams.has(Streams::PROBED, sender) && segment.length() > 0 {
+            streams.set(Streams::PROBED, sender, false);
+            if ahead == 1 {
+                self.direction_mut(sender).next_sequence = segment.sequence.wrapping_add(segment.length());
+                return true;
+            }
+        }
+        false
     }
 }
 

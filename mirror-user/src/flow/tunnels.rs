@@ -1,51 +1,81 @@
 //! The tunnels of the flows in the table, by number.
+//!
+//! # Room
+//!
+//! Senders choose much of what tells tunnels apart, so they may come in any number. There is room for as many new ones
+//! as a batch of packets can have; after the batch the tunnels that have been idle longest [give way](Tunnels::find_victims).
+//! If one Gateway Load Balancer endpoint has more than half of all tunnels, those of that endpoint go first: no sender
+//! can take the room of all others.
 
 use std::net::IpAddr;
 
 use super::hash::Hasher;
 use super::interner::Interner;
-use super::key::halves;
+use super::key::{halves, pack_vlans};
+use super::slab::Slot;
 use crate::packet::{Packet, Tunnel};
+use crate::source::BATCH;
 use crate::wire::number::Vni;
 
-/// What of a tunnel belongs to the flow key: GWLB endpoint, VNIs and VLANs, in words.
-pub(super) type Scope = [u64; 3];
+/// Of a tunnel what belongs to the flow key, in words: GWLB endpoint and VNIs.
+pub(super) type Scope = [u64; 2];
 
 /// Where packets come from, as far as records tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+struct Origin {
     /// The tunnel, without the cookie.
-    pub(super) tunnel: Tunnel,
-    /// VLAN ids of the mirrored packets.
-    pub(super) vlans: [Option<u16>; 2],
+    tunnel: Tunnel,
     /// Number of its scope.
     scope: u16,
 }
 
 /// Numbers for the origins of flows, and for what of them is part of the flow key.
 ///
-/// The key has Gateway Load Balancer endpoint, both VNIs and the VLANs: its *scope*. Outer addresses and
-/// attachment are told in records, but may change within a flow. A scope lives as long as its origins; an
-/// origin as long as a flow or a packet that is being worked on holds it.
+/// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Outer addresses and attachment are told in
+/// records, but may change within a flow. A scope lives as long as its origins; an origin as long as a flow or a
+/// packet that is being worked on holds it.
 #[derive(Debug)]
 pub(super) struct Tunnels {
-    origins: Interner<8, Origin>,
-    scopes: Interner<3, ()>,
+    origins: Interner<7, Origin>,
+    scopes: Interner<2, ()>,
+    /// Origins that may stay when a batch is done with.
+    most: usize,
+    /// By origin number: the batch of its latest packet, on a counter that wraps.
+    used: Vec<u32>,
+    /// By origin number: the first of its flows, as a slot number; 0 where there is none.
+    flows: Vec<u32>,
+    batch: u32,
+    /// Room to find victims in: how long each origin has been idle, and its number.
+    idle: Vec<(u32, u16)>,
     /// Origins of recent packets by a hash of the fields that differ most, so that the whole key seldom has
     /// to be built and hashed.
     recent: Box<[u16; RECENT]>,
     hasher: Hasher,
 }
 
+/// Room for new origins of one batch.
+#[expect(clippy::cast_possible_truncation, reason = "64")]
+const HEADROOM: u32 = BATCH as u32;
+
 /// Recent origins that are remembered.
 const RECENT: usize = 8192;
 
 impl Tunnels {
-    /// Room for `capacity` origins, at most 65,535.
+    /// The most origins that there can be room for: their numbers have 16 bits, and those of a batch are kept free.
+    pub(super) const MOST: u32 = u16::MAX as u32 - HEADROOM;
+
+    /// Room for `capacity` origins, at most [`Tunnels::MOST`], and for those of a batch.
     pub(super) fn with_capacity(capacity: u32, hasher: Hasher) -> Self {
+        let room = capacity + HEADROOM;
+        let numbers = room as usize + 1;
         Self {
-            origins: Interner::with_capacity(capacity, hasher),
-            scopes: Interner::with_capacity(capacity, hasher),
+            origins: Interner::with_capacity(room, hasher),
+            scopes: Interner::with_capacity(room, hasher),
+            most: capacity as usize,
+            used: vec![0; numbers],
+            flows: vec![0; numbers],
+            batch: 0,
+            idle: Vec::with_capacity(numbers),
             recent: Box::new([0; RECENT]),
             hasher,
         }
@@ -55,19 +85,22 @@ impl Tunnels {
     /// is no room for another one.
     #[inline(always)]
     pub(super) fn hold(&mut self, packet: &Packet) -> Option<(u16, u16)> {
-        let vlans = vlans(packet);
         let recent = self.recent(&packet.tunnel);
         let number = self.recent[recent];
-        if let Some(origin) = self.origins.get(number)
+        let (number, scope) = if let Some(origin) = self.origins.get(number)
             && is_same(&origin.tunnel, &packet.tunnel)
-            && origin.vlans == vlans
         {
             let scope = origin.scope;
             self.origins.hold(number);
-            return Some((number, scope));
+            (number, scope)
+        } else {
+            let (number, scope) = self.hold_other(&packet.tunnel)?;
+            self.recent[recent] = number;
+            (number, scope)
+        };
+        if let Some(used) = self.used.get_mut(usize::from(number)) {
+            *used = self.batch;
         }
-        let (number, scope) = self.hold_other(&packet.tunnel, vlans)?;
-        self.recent[recent] = number;
         Some((number, scope))
     }
 
@@ -86,8 +119,8 @@ impl Tunnels {
         place
     }
 
-    fn hold_other(&mut self, tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> Option<(u16, u16)> {
-        let (origin_words, scope_words) = words(tunnel, vlans);
+    fn hold_other(&mut self, tunnel: &Tunnel) -> Option<(u16, u16)> {
+        let (origin_words, scope_words) = words(tunnel);
         if let Some(number) = self.origins.find(&origin_words) {
             self.origins.hold(number);
             return self.origins.get(number).map(|origin| (number, origin.scope));
@@ -99,7 +132,7 @@ impl Tunnels {
             }
             None => self.scopes.insert(&scope_words, ())?,
         };
-        let origin = Origin { tunnel: Tunnel { cookie: None, ..*tunnel }, vlans, scope };
+        let origin = Origin { tunnel: Tunnel { cookie: None, ..*tunnel }, scope };
         let number = self.origins.insert(&origin_words, origin);
         if number.is_none() {
             self.scopes.release(scope);
@@ -107,9 +140,10 @@ impl Tunnels {
         number.map(|number| (number, scope))
     }
 
-    /// The scope of a packet.
-    pub(super) fn scope(packet: &Packet) -> Scope {
-        words(&packet.tunnel, vlans(packet)).1
+    /// What tells the scope of a packet apart from all others, whatever becomes of the numbers, with its VLANs.
+    pub(super) fn scope(packet: &Packet) -> [u64; 3] {
+        let [endpoint, vni] = words(&packet.tunnel).1;
+        [endpoint, vni, pack_vlans(vlans(packet)).into()]
     }
 
     /// Holds an origin once more that is held.
@@ -125,19 +159,100 @@ impl Tunnels {
         }
     }
 
-    /// Tunnel, without the cookie, and VLAN ids of an origin that is held: flows hold theirs.
-    pub(super) fn get(&self, origin: u16) -> (Tunnel, [Option<u16>; 2]) {
-        self.origins.get(origin).map_or((Tunnel::UNKNOWN, [None; 2]), |origin| (origin.tunnel, origin.vlans))
+    /// Tunnel, without the cookie, of an origin that is held: flows hold theirs.
+    pub(super) fn get(&self, origin: u16) -> Tunnel {
+        self.origins.get(origin).map_or(Tunnel::UNKNOWN, |origin| origin.tunnel)
+    }
+
+    /// What of an origin that is held is part of the flow key.
+    pub(super) fn scope_of(&self, origin: u16) -> Scope {
+        words(&self.get(origin)).1
     }
 
     /// How many origins are held.
     pub(super) const fn len(&self) -> usize {
         self.origins.len()
     }
+
+    /// The first of an origin's flows; [`Slot::NONE`] where there is none.
+    pub(super) fn first_flow(&self, origin: u16) -> Slot {
+        Slot::from_number(self.flows.get(usize::from(origin)).copied().unwrap_or(0))
+    }
+
+    /// Makes a flow the first of its origin.
+    pub(super) fn set_first_flow(&mut self, origin: u16, slot: Slot) {
+        if let Some(first) = self.flows.get_mut(usize::from(origin)) {
+            *first = slot.number();
+        }
+    }
+
+    /// Begins the next batch of packets; none of the one before is held any more, but by flows. Whether there are
+    /// more origins than may stay.
+    #[inline(always)]
+    pub(super) fn next_batch(&mut self) -> bool {
+        self.batch = self.batch.wrapping_add(1);
+        self.origins.len() > self.most
+    }
+
+    /// Finds the origins that give way: the one that is too many, and in a large table some more, so that there is
+    /// not a search for each one. How many there are; [`Tunnels::victim`] tells them.
+    pub(super) fn find_victims(&mut self) -> usize {
+        let excess = self.origins.len().saturating_sub(self.most);
+        let greedy = self.greedy_endpoint();
+        let Self { origins, used, batch, idle, .. } = self;
+        idle.clear();
+        for (number, used) in (0..=u16::MAX).zip(&*used) {
+            let endpoint = origins.get(number).map(endpoint_of);
+            if endpoint.is_some() && (greedy.is_none() || greedy == endpoint) {
+                idle.push((batch.wrapping_sub(*used), number));
+            }
+        }
+        let wanted = excess.max(self.most / 256).min(idle.len());
+        if wanted > 0 && wanted < idle.len() {
+            idle.select_nth_unstable_by(wanted - 1, |one, other| other.cmp(one));
+        }
+        idle.truncate(wanted);
+        idle.sort_unstable_by(|one, other| other.cmp(one));
+        wanted
+    }
+
+    /// One of the origins that give way, from 0 for the one that has been idle longest.
+    pub(super) fn victim(&self, index: usize) -> u16 {
+        self.idle.get(index).map_or(0, |&(_, number)| number)
+    }
+
+    /// The endpoint that has more than half of the origins that may stay, by the vote of Boyer and Moore.
+    fn greedy_endpoint(&self) -> Option<Option<u64>> {
+        let endpoints = || {
+            let numbers = (0..=u16::MAX).take(self.used.len());
+            numbers.filter_map(|number| self.origins.get(number)).map(endpoint_of)
+        };
+        let mut candidate = None;
+        let mut votes: usize = 0;
+        for endpoint in endpoints() {
+            if votes == 0 {
+                candidate = Some(endpoint);
+            }
+            if candidate == Some(endpoint) {
+                votes += 1;
+            } else {
+                votes -= 1;
+            }
+        }
+        candidate.filter(|&candidate| {
+            2 * endpoints().filter(|&endpoint| endpoint == candidate).count() > self.most
+        })
+    }
 }
 
+/// The endpoint of an origin, as far as it takes part in the vote.
+fn endpoint_of(origin: &Origin) -> Option<u64> {
+    origin.tunnel.endpoint.map(|endpoint| endpoint.0)
+}
+
+/// VLAN ids of a mirrored packet, outermost first.
 #[inline(always)]
-fn vlans(packet: &Packet) -> [Option<u16>; 2] {
+pub(super) fn vlans(packet: &Packet) -> [Option<u16>; 2] {
     packet.link.map_or([None; 2], |link| link.vlans)
 }
 
@@ -153,18 +268,16 @@ fn is_same(one: &Tunnel, other: &Tunnel) -> bool {
 }
 
 /// What tells origins apart, and what tells scopes apart.
-fn words(tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> ([u64; 8], Scope) {
+fn words(tunnel: &Tunnel) -> ([u64; 7], Scope) {
     /// A field of up to 31 bits with the bit above it set, so that none differs from 0.
     fn field(value: Option<u32>) -> u64 {
         value.map_or(0, |value| 1 << 31 | u64::from(value))
     }
 
     let vni = field(tunnel.geneve_vni.map(Vni::get)) | field(tunnel.vxlan_vni.map(Vni::get)) << 32;
-    let [outer, inner] = vlans.map(|vlan| field(vlan.map(u32::from)));
     let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
     // The upper bits of the VNI fields are free: a VNI has 24.
     let vni = vni | u64::from(tunnel.endpoint.is_some()) << 30;
-    let scope = [endpoint, vni, outer | inner << 32];
     let [source, destination] =
         [tunnel.outer_source, tunnel.outer_destination].map(|address| match address {
             IpAddr::V4(address) => [0, u64::from(address.to_bits())],
@@ -174,34 +287,20 @@ fn words(tunnel: &Tunnel, vlans: [Option<u16>; 2]) -> ([u64; 8], Scope) {
         | u64::from(tunnel.outer_destination.is_ipv4()) << 28
         | u64::from(tunnel.attachment.is_some()) << 27;
     let attachment = tunnel.attachment.map_or(0, |attachment| attachment.0);
-    let origin = [
-        endpoint,
-        vni | families,
-        scope[2],
-        attachment,
-        source[0],
-        source[1],
-        destination[0],
-        destination[1],
-    ];
-    (origin, scope)
+    let origin = [endpoint, vni | families, attachment, source[0], source[1], destination[0], destination[1]];
+    (origin, [endpoint, vni])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flow::testing;
-    use crate::packet::Link;
-    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie, MacAddress};
+    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie};
 
     fn packets() -> Vec<Packet> {
         let base = testing::udp(1000, 2000);
         let tunnel = base.tunnel;
         let with = |tunnel| Packet { tunnel, ..base };
-        let vlans = |vlans| Packet {
-            link: Some(Link { source: MacAddress::default(), destination: MacAddress::default(), vlans }),
-            ..base
-        };
         vec![
             base,
             with(Tunnel { geneve_vni: None, ..tunnel }),
@@ -211,10 +310,6 @@ mod tests {
             with(Tunnel { endpoint: None, ..tunnel }),
             with(Tunnel { endpoint: Some(EndpointId(0)), ..tunnel }),
             with(Tunnel { endpoint: Some(EndpointId(u64::MAX)), ..tunnel }),
-            vlans([Some(0), None]),
-            vlans([Some(1), None]),
-            vlans([Some(1), Some(1)]),
-            vlans([None, Some(1)]),
         ]
     }
 
@@ -255,7 +350,7 @@ mod tests {
             assert_eq!(*scope, numbers[0].1);
             assert!(numbers[..position].iter().all(|(other, _)| other != origin));
             let tunnel = Tunnel { cookie: None, ..packets[position].tunnel };
-            assert_eq!(tunnels.get(*origin), (tunnel, [None; 2]));
+            assert_eq!(tunnels.get(*origin), tunnel);
         }
     }
 
@@ -267,17 +362,53 @@ mod tests {
         assert_eq!(tunnels.hold(&packet), tunnels.hold(&other));
     }
 
+    /// With the endpoint and the VNI given.
+    fn of(endpoint: u64, vni: u8) -> Packet {
+        let base = testing::udp(1000, 2000);
+        let vxlan_vni = Some(Vni::from_bytes([0, 0, vni]));
+        Packet { tunnel: Tunnel { endpoint: Some(EndpointId(endpoint)), vxlan_vni, ..base.tunnel }, ..base }
+    }
+
     #[test]
     fn room_comes_back() {
         let mut tunnels = Tunnels::with_capacity(1, Hasher::new(3));
-        let packets = packets();
-        for packet in &packets {
-            let (origin, _) = tunnels.hold(packet).unwrap();
-            for other in packets.iter().filter(|other| *other != packet) {
-                assert_eq!(tunnels.hold(other), None);
+        for round in 0..3 {
+            let origins: Vec<u16> =
+                (0..65).map(|vni| tunnels.hold(&of(round, vni)).expect("room of a batch").0).collect();
+            assert_eq!(tunnels.hold(&of(round, 65)), None);
+            for origin in origins {
+                tunnels.release(origin);
             }
-            tunnels.release(origin);
             assert_eq!((tunnels.len(), tunnels.scopes.len()), (0, 0));
         }
+    }
+
+    #[test]
+    fn the_longest_idle_origin_gives_way() {
+        let mut tunnels = Tunnels::with_capacity(4, Hasher::new(3));
+        let number = |endpoint, tunnels: &mut Tunnels| {
+            let number = tunnels.hold(&of(endpoint, 1)).unwrap().0;
+            (number, tunnels.next_batch())
+        };
+        let [first, second, ..] = [1, 2, 3, 4].map(|endpoint| number(endpoint, &mut tunnels).0);
+        assert_eq!(number(1, &mut tunnels), (first, false));
+        assert!(number(5, &mut tunnels).1);
+        assert_eq!((tunnels.find_victims(), tunnels.victim(0)), (1, second));
+    }
+
+    /// An endpoint with more than half of the room gives way to the others, however lately it was used.
+    #[test]
+    fn a_greedy_endpoint_gives_way_first() {
+        let mut tunnels = Tunnels::with_capacity(6, Hasher::new(3));
+        let hold = |endpoint, vni, tunnels: &mut Tunnels| {
+            let number = tunnels.hold(&of(endpoint, vni)).unwrap().0;
+            tunnels.next_batch();
+            number
+        };
+        for endpoint in [1, 2, 3] {
+            hold(endpoint, 0, &mut tunnels);
+        }
+        let [oldest, ..] = [0, 1, 2, 3].map(|vni| hold(9, vni, &mut tunnels));
+        assert_eq!((tunnels.find_victims(), tunnels.victim(0)), (1, oldest));
     }
 }

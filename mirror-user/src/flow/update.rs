@@ -2,6 +2,7 @@
 
 use super::FlowTable;
 use super::entry::{Aside, Counted, Flow, Marks};
+use super::fragments::{Attribution, Piece};
 use super::icmp;
 use super::index::Place;
 use super::key::{self, End, Key, Selector};
@@ -10,30 +11,27 @@ use super::recency::Queue;
 use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
 use super::tcp::Segment;
-use super::tunnels::Tunnels;
+use super::tunnels::{self, Tunnels};
 use crate::packet::{Icmp, Ip, Network, Packet, Transport};
 use crate::source::{BATCH, Timestamp};
 
-/// A packet of the batch, worked out before the memory of its flow is touched.
+/// A packet of the batch that belongs to a flow or may begin one, worked out before the memory of the flow is touched.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    timestamp: Timestamp,
-    /// None where the packet belongs to no flow, and only tells the time.
-    visit: Option<Visit>,
-}
-
-/// A packet that belongs to a flow, or may begin one.
-#[derive(Clone, Copy, Debug)]
-struct Visit {
+pub(super) struct Visit {
     key: Key,
     place: Place,
     /// Where the flow probably is.
     candidate: Slot,
+    timestamp: Timestamp,
     sender: End,
     /// Number of its origin, which is held until the packet was counted.
     origin: u16,
     /// The initiator of the flow, if it is known from an ICMP query.
     requester: Option<End>,
+    /// Whether it has a record of its own, which accounts for it.
+    has_own_record: bool,
+    /// Whether the next one of [`FlowTable::joining`] comes with it.
+    is_joined: bool,
     cookie: Option<u32>,
     counted: Counted,
     segment: Option<Segment>,
@@ -42,9 +40,9 @@ struct Visit {
 impl FlowTable {
     /// Counts packets in their flows, and hands the records that fall due meanwhile to `out`.
     ///
-    /// Time is that of the packets. As long as there is room for all tunnels and fragments, what the records
-    /// say depends neither on how packets are grouped into calls nor on the seed. Memory is fetched ahead for
-    /// up to [`BATCH`] packets at once, so give that many where there are.
+    /// As long as there is room for all tunnels and fragments, what the records say depends neither on how packets are
+    /// grouped into calls nor on the seed. Memory is fetched ahead for up to [`BATCH`] packets at once, so give that
+    /// many where there are.
     pub fn update<'packets>(
         &mut self,
         packets: impl IntoIterator<Item = (Timestamp, &'packets Packet)>,
@@ -54,17 +52,19 @@ impl FlowTable {
             if self.batch.len() == BATCH {
                 self.complete(out);
             }
-            self.prepare(timestamp, packet);
+            self.prepare(timestamp, packet, false);
         }
         self.complete(out);
     }
 
     /// Takes up a packet, which is then known well enough to be forgotten. [`FlowTable::complete`] counts it, and is due
-    /// after [`BATCH`] packets; [`FlowTable::update`] does both.
+    /// after [`BATCH`] packets; [`FlowTable::update`] does both. A packet with a record of its own is accounted for by
+    /// that record; any other by the record of its flow, or as one that belongs to none.
     #[inline(always)]
-    pub fn prepare(&mut self, timestamp: Timestamp, packet: &Packet) {
-        let visit = self.look_up(timestamp, packet);
-        self.batch.push(Step { timestamp, visit });
+    pub fn prepare(&mut self, timestamp: Timestamp, packet: &Packet, has_own_record: bool) {
+        if let Some(visit) = self.look_up(timestamp, packet, has_own_record) {
+            self.batch.push(visit);
+        }
     }
 
     /// Counts the packets that were [prepared](FlowTable::prepare) in their flows, and hands the records that fall due
@@ -73,44 +73,61 @@ impl FlowTable {
     pub fn complete(&mut self, out: &mut impl FnMut(&FlowRecord)) {
         let mut batch = std::mem::take(&mut self.batch);
         self.fetch(&mut batch);
-        for Step { timestamp, visit } in &batch {
-            let time = self.clock.packet(*timestamp);
-            if self.clock.now() >= self.next_due {
-                self.end_due_on_packet(out);
-            }
-            if let Some(visit) = visit {
-                self.visit(visit, time, out);
+        let mut joining = 0;
+        for visit in &batch {
+            let slot = self.visit(visit, out);
+            if visit.is_joined {
+                self.join(slot, joining, visit.sender, out);
+                joining += 1;
             }
         }
         batch.clear();
         self.batch = batch;
+        self.joining.clear();
+        if self.tunnels.next_batch() {
+            self.make_room_for_tunnels(out);
+        }
     }
 
     /// First pass: what can be told of a packet by itself.
     #[inline(always)]
-    fn look_up(&mut self, timestamp: Timestamp, packet: &Packet) -> Option<Visit> {
+    fn look_up(&mut self, timestamp: Timestamp, packet: &Packet, has_own_record: bool) -> Option<Visit> {
+        let unaccounted = u64::from(!has_own_record);
         self.counters.packets += 1;
         let Network::Ip(ip) = &packet.network else {
-            self.counters.not_ip += 1;
+            self.counters.not_ip += unaccounted;
             return None;
         };
         let Some((origin, scope)) = self.tunnels.hold(packet) else {
-            self.counters.tunnels_exhausted += 1;
+            self.counters.tunnels_exhausted += unaccounted;
             return None;
         };
-        let selector = match ip.fragment {
-            None => Selector::of(ip),
+        let (selector, is_joined) = match ip.fragment {
+            None => (Selector::of(ip), false),
             Some(fragment) => {
-                let scope = Tunnels::scope(packet);
-                let Some(selector) = self.fragments.attribute(ip, fragment, &scope, timestamp) else {
-                    self.counters.fragments_unattributed += 1;
-                    self.tunnels.release(origin);
-                    return None;
+                let piece = Piece {
+                    timestamp,
+                    bytes: packet.original_length,
+                    captured_bytes: packet.captured_length,
+                    hop_limit: ip.hop_limit,
+                    has_own_record,
                 };
-                selector
+                match self.fragments.attribute(ip, fragment, &Tunnels::scope(packet), piece) {
+                    Attribution::Flow(selector, held) => {
+                        self.joining.extend(held);
+                        (selector, held.is_some())
+                    }
+                    attribution => {
+                        let is_lost = attribution == Attribution::Unknown;
+                        self.counters.fragments_unattributed += unaccounted * u64::from(is_lost);
+                        self.tunnels.release(origin);
+                        return None;
+                    }
+                }
             }
         };
-        let (key, hash, sender) = Key::of(ip, selector, scope, &self.hasher);
+        let vlans = key::pack_vlans(tunnels::vlans(packet));
+        let (key, hash, sender) = Key::of(ip, selector, scope, vlans, &self.hasher);
         let place = self.index.place(hash);
         self.index.prefetch(place);
         let segment = match &ip.transport {
@@ -121,9 +138,12 @@ impl FlowTable {
             key,
             place,
             candidate: Slot::NONE,
+            timestamp,
             sender,
             origin,
             requester: requester(ip, sender),
+            has_own_record,
+            is_joined,
             cookie: packet.tunnel.cookie.map(|cookie| cookie.0),
             counted: Counted {
                 bytes: packet.original_length,
@@ -137,13 +157,13 @@ impl FlowTable {
 
     /// Second and third pass: where flows probably are, and the memory that will be needed there.
     #[inline(always)]
-    fn fetch(&self, batch: &mut [Step]) {
-        for visit in batch.iter_mut().filter_map(|step| step.visit.as_mut()) {
+    fn fetch(&self, batch: &mut [Visit]) {
+        for visit in &mut *batch {
             visit.candidate = self.index.candidate(visit.place);
             memory::prefetch(&self.flows[visit.candidate]);
             self.recency.prefetch(visit.candidate);
         }
-        for visit in batch.iter().filter_map(|step| step.visit.as_ref()) {
+        for visit in &*batch {
             self.recency.prefetch_neighbours(visit.candidate);
             let flow = &self.flows[visit.candidate];
             if key::is_wide(flow.selector()) {
@@ -152,12 +172,13 @@ impl FlowTable {
         }
     }
 
-    /// Last pass: counts a packet in its flow.
+    /// Last pass: counts a packet in its flow, unless that was not selected.
     #[inline(always)]
-    fn visit(&mut self, visit: &Visit, time: u64, out: &mut impl FnMut(&FlowRecord)) {
+    fn visit(&mut self, visit: &Visit, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
+        let Timestamp(time) = visit.timestamp;
         let mut known = self.find(visit);
         if let Some(slot) = known
-            && let Some(reason) = self.reason_to_end(slot, visit.sender, visit.segment.as_ref())
+            && let Some(reason) = self.reason_to_end(slot, time, visit.sender, visit.segment.as_ref())
         {
             self.end(slot, reason, out);
             known = None;
@@ -167,16 +188,15 @@ impl FlowTable {
             None if self.sampler.selects(&visit.key) => self.open(visit, out),
             None => {
                 self.tunnels.release(visit.origin);
-                self.counters.not_sampled += 1;
-                return;
+                self.counters.not_sampled += u64::from(!visit.has_own_record);
+                return None;
             }
         };
         let flow = &self.flows[slot];
-        let active_since = self.clock.now().checked_sub(self.timeouts.active);
         if flow.sampling_rate() > self.sampler.rate() {
             self.lower_sampling_rate(slot, out);
-        } else if active_since.is_some_and(|time| flow.has_begun_by(time))
-            || flow.direction(visit.sender).is_full(visit.counted.bytes)
+        } else if self.is_active_for_too_long(flow, time)
+            || flow.direction(visit.sender).is_full(1, visit.counted.bytes)
         {
             self.report(slot, out);
         }
@@ -186,22 +206,46 @@ impl FlowTable {
         if let Some(cookie) = visit.cookie {
             flow.add_cookie(cookie);
         }
-        if let Some(segment) = &visit.segment
+        if (visit.segment.is_some() || visit.has_own_record)
             && let Some(aside) = self.asides.get_mut(slot.number() as usize)
         {
-            flow.follow(aside, segment, visit.sender, time);
+            aside.own_records = aside.own_records.saturating_add(visit.has_own_record.into());
+            if let Some(segment) = &visit.segment {
+                flow.follow(aside, segment, visit.sender, time);
+            }
         }
-        let (queue, timeout) = if flow.phase.is_over() {
-            (Queue::Closing, self.timeouts.closing)
+        let queue = if flow.phase.is_over() { Queue::Closing } else { Queue::Idle };
+        if flow.origin == visit.origin {
+            // The flow has its own hold.
+            self.tunnels.release(visit.origin);
         } else {
-            (Queue::Idle, self.timeouts.idle.min(self.timeouts.active))
-        };
-        // The flow keeps the packet's hold on its origin, and gives up its own.
-        let given_up = std::mem::replace(&mut flow.origin, visit.origin);
-        self.tunnels.release(given_up);
+            self.change_origin(slot, visit.origin);
+        }
         self.recency.touch(slot, queue);
-        self.next_due = self.next_due.min(time.saturating_add(timeout));
         self.counters.attributed += 1;
+        Some(slot)
+    }
+
+    /// Counts fragments that waited for a packet in the flow of that packet, or with it.
+    #[cold]
+    fn join(&mut self, slot: Option<Slot>, joining: usize, sender: End, out: &mut impl FnMut(&FlowRecord)) {
+        let Some(&held) = self.joining.get(joining) else { return };
+        let Some(slot) = slot else {
+            self.counters.not_sampled += held.unaccounted();
+            return;
+        };
+        let flow = &self.flows[slot];
+        if flow.direction(sender).is_full(held.packets, held.bytes)
+            || self.is_active_for_too_long(flow, held.first)
+            || self.is_active_for_too_long(flow, held.last)
+        {
+            self.report(slot, out);
+        }
+        self.flows[slot].direction_mut(sender).count_held(&held);
+        if let Some(aside) = self.asides.get_mut(slot.number() as usize) {
+            aside.own_records = aside.own_records.saturating_add(held.own_records);
+        }
+        self.counters.attributed += u64::from(held.packets);
     }
 
     #[inline(always)]
@@ -216,7 +260,7 @@ impl FlowTable {
     #[inline(always)]
     fn is_at(&self, key: &Key, slot: Slot) -> bool {
         let flow = &self.flows[slot];
-        if flow.selector() != key.selector {
+        if flow.selector() != key.selector || !self.has_vlans(slot, key.vlans) {
             return false;
         }
         if key::is_wide(key.selector) {
@@ -227,25 +271,89 @@ impl FlowTable {
         }
     }
 
+    /// Whether the packets of a flow have these VLANs.
+    #[inline(always)]
+    fn has_vlans(&self, slot: Slot, vlans: u32) -> bool {
+        if self.flows[slot].marks.has(Marks::VLANS) {
+            self.asides.get(slot.number() as usize).is_some_and(|aside| aside.vlans == vlans)
+        } else {
+            vlans == 0
+        }
+    }
+
     /// Makes the flow of a packet, at the cost of the longest idle one if there is no room.
     fn open(&mut self, visit: &Visit, out: &mut impl FnMut(&FlowRecord)) -> Slot {
         if self.flows.is_full() {
             self.make_room(out);
         }
-        let mut flow = Flow::new(&visit.key, self.sampler.rate(), visit.marks(), visit.origin);
+        let mut marks = visit.marks();
+        if visit.segment.is_some() && marks.known_from() == Initiator::FirstPacket {
+            let identity = self.identity(&visit.key, visit.origin);
+            if let Some(initiator) = self.initiators.recall(&identity) {
+                marks = Marks::new(initiator, Initiator::Earlier);
+            }
+        }
+        if visit.key.vlans != 0 {
+            marks.set(Marks::VLANS);
+        }
+        let mut flow = Flow::new(&visit.key, self.sampler.rate(), marks, visit.origin);
         self.tunnels.hold_again(visit.origin);
         if key::is_wide(visit.key.selector) {
             flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(visit.key.wide));
         }
         let slot = self.flows.insert(flow);
+        let aside = Aside { vlans: visit.key.vlans, ..Aside::default() };
         match self.asides.get_mut(slot.number() as usize) {
-            Some(aside) => *aside = Aside::default(),
-            None => self.asides.push(Aside::default()),
+            Some(place) => *place = aside,
+            None => self.asides.push(aside),
         }
+        self.enter_origin(slot, visit.origin);
         self.index.insert(visit.place, slot);
         self.recency.insert(slot, Queue::Idle);
         self.counters.created += 1;
         slot
+    }
+
+    /// Gives a flow another origin, which the caller has held for it.
+    #[cold]
+    fn change_origin(&mut self, slot: Slot, origin: u16) {
+        self.leave_origin(slot);
+        let given_up = std::mem::replace(&mut self.flows[slot].origin, origin);
+        self.tunnels.release(given_up);
+        self.enter_origin(slot, origin);
+    }
+
+    /// Puts a flow in front of the flows of its origin.
+    fn enter_origin(&mut self, slot: Slot, origin: u16) {
+        let second = self.tunnels.first_flow(origin).number();
+        if let Some(aside) = self.asides.get_mut(slot.number() as usize) {
+            aside.neighbours = [0, second];
+        }
+        self.set_neighbour(second, 0, slot.number());
+        self.tunnels.set_first_flow(origin, slot);
+    }
+
+    /// Takes a flow out of those of its origin.
+    pub(super) fn leave_origin(&mut self, slot: Slot) {
+        let Some(&Aside { neighbours: [before, behind], .. }) = self.asides.get(slot.number() as usize)
+        else {
+            return;
+        };
+        if before == 0 {
+            self.tunnels.set_first_flow(self.flows[slot].origin, Slot::from_number(behind));
+        } else {
+            self.set_neighbour(before, 1, behind);
+        }
+        self.set_neighbour(behind, 0, before);
+    }
+
+    /// Sets the flow before (0) or behind (1) that of a slot number; not of 0, which is none.
+    fn set_neighbour(&mut self, number: u32, side: usize, neighbour: u32) {
+        if number != 0
+            && let Some(aside) = self.asides.get_mut(number as usize)
+        {
+            aside.neighbours[side] = neighbour;
+        }
     }
 }
 

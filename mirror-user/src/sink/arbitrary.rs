@@ -10,7 +10,7 @@ use crate::flow::{
     Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, SamplingRate, Traffic,
 };
 use crate::packet::{Fragment, Icmp, Ip, Link, Network, Packet, Ports, Tcp, Transport, Tunnel};
-use crate::record::{AccountedBy, BATCH_BYTES, Batch, PacketRecord};
+use crate::record::{BATCH_BYTES, Batch, PacketRecord};
 use crate::source::Timestamp;
 use crate::wire::number::{
     AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, QueueId, Vni,
@@ -104,7 +104,7 @@ prop_compose! {
     ) -> PacketRecord {
         let original_length = captured_length.saturating_add(cut);
         let packet = Packet { tunnel, offset: 0, captured_length, original_length, link, network };
-        PacketRecord { timestamp, queue, packet, accounted_by: AccountedBy::Packet, bytes: 0..0 }
+        PacketRecord { timestamp, queue, packet, bytes: 0..0 }
     }
 }
 
@@ -127,8 +127,8 @@ fn traffic() -> impl Strategy<Value = Traffic> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    use EndReason::{Closed, Evicted, Idle, Reset, Shutdown};
-    let ends = [Idle, Closed, Reset, Evicted, Shutdown].map(Action::End);
+    use EndReason::{ClockStep, Closed, Evicted, Idle, Reset, Reused, Shutdown};
+    let ends = [Idle, Closed, Reset, ClockStep, Reused, Evicted, Shutdown].map(Action::End);
     prop::sample::select([&[Action::Open, Action::Update], &ends[..]].concat())
 }
 
@@ -155,14 +155,15 @@ prop_compose! {
                 .prop_map(|(kind, code, identifier)| FlowTransport::Icmp { kind, code, identifier }),
             Just(FlowTransport::Unread),
         ],
-        initiator in prop::sample::select(vec![Initiator::Syn, Initiator::Request, Initiator::FirstPacket]),
+        initiator in prop::sample::select(vec![Initiator::Syn, Initiator::Request, Initiator::Earlier, Initiator::FirstPacket]),
         (forward, reverse) in (traffic(), traffic()),
         handshake in of(any::<u32>().prop_map(|micros| Duration::from_micros(micros.into()))),
     ) -> FlowRecord {
         let (start, end) = (Timestamp(start.min(end)), Timestamp(end.max(start)));
         FlowRecord {
             queue, sampling_rate, action, start, end, tunnel, first_cookie, vlans, source, destination, protocol,
-            transport, initiator, forward, reverse, connection, handshake,
+            transport, initiator, forward, reverse, accounted: forward.packets + reverse.packets, connection,
+            handshake,
         }
     }
 }
@@ -170,7 +171,7 @@ prop_compose! {
 /// Adds a packet with these bytes, if the batch was made with room for bytes.
 pub fn push(batch: &mut Batch, record: &PacketRecord, bytes: &[u8]) {
     let PacketRecord { timestamp, queue, packet, .. } = *record;
-    batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, out| out.extend_from_slice(bytes));
+    batch.push(timestamp, queue, packet, |_, out| out.extend_from_slice(bytes));
 }
 
 /// A batch of a few packets and their bytes.

@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::flow::FlowRecord;
-    use crate::record::{AccountedBy, BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
+    use crate::record::{BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
     use crate::sink::arbitrary;
     use crate::sink::counters::SinkCounters;
 
@@ -329,14 +329,15 @@ mod tests {
         for recorded in [true, false] {
             let batch = producer.batch().unwrap();
             let PacketRecord { timestamp, queue, packet, .. } = record();
-            batch.push(timestamp, queue, packet, AccountedBy::Packet, |_, _| {});
+            batch.push(timestamp, queue, packet, |_, _| {});
             for _ in 0..3 {
-                batch.push(timestamp, queue, packet, AccountedBy::Flow, |_, _| {});
+                batch.push(timestamp, queue, packet, |_, _| {});
             }
             let mut flow = flow();
-            (flow.forward.packets, flow.reverse.packets) = (20, 10);
+            // Three of its packets have a record of their own.
+            (flow.forward.packets, flow.reverse.packets, flow.accounted) = (20, 10, 27);
             batch.push_flow(&flow);
-            (flow.forward.packets, flow.reverse.packets) = (0, 0);
+            (flow.forward.packets, flow.reverse.packets, flow.accounted) = (0, 0, 0);
             batch.push_flow(&flow);
             assert_eq!(batch.amount().packets, 31);
             producer.flush();
@@ -350,20 +351,20 @@ mod tests {
     fn the_first_records_of_a_batch_are_those_that_are_written_first() {
         let mut batch = Batch::with_capacity(0);
         let PacketRecord { timestamp, queue, packet, .. } = record();
-        for accounted_by in [AccountedBy::Packet, AccountedBy::Flow, AccountedBy::Packet] {
-            batch.push(timestamp, queue, packet, accounted_by, |_, _| {});
+        for _ in 0..3 {
+            batch.push(timestamp, queue, packet, |_, _| {});
         }
         let mut flow = flow();
-        for packets in [10, 5] {
-            (flow.forward.packets, flow.reverse.packets) = (packets, 0);
+        for accounted in [10, 5] {
+            (flow.forward.packets, flow.accounted) = (10, accounted);
             batch.push_flow(&flow);
         }
         let amounts: Vec<_> = (0..7)
             .map(|records| batch.amount_of_first(records))
             .map(|amount| (amount.packets, amount.packet_records, amount.flow_records))
             .collect();
-        let all = (17, 3, 2);
-        assert_eq!(amounts, [(0, 0, 0), (1, 1, 0), (1, 2, 0), (2, 3, 0), (12, 3, 1), all, all]);
+        let all = (18, 3, 2);
+        assert_eq!(amounts, [(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 3, 0), (13, 3, 1), all, all]);
         assert_eq!(batch.amount(), batch.amount_of_first(5));
     }
 

@@ -88,11 +88,12 @@ pub struct TunnelOptions {
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Flows")]
 pub struct FlowOptions {
-    /// Flows per worker at a time, 127 bytes each, 159 with IPv6; beyond that the flow that has been idle for longest
+    /// Flows per worker at a time, 159 bytes each, 191 with IPv6; beyond that the flow that has been idle for longest
     /// ends early [default: 1048576]
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>)]
     pub max_flows: Option<u32>,
-    /// Tunnels per worker with flows at a time [default: 16384]
+    /// Tunnels per worker with flows at a time; beyond that the flows of the tunnel that has been idle for longest end
+    /// early [default: 16384]
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>)]
     pub max_tunnels: Option<u32>,
     /// End a flow after this long without a packet [default: 2m]

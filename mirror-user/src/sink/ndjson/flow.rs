@@ -13,7 +13,7 @@
 //!            "first_flow_cookie":"01234567","geneve_vni":0,"vxlan_vni":7,
 //!            "outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},
 //!            "initiator":"syn","icmp":{"type":8,"code":0,"identifier":7},
-//!            "tcp":{"state":"closed","handshake":1250000},
+//!            "tcp":{"state":"closed","handshake":1250000,"order_doubtful":true},
 //!            "source":{"captured_bytes":1500,"start":"2026-11-21T09:04:12.000000000Z",
 //!                      "end":"2026-11-21T09:05:11.000000000Z","ttl":{"min":64,"max":64},
 //!                      "tcp":{"flags":["fin","syn","psh","ack"],"retransmissions":1,"out_of_order":0}},
@@ -30,6 +30,8 @@
 //!   `start` for the first of several records, `info` for further ones and `end` for the last or only one.
 //! - Bytes are those of the mirrored packets from their Ethernet header on.
 //! - Durations are in nanoseconds, as `event.duration` is in ECS; `mirror.tcp.handshake` is the round trip of SYN.
+//! - `mirror.tcp.order_doubtful` is there, and true, where `retransmissions` or `out_of_order` may be artefacts of
+//!   mirroring: see [`FlowRecord::has_doubtful_order`].
 //! - `mirror.source` and `mirror.destination` are there only for an end that sent packets, `retransmissions` and
 //!   `out_of_order` only where TCP was followed.
 //! - A reader scales the flow's counters by `mirror.sampling_rate`: one of so many flows was recorded.
@@ -141,6 +143,9 @@ fn tcp(record: &FlowRecord, connection: Connection, out: &mut Vec<u8>) {
     if let Some(handshake) = record.handshake {
         out.extend_from_slice(br#","handshake":"#);
         text::decimal(u64::try_from(handshake.as_nanos()).unwrap_or(u64::MAX), out);
+    }
+    if record.has_doubtful_order() {
+        out.extend_from_slice(br#","order_doubtful":true"#);
     }
     out.extend_from_slice(br#"},"#);
 }
@@ -381,7 +386,12 @@ mod tests {
                         record.connection.map_or(Json::Absent, |connection| {
                             let handshake =
                                 record.handshake.map(|time| u64::try_from(time.as_nanos()).unwrap());
-                            object([("state", value(connection.name())), ("handshake", maybe(handshake))])
+                            let is_doubtful = record.has_doubtful_order();
+                            object([
+                                ("state", value(connection.name())),
+                                ("handshake", maybe(handshake)),
+                                ("order_doubtful", maybe(is_doubtful.then_some(true))),
+                            ])
                         }),
                     ),
                     ("source", direction_of(&record.forward, is_followed)),
@@ -438,6 +448,7 @@ mod tests {
             initiator: Initiator::FirstPacket,
             forward: traffic,
             reverse: traffic,
+            accounted: u64::MAX,
             connection: Some(Connection::Attempted),
             handshake: Some(Duration::from_micros(u32::MAX.into())),
         }
@@ -479,6 +490,7 @@ mod tests {
                 out_of_order: 0,
             },
             reverse: Traffic::default(),
+            accounted: 10,
             connection: Some(Connection::Closed),
             handshake: Some(Duration::from_micros(1250)),
         };
@@ -495,7 +507,7 @@ mod tests {
             r#""mirror":{"gwlbe_id":"0123456789abcdef","attachment_id":"fedcba9876543210","#,
             r#""flow_cookie":"01234567","first_flow_cookie":"89abcdef","geneve_vni":0,"vxlan_vni":7,"#,
             r#""outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},"#,
-            r#""initiator":"syn","tcp":{"state":"closed","handshake":1250000},"#,
+            r#""initiator":"syn","tcp":{"state":"closed","handshake":1250000,"order_doubtful":true},"#,
             r#""source":{"captured_bytes":1400,"start":"2026-11-21T09:04:12.000000000Z","#,
             r#""end":"2026-11-21T09:05:11.000000000Z","ttl":{"min":63,"max":64},"#,
             r#""tcp":{"flags":["fin","syn","psh","ack"],"retransmissions":1,"out_of_order":0}},"#,

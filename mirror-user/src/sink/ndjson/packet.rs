@@ -126,7 +126,6 @@ mod tests {
 
     use super::*;
     use crate::packet::{Icmp, Tcp};
-    use crate::record::AccountedBy;
     use crate::sink::arbitrary;
     use crate::sink::ndjson::common::{protocol_name, samples};
     use crate::source::Timestamp;
@@ -352,7 +351,6 @@ mod tests {
                     transport: Transport::Icmpv6(Icmp { kind: 255, code: 255, identifier: None }),
                 }),
             },
-            accounted_by: AccountedBy::Packet,
             bytes: 0..0,
         }
     }
@@ -390,7 +388,6 @@ mod tests {
                     transport: Transport::Tcp(Tcp { ports, state: None }),
                 }),
             },
-            accounted_by: AccountedBy::Packet,
             bytes: 0..0,
         };
         let expected = concat!(

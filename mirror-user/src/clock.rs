@@ -1,0 +1,144 @@
+//! The clock of the packets: what their timestamps say of the time that has passed, in whatever order they come.
+//!
+//! Times that are told are always the packets' own. This clock only drives what happens without a packet: flows that
+//! end by a timeout. Captures may be slow, stand in the wrong order, or interleave capture points whose clocks differ,
+//! so that time seems to jump ahead and back. So the clock trusts no single packet: it is at the *lowest* timestamp of
+//! the latest packets, 8,192 of them at least. A flow that ends by it has been idle for its timeout by every clock
+//! that takes part.
+
+use std::time::Duration;
+
+use crate::source::Timestamp;
+
+/// A packet that is older than the one before by at most this was delivered late; an older one tells of another clock,
+/// or of one that was set back.
+pub const LATEST: Duration = Duration::from_secs(1);
+
+/// Packets of one of the two windows whose lowest timestamp is known.
+const WINDOW: u32 = 8192;
+
+/// A clock that follows timestamps.
+#[derive(Debug)]
+pub struct PacketClock {
+    /// The highest timestamp since the latest step back.
+    latest: Timestamp,
+    /// The lowest timestamp of the window before and of the one in hand.
+    lowest: [Timestamp; 2],
+    /// Packets of the window in hand.
+    packets: u32,
+    /// Whether there was a step back in the window before and in the one in hand.
+    stepped: [bool; 2],
+    steps: u64,
+}
+
+/// No packet yet.
+const NEVER: Timestamp = Timestamp(u64::MAX);
+
+impl Default for PacketClock {
+    fn default() -> Self {
+        Self { latest: Timestamp(0), lowest: [NEVER; 2], packets: 0, stepped: [false; 2], steps: 0 }
+    }
+}
+
+impl PacketClock {
+    /// Takes a packet's timestamp up. How far the clock stepped back with it, if by more than [`LATEST`].
+    #[inline]
+    pub fn observe(&mut self, timestamp: Timestamp) -> Option<Duration> {
+        if self.packets == WINDOW {
+            self.lowest = [self.lowest[1], NEVER];
+            self.stepped = [self.stepped[1], false];
+            self.packets = 0;
+        }
+        self.packets += 1;
+        self.lowest[1] = self.lowest[1].min(timestamp);
+        if timestamp >= self.latest {
+            self.latest = timestamp;
+            return None;
+        }
+        let back = Duration::from_nanos(self.latest.0 - timestamp.0);
+        if back <= LATEST {
+            return None;
+        }
+        self.latest = timestamp;
+        self.stepped[1] = true;
+        self.steps += 1;
+        Some(back)
+    }
+
+    /// The time that has passed by every clock that takes part; `None` before the first packet.
+    pub fn passed(&self) -> Option<Timestamp> {
+        let [before, in_hand] = self.lowest;
+        Some(before.min(in_hand)).filter(|&time| time != NEVER)
+    }
+
+    /// The same when no packet will follow: where only one clock took part of late, the time of the latest packet.
+    pub fn at_end(&self) -> Option<Timestamp> {
+        let passed = self.passed()?;
+        Some(if self.stepped == [false; 2] { self.latest } else { passed })
+    }
+
+    /// How often the clock stepped back.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn observe(clock: &mut PacketClock, seconds: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let stepped = |second| clock.observe(Timestamp(second * SECOND)).map(|back| back.as_secs());
+        seconds.into_iter().filter_map(stepped).collect()
+    }
+
+    fn seconds(time: Option<Timestamp>) -> Option<u64> {
+        time.map(|time| time.0 / SECOND)
+    }
+
+    #[test]
+    fn a_single_clock_is_followed() {
+        let mut clock = PacketClock::default();
+        assert_eq!((clock.passed(), clock.at_end()), (None, None));
+        // A second late is no step.
+        assert_eq!(observe(&mut clock, [100, 500, 499, 1000]), [0; 0]);
+        assert_eq!((seconds(clock.passed()), seconds(clock.at_end())), (Some(100), Some(1000)));
+        assert_eq!(observe(&mut clock, 1000..100_000), [0; 0]);
+        let behind = 100_000 - seconds(clock.passed()).unwrap();
+        assert!((u64::from(WINDOW)..=2 * u64::from(WINDOW)).contains(&behind), "{behind}");
+        assert_eq!((seconds(clock.at_end()), clock.steps()), (Some(99_999), 0));
+    }
+
+    #[test]
+    fn steps_back_are_counted_and_followed() {
+        let mut clock = PacketClock::default();
+        assert_eq!(observe(&mut clock, [7200, 7201, 3600, 3601, 3602]), [3601]);
+        assert_eq!((seconds(clock.passed()), seconds(clock.at_end())), (Some(3600), Some(3600)));
+        assert_eq!(observe(&mut clock, (3603..).take(2 * WINDOW as usize)), [0; 0]);
+        assert_eq!(seconds(clock.at_end()), Some(3602 + 2 * u64::from(WINDOW)));
+        assert_eq!(clock.steps(), 1);
+    }
+
+    #[test]
+    fn of_several_clocks_the_slowest_counts() {
+        let mut clock = PacketClock::default();
+        for second in 0..50_000 {
+            clock.observe(Timestamp((1_000_000 + second) * SECOND));
+            clock.observe(Timestamp(second * SECOND));
+        }
+        let passed = seconds(clock.passed()).unwrap();
+        assert!((50_000 - u64::from(WINDOW)..50_000).contains(&passed), "{passed}");
+        assert_eq!((clock.at_end(), clock.steps()), (clock.passed(), 50_000));
+    }
+
+    #[test]
+    fn impossible_timestamps_do_no_harm() {
+        let mut clock = PacketClock::default();
+        for time in [5, u64::MAX, 0, u64::MAX - 1, 7] {
+            clock.observe(Timestamp(time));
+        }
+        assert_eq!((clock.passed(), clock.steps()), (Some(Timestamp(0)), 2));
+    }
+}

@@ -1,0 +1,103 @@
+//! The initiators of connections that fell silent: which end began is known from SYN, and is not to be guessed anew
+//! when the connection speaks again.
+//!
+//! The memory is bounded and by hash, four places for each: what comes too much puts the oldest of four out. Only
+//! connections that were established are remembered, so that a flood of SYN puts nobody out.
+
+use super::hash::Hasher;
+use super::key::End;
+
+/// Connections that are remembered at most: 1 MiB.
+const CAPACITY: usize = 1 << 16;
+/// Places that one connection may stand in.
+const WAYS: usize = 4;
+
+/// What tells a connection apart: addresses, ports and protocol, VLANs, and the scope by its value.
+pub(super) type Identity = [u64; 8];
+
+/// A connection: its hash with the initiator in the lowest bit, and the age of the entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Remembered {
+    /// 0 in a place that was never used.
+    word: u64,
+    age: u64,
+}
+
+/// Initiators of connections that fell silent.
+#[derive(Debug)]
+pub(super) struct Initiators {
+    places: Vec<[Remembered; WAYS]>,
+    hasher: Hasher,
+    age: u64,
+}
+
+impl Initiators {
+    /// An empty memory.
+    pub(super) fn new(hasher: Hasher) -> Self {
+        Self { places: vec![Default::default(); CAPACITY / WAYS], hasher, age: 0 }
+    }
+
+    /// Remembers the initiator of a connection.
+    pub(super) fn remember(&mut self, identity: &Identity, initiator: End) {
+        let (word, number) = self.place(identity);
+        self.age += 1;
+        let age = self.age;
+        let Some(ways) = self.places.get_mut(number) else { return };
+        let place = match ways.iter().position(|remembered| remembered.word & !1 == word) {
+            Some(place) => ways.get_mut(place),
+            None => ways.iter_mut().min_by_key(|remembered| remembered.age),
+        };
+        if let Some(place) = place {
+            *place = Remembered { word: word | initiator as u64, age };
+        }
+    }
+
+    /// The initiator of a connection, if it is remembered.
+    pub(super) fn recall(&self, identity: &Identity) -> Option<End> {
+        let (word, number) = self.place(identity);
+        let remembered = self.places.get(number)?.iter().find(|remembered| remembered.word & !1 == word)?;
+        Some(if remembered.word & 1 == 0 { End::Low } else { End::High })
+    }
+
+    /// The word that stands for a connection, and where: 62 bits under a secret seed, so that one connection is not
+    /// taken for another.
+    fn place(&self, identity: &Identity) -> (u64, usize) {
+        /// So that no word is 0.
+        const USED: u64 = 2;
+
+        let hash = self.hasher.words(identity);
+        let number = (hash >> 48) as usize % self.places.len();
+        (hash & !1 | USED, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_the_latest_initiator_of_each() {
+        let mut initiators = Initiators::new(Hasher::new(9));
+        assert_eq!(initiators.recall(&[0; 8]), None);
+        initiators.remember(&[0; 8], End::High);
+        initiators.remember(&[1; 8], End::Low);
+        assert_eq!(initiators.recall(&[0; 8]), Some(End::High));
+        assert_eq!(initiators.recall(&[1; 8]), Some(End::Low));
+        initiators.remember(&[0; 8], End::Low);
+        assert_eq!(initiators.recall(&[0; 8]), Some(End::Low));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_forgets_the_oldest() {
+        let mut initiators = Initiators::new(Hasher::new(9));
+        let capacity = CAPACITY as u64;
+        for number in 0..4 * capacity {
+            initiators.remember(&[number; 8], End::High);
+        }
+        let known = |range: std::ops::Range<u64>| {
+            range.filter(|&number| initiators.recall(&[number; 8]).is_some()).count()
+        };
+        assert!(known(0..capacity) < CAPACITY / 100);
+        assert!(known(3 * capacity..4 * capacity) > CAPACITY / 2);
+    }
+}
