@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flow_support::*;
-use mirror_user::flow::{Action, FlowConfig, FlowRecord, FlowTable, FlowTransport, SamplingRate};
+use mirror_user::clock::{LATEST, PacketClock};
+use mirror_user::flow::{Action, EndReason, FlowConfig, FlowRecord, FlowTable, FlowTransport, SamplingRate};
 use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel};
 use mirror_user::source::Timestamp;
 use mirror_user::wire::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
@@ -15,12 +16,13 @@ use proptest::prelude::*;
 /// Few of each, so that packets meet in flows.
 fn transport() -> impl Strategy<Value = (u8, Transport)> {
     let ports = (0..3_u16, 0..3_u16).prop_map(|(source, destination)| Ports { source, destination });
-    let state = (any::<u8>(), prop_oneof![0..5_u32, any::<u32>()], 0..4_u32).prop_map(
-        |(flags, sequence, payload_length)| TcpState {
+    let number = || prop_oneof![0..5_u32, any::<u32>()];
+    let state = (any::<u8>(), number(), number(), 0..4_u32, 0..2_u16).prop_map(
+        |(flags, sequence, acknowledgment, payload_length, window)| TcpState {
             sequence,
-            acknowledgment: 0,
+            acknowledgment,
             flags,
-            window: 0,
+            window,
             payload_length,
         },
     );
@@ -131,37 +133,47 @@ fn run(config: FlowConfig, packets: &[(Timestamp, Packet)], group: usize) -> (Ve
     run.finish()
 }
 
-/// What packets of one flow have in common, the plain way: in both directions the same.
-fn name(tunnel: &Tunnel, mut ends: [String; 2], rest: &str) -> String {
-    ends.sort();
+/// A name for what packets of one flow have in common, made the plain way: the same in both directions, but for ICMP, of
+/// which the end that asks, or that reports, comes first.
+fn name(tunnel: &Tunnel, mut ends: [String; 2], rest: &str, is_icmp: bool) -> String {
+    if !is_icmp {
+        ends.sort();
+    }
     format!("{:?} {:?} {:?} {ends:?} {rest}", tunnel.endpoint, tunnel.geneve_vni, tunnel.vxlan_vni)
 }
 
 fn name_of_packet(packet: &Packet) -> Option<String> {
     let Network::Ip(ip) = packet.network else { return None };
-    let (ports, rest) = match ip.transport {
+    let (ports, rest, is_icmp) = match ip.transport {
         Transport::Tcp(Tcp { ports, .. }) | Transport::Udp(ports) | Transport::Sctp(ports) => {
-            (Some([ports.source, ports.destination]), String::new())
+            (Some([ports.source, ports.destination]), String::new(), false)
         }
         Transport::Icmp(icmp) | Transport::Icmpv6(icmp) => {
             let kind = if ip.protocol == IpProtocol::ICMP && icmp.kind == 0 { 8 } else { icmp.kind };
-            (None, format!("{kind} {} {:?}", icmp.code, icmp.identifier))
+            (None, format!("{kind} {} {:?}", icmp.code, icmp.identifier), true)
         }
-        Transport::Unread => (None, "unread".into()),
+        Transport::Unread => (None, "unread".into(), false),
     };
-    let ends = [(ip.source, ports.map(|ports| ports[0])), (ip.destination, ports.map(|ports| ports[1]))];
-    Some(name(&packet.tunnel, ends.map(|end| format!("{end:?}")), &format!("{} {rest}", ip.protocol.0)))
+    let mut ends = [(ip.source, ports.map(|ports| ports[0])), (ip.destination, ports.map(|ports| ports[1]))];
+    if matches!(ip.transport, Transport::Icmp(Icmp { kind: 0, .. })) && ip.protocol == IpProtocol::ICMP {
+        ends.reverse();
+    }
+    let ends = ends.map(|end| format!("{end:?}"));
+    Some(name(&packet.tunnel, ends, &format!("{} {rest}", ip.protocol.0), is_icmp))
 }
 
 fn name_of_record(record: &FlowRecord) -> String {
-    let (ports, rest) = match record.transport {
-        FlowTransport::Ports { source, destination } => (Some([source, destination]), String::new()),
-        FlowTransport::Icmp { kind, code, identifier } => (None, format!("{kind} {code} {identifier:?}")),
-        FlowTransport::Unread => (None, "unread".into()),
+    let (ports, rest, is_icmp) = match record.transport {
+        FlowTransport::Ports { source, destination } => (Some([source, destination]), String::new(), false),
+        FlowTransport::Icmp { kind, code, identifier } => {
+            (None, format!("{kind} {code} {identifier:?}"), true)
+        }
+        FlowTransport::Unread => (None, "unread".into(), false),
     };
     let ends =
         [(record.source, ports.map(|ports| ports[0])), (record.destination, ports.map(|ports| ports[1]))];
-    name(&record.tunnel, ends.map(|end| format!("{end:?}")), &format!("{} {rest}", record.protocol.0))
+    let ends = ends.map(|end| format!("{end:?}"));
+    name(&record.tunnel, ends, &format!("{} {rest}", record.protocol.0), is_icmp)
 }
 
 /// Packets, bytes and captured bytes.
@@ -296,17 +308,20 @@ proptest! {
         prop_assert_eq!(records, again);
     }
 
-    /// Calls of `expire` between packets, as a worker makes them when it waits, change when records come, but
-    /// not the flows.
+    /// Calls of `expire` between packets, as a worker makes them, change when records come, but not the flows, as long as
+    /// none is evicted.
     #[test]
     fn waiting_changes_nothing(config in configs(), packets in packets(true)) {
-        let config = FlowConfig { max_tunnels: 1000, ..config };
+        let config = FlowConfig { max_flows: 1000, max_tunnels: 1000, ..config };
         let (records, _) = run(config, &packets, 64);
         let mut waiting = Run::new(config);
-        let found = &mut waiting.records;
+        let mut clock = PacketClock::default();
         for (time, packet) in &packets {
-            waiting.table.update([(*time, packet)], &mut |record| found.push(*record));
-            waiting.table.expire(*time, &mut |record| found.push(*record));
+            waiting.packets(&[(*time, *packet)]);
+            clock.observe(*time);
+            let found = &mut waiting.records;
+            let passed = clock.passed().unwrap().before(LATEST);
+            waiting.table.expire(passed, &mut |record| found.push(*record));
         }
         let (again, _) = waiting.finish();
         prop_assert_eq!(flows(&records), flows(&again));
@@ -319,8 +334,7 @@ proptest! {
         let mut open: BTreeMap<String, FlowRecord> = BTreeMap::new();
         for record in &records {
             prop_assert!(record.start <= record.end);
-            // Packets may be late by a second at both ends.
-            prop_assert!(record.duration() <= config.active + Duration::from_secs(2), "{:?}", record);
+            prop_assert!(record.duration() < config.active.max(Duration::from_nanos(1)), "{:?}", record);
             let before = open.remove(&name_of_record(record));
             prop_assert_eq!(before.is_some(), record.action == Action::Update
                 || matches!(record.action, Action::End(_)) && before.is_some());
@@ -342,5 +356,159 @@ proptest! {
             }
         }
         prop_assert!(open.is_empty(), "without an end: {:?}", open);
+    }
+}
+
+/// A flow as the records told of it, or as a model has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    start: Timestamp,
+    end: Timestamp,
+    packets: u64,
+    /// Of a flow that its own next packet ended.
+    reason: Option<EndReason>,
+}
+
+/// A random number below `limit`, of a sequence that is the same in every run.
+fn draw(state: &mut u64, limit: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % limit
+}
+
+/// The same for an index.
+fn pick(state: &mut u64, limit: usize) -> usize {
+    usize::try_from(draw(state, limit as u64)).unwrap()
+}
+
+/// Packets of `clocks` capture points whose clocks differ, interleaved at random. Each flow is seen by one of them, has
+/// pauses of up to four times the idle timeout, and some packets are late. Now and then a clock is set back.
+fn interleaved(state: &mut u64, clocks: usize, packets: usize, idle: u64) -> Vec<(Timestamp, Packet)> {
+    /// Flows at a time: a multiple of all numbers of clocks.
+    const FLOWS: usize = 180;
+
+    let mut times: Vec<u64> = (0..clocks).map(|_| START + draw(state, 10_000) * idle).collect();
+    let mut pauses = vec![0; FLOWS];
+    (0..packets)
+        .map(|number| {
+            let clock = pick(state, clocks);
+            times[clock] += draw(state, idle / 20);
+            if draw(state, 5_000) == 0 {
+                times[clock] -= draw(state, 20 * idle);
+            }
+            // Those that pause are passed over until their turn.
+            let mut flow = pick(state, FLOWS / clocks) * clocks + clock;
+            while pauses[flow] > number {
+                flow = (flow + clocks) % FLOWS;
+            }
+            if draw(state, 20) == 0 {
+                pauses[flow] = number + pick(state, FLOWS);
+            }
+            let late = if draw(state, 10) == 0 { draw(state, SECOND) } else { 0 };
+            // Some never come back.
+            let port = 1000 + u16::try_from(flow + FLOWS * (number / 15_000)).unwrap();
+            (Timestamp(times[clock] - late), udp(("10.0.0.1", port), ("10.0.0.2", 9)))
+        })
+        .collect()
+}
+
+/// The flows of packets, by source port, as anybody would count them who has all the time in the world: a packet
+/// belongs to the flow before if it is nearer to it than the idle timeout.
+fn model(packets: &[(Timestamp, Packet)], idle: u64) -> BTreeMap<u16, Vec<Told>> {
+    let mut flows: BTreeMap<u16, Vec<Told>> = BTreeMap::new();
+    for (time, packet) in packets {
+        let Network::Ip(Ip { transport: Transport::Udp(ports), .. }) = packet.network else { panic!() };
+        let of_port = flows.entry(ports.source).or_default();
+        let reason = of_port.last().and_then(|told| {
+            if time.0 >= told.end.0 + idle {
+                Some(EndReason::Idle)
+            } else if time.0 + idle <= told.start.0 {
+                Some(EndReason::ClockStep)
+            } else {
+                None
+            }
+        });
+        match of_port.last_mut() {
+            Some(told) if reason.is_none() => {
+                told.start = told.start.min(*time);
+                told.end = told.end.max(*time);
+                told.packets += 1;
+            }
+            last => {
+                if let Some(last) = last {
+                    last.reason = reason;
+                }
+                of_port.push(Told { start: *time, end: *time, packets: 1, reason: None });
+            }
+        }
+    }
+    flows
+}
+
+/// Whatever the clocks do, each flow has the times of its own packets, and ends where the model ends it; no clock of
+/// another flow has a say, though flows are expired all the while.
+#[test]
+fn times_and_ends_are_those_of_a_plain_model() {
+    const IDLE: u64 = 100 * SECOND;
+    let mut state = 42;
+    for (round, clocks) in [1, 2, 3, 5].into_iter().cycle().enumerate().take(12) {
+        let packets = interleaved(&mut state, clocks, 60_000, IDLE);
+        let config = FlowConfig {
+            idle: Duration::from_nanos(IDLE),
+            // No record is cut, so that the model need not cut any.
+            active: FlowConfig::LONGEST_ACTIVE,
+            ..config()
+        };
+        let mut run = Run::new(config);
+        let mut clock = PacketClock::default();
+        let group = 1 + pick(&mut state, 64);
+        let mut expired = 0;
+        for packets in packets.chunks(group) {
+            run.packets(packets);
+            for (time, _) in packets {
+                clock.observe(*time);
+            }
+            let found = &mut run.records;
+            let passed = clock.passed().unwrap().before(LATEST);
+            run.table.expire(passed, &mut |record| {
+                expired += u32::from(matches!(record.action, Action::End(_)));
+                found.push(*record);
+            });
+        }
+        let (records, _) = run.finish();
+        let mut told: BTreeMap<u16, Vec<Told>> = BTreeMap::new();
+        let mut open: BTreeMap<u16, Told> = BTreeMap::new();
+        for record in &records {
+            let FlowTransport::Ports { source, .. } = record.transport else { panic!() };
+            let mut so_far =
+                Told { start: record.start, end: record.end, packets: record.packets(), reason: None };
+            if let Some(before) = open.remove(&source) {
+                so_far.start = so_far.start.min(before.start);
+                so_far.end = so_far.end.max(before.end);
+                so_far.packets += before.packets;
+            }
+            if let Action::End(reason) = record.action {
+                so_far.reason = Some(reason);
+                told.entry(source).or_default().push(so_far);
+            } else {
+                open.insert(source, so_far);
+            }
+        }
+        assert!(open.is_empty());
+        let expected = model(&packets, IDLE);
+        for (port, expected) in &expected {
+            let told = &told[port];
+            assert_eq!(told.len(), expected.len(), "round {round}, port {port}");
+            for (told, expected) in told.iter().zip(expected) {
+                let times = |told: &Told| (told.start, told.end, told.packets);
+                assert_eq!(times(told), times(expected), "round {round}, port {port}");
+                match (told.reason, expected.reason) {
+                    // What ended without a packet was idle by every clock, or the capture ended.
+                    (Some(EndReason::Idle | EndReason::Shutdown), None) => {}
+                    (told, expected) => assert_eq!(told, expected, "round {round}, port {port}"),
+                }
+            }
+        }
+        assert!(expected.values().map(Vec::len).sum::<usize>() > 500, "pauses end flows");
+        assert!(clocks > 1 || expired > 0, "flows end without a packet of theirs");
     }
 }

@@ -308,3 +308,235 @@ fn a_header_without_flags_says_nothing() {
     assert_eq!((record.connection, record.initiator), (None, Initiator::FirstPacket));
     assert_eq!(record.transport, FlowTransport::Ports { source: 40000, destination: 443 });
 }
+
+/// A whole connection: the client's SYN, data and FIN, and the server's.
+const WHOLE: [(u64, Segment); 8] = [
+    (0, client(SYN, 100, 0)),
+    (200, server(SYN | ACK, 900, 0)),
+    (1200, client(ACK, 101, 0)),
+    (1300, client(ACK, 101, 500)),
+    (2000, server(ACK, 901, 1000)),
+    (3000, client(FIN | ACK, 601, 0)),
+    (3100, server(FIN | ACK, 1901, 0)),
+    (3200, client(ACK, 602, 0)),
+];
+
+/// In whatever order the packets of a connection come, it is one flow of the client's. It is closed, and nothing was sent
+/// again.
+#[test]
+fn a_connection_may_come_in_any_order() {
+    // Deterministic shuffles: each packet is drawn from those that are left.
+    for seed in 0..2000_u32 {
+        let mut left: Vec<Segment> = WHOLE.iter().map(|(_, segment)| *segment).collect();
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+        let mut order = Vec::new();
+        while !left.is_empty() {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let drawn = (state >> 16) as usize % left.len();
+            order.push((10 * order.len() as u64, left.remove(drawn)));
+        }
+        let record = connection(&order);
+        let flags: Vec<_> = order.iter().map(|(_, segment)| (segment.from_client, segment.flags)).collect();
+        assert_eq!(record.source, address("10.0.0.1"), "{flags:?}");
+        assert_eq!((record.packets(), record.initiator), (8, Initiator::Syn), "{flags:?}");
+        assert_eq!((record.forward.retransmissions, record.reverse.retransmissions), (0, 0), "{flags:?}");
+        // Data after FIN and FIN before SYN are normal; FIN of one end alone is not yet the end.
+        let both_fins = record.connection == Some(Connection::Closed);
+        assert!(both_fins || record.connection == Some(Connection::Closing), "{flags:?} {record:?}");
+    }
+}
+
+/// What answers a SYN tells who sent it, and may come before it.
+#[test]
+fn refusals_in_any_order_are_of_the_clients_connection() {
+    let syn = client(SYN, 100, 0);
+    let refusal = server(RST | ACK, 0, 0);
+    for segments in [vec![syn, refusal], vec![refusal, syn], vec![refusal], vec![syn, refusal, syn, refusal]]
+    {
+        let timed: Vec<_> = (0..).step_by(100).zip(segments.iter().copied()).collect();
+        let record = connection(&timed);
+        assert_eq!(record.source, address("10.0.0.1"));
+        assert_eq!((record.connection, record.initiator), (Some(Connection::Refused), Initiator::Syn));
+        assert_eq!(record.packets(), segments.len() as u64);
+    }
+    // Who resets what it had answered does not refuse, in whatever order that comes.
+    let answer = server(SYN | ACK, 900, 0);
+    let reset = server(RST, 901, 0);
+    for segments in [[syn, answer, reset], [syn, reset, answer], [reset, syn, answer]] {
+        let timed: Vec<_> = (0..).step_by(100).zip(segments).collect();
+        let record = connection(&timed);
+        assert_eq!((record.source, record.packets()), (address("10.0.0.1"), 3));
+        assert_eq!((record.connection, record.initiator), (Some(Connection::Reset), Initiator::Syn));
+    }
+    // Half a scan: the client resets what answered.
+    for segments in [[syn, answer, client(RST, 101, 0)], [client(RST, 101, 0), answer, syn]] {
+        let timed: Vec<_> = (0..).step_by(100).zip(segments).collect();
+        let record = connection(&timed);
+        assert_eq!((record.source, record.packets()), (address("10.0.0.1"), 3));
+        assert_eq!(record.connection, Some(Connection::Reset));
+    }
+}
+
+/// An end that nobody who sees the stream would have sent changes nothing (RFC 5961).
+#[test]
+fn ends_with_implausible_numbers_do_not_count() {
+    for (name, end) in [
+        ("RST far ahead", server(RST, 99_999_999, 0)),
+        ("RST far behind", server(RST, 0_u32.wrapping_sub(99_999_999), 0)),
+        ("RST like a refusal", server(RST | ACK, 3_000_000_000, 0)),
+        ("FIN far ahead", server(FIN | ACK, 99_999_999, 0)),
+        ("RST of the client", client(RST, 3_000_000_000, 0)),
+    ] {
+        let record = connection(&after_opening(&[(3000, end), (3100, client(ACK, 601, 10))]));
+        assert_eq!(record.connection, Some(Connection::Open), "{name}");
+        assert_eq!(record.packets(), 7, "{name}");
+    }
+    // A refusal of a SYN that was never sent.
+    let record = connection(&[(0, client(SYN, 100, 0)), (10, server(RST | ACK, 0, 0).acknowledging(77_777))]);
+    assert_eq!(record.connection, Some(Connection::Attempted));
+}
+
+/// An end that was plausible and still false is taken back.
+#[test]
+fn a_connection_that_goes_on_has_not_ended() {
+    let download = [(3100, server(ACK, 1901, 1000)), (3200, client(ACK, 601, 0).acknowledging(2901))];
+    for (name, segments, expected) in [
+        (
+            "data of the end that was reset",
+            vec![(3000, client(RST, 601, 0)), (3100, server(ACK, 1901, 10))],
+            false,
+        ),
+        ("data of the end that reset", vec![(3000, client(RST, 601, 0)), (3100, client(ACK, 601, 10))], true),
+        (
+            "late data of the end that reset",
+            vec![(3000, client(RST, 651, 0)), (3100, client(ACK, 601, 50))],
+            false,
+        ),
+        ("an acknowledgment of later data", [&[(3000, client(RST, 601, 0))], &download[..]].concat(), true),
+        (
+            "an acknowledgment of earlier data",
+            vec![(3000, client(RST, 601, 0)), (3100, client(ACK, 601, 0).acknowledging(1901))],
+            false,
+        ),
+        ("data after FIN", vec![(3000, client(FIN | ACK, 601, 0)), (3100, client(ACK, 602, 10))], true),
+        (
+            "late data before FIN",
+            vec![(3000, client(FIN | ACK, 651, 0)), (3100, client(ACK, 601, 50))],
+            false,
+        ),
+    ] {
+        let record = connection(&after_opening(&segments));
+        let goes_on = record.connection == Some(Connection::Open);
+        assert_eq!(goes_on, expected, "{name}: {:?}", record.connection);
+        assert_eq!(record.packets(), 5 + segments.len() as u64, "{name}");
+    }
+    // A server that is there after all.
+    let record = connection(&[
+        (0, client(SYN, 100, 0)),
+        (100, server(RST | ACK, 0, 0)),
+        (500, client(SYN, 100, 0)),
+        (600, server(SYN | ACK, 900, 0)),
+        (700, client(ACK, 101, 10)),
+    ]);
+    assert_eq!((record.connection, record.packets()), (Some(Connection::Open), 5));
+}
+
+/// A new sequence number is a new connection, though the old one did not end.
+#[test]
+fn a_new_syn_on_an_open_connection_is_a_new_flow() {
+    let next = [
+        (30_000_000, client(SYN, 7_000_000, 0)),
+        (30_000_100, server(SYN | ACK, 5_000_000, 0).acknowledging(7_000_001)),
+    ];
+    // The new SYN may be lost to the mirror: its answer tells as much.
+    for next in [&next[..], &next[1..]] {
+        let mut run = Run::new(config());
+        for (microseconds, segment) in [&OPENING[..], next].concat() {
+            run.packet(microseconds * 1000, &segment.packet());
+        }
+        let record = run.take_one();
+        assert_eq!((record.action, record.packets()), (Action::End(EndReason::Reused), 5));
+        assert_eq!(record.connection, Some(Connection::Open));
+        let record = run.finish_one();
+        assert_eq!((record.packets(), record.source), (next.len() as u64, address("10.0.0.1")));
+    }
+    // A server that answers a repeated SYN with another number (SYN cookies) makes no further connection.
+    let record = connection(&[
+        OPENING[0],
+        OPENING[1],
+        (1_000_000, client(SYN, 100, 0)),
+        (1_000_200, server(SYN | ACK, 77_777, 0)),
+    ]);
+    assert_eq!(record.packets(), 4);
+}
+
+/// Bytes that only ask for the window are not sent again, and what follows them is in order.
+#[test]
+fn zero_window_probes_are_no_retransmissions() {
+    let closed = server(ACK, 1901, 0).with_window(0);
+    let probe = client(ACK, 601, 1);
+    for (name, after) in [
+        ("the byte is sent anew", vec![(6_000_000, client(ACK, 601, 1000))]),
+        ("the byte was taken", vec![(6_000_000, client(ACK, 602, 1000)), (6_000_100, client(ACK, 1602, 10))]),
+        ("nothing follows", vec![]),
+    ] {
+        let probes = [
+            (3_000, closed),
+            (1_000_000, probe),
+            (1_000_100, closed),
+            (3_000_000, probe),
+            (3_000_100, closed),
+            (5_900_000, server(ACK, 1901, 0)),
+        ];
+        let record = connection(&after_opening(&[&probes[..], &after].concat()));
+        let disorder = (record.forward.retransmissions, record.forward.out_of_order);
+        assert_eq!(disorder, (0, 0), "{name}");
+    }
+    // With an open window a byte that comes again was sent again.
+    let record = connection(&after_opening(&[
+        (1_000_000, probe),
+        (2_000_000, probe),
+        (3_000_000, client(ACK, 602, 9)),
+    ]));
+    assert_eq!(record.forward.retransmissions, 0, "a keep-alive");
+    let record =
+        connection(&after_opening(&[(1_000_000, client(ACK, 601, 9)), (2_000_000, client(ACK, 601, 9))]));
+    assert_eq!(record.forward.retransmissions, 1);
+}
+
+/// Mirrored packets come out of order and twice; who reads the record is told.
+#[test]
+fn doubtful_order_is_told() {
+    let again = after_opening(&[(9000, server(ACK, 901, 1000))]);
+    assert!(connection(&again).has_doubtful_order());
+    assert!(!connection(&OPENING).has_doubtful_order());
+}
+
+/// The initiator that was known stays known after an idle timeout, and the record says from where.
+#[test]
+fn a_silent_connection_keeps_its_direction() {
+    let mut run = Run::new(config());
+    for (microseconds, segment) in OPENING {
+        run.packet(microseconds * 1000, &segment.packet());
+    }
+    for round in 1..4 {
+        run.packet(round * 200 * SECOND, &server(ACK, 1901, 10).packet());
+        let record = run.take_one();
+        assert_eq!((record.action, record.source), (Action::End(EndReason::Idle), address("10.0.0.1")));
+    }
+    let record = run.finish_one();
+    assert_eq!((record.source, record.initiator), (address("10.0.0.1"), Initiator::Earlier));
+    assert_eq!((record.forward.packets, record.reverse.packets), (0, 1));
+
+    // In another tunnel the same addresses are another connection.
+    let mut run = Run::new(config());
+    for (microseconds, segment) in OPENING {
+        run.packet(microseconds * 1000, &segment.packet());
+    }
+    let elsewhere = |packet| with_tunnel(packet, |tunnel| tunnel.endpoint = None);
+    run.packet(200 * SECOND, &elsewhere(server(ACK, 1901, 10).packet()));
+    run.expire(1000 * SECOND);
+    let records = run.take();
+    let last = records.last().unwrap();
+    assert_eq!((last.source, last.initiator), (address("10.0.0.2"), Initiator::FirstPacket));
+}

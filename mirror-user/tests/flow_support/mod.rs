@@ -79,26 +79,38 @@ pub struct Segment {
     pub from_client: bool,
     pub flags: u8,
     pub sequence: u32,
+    pub acknowledgment: u32,
+    pub window: u16,
     pub length: u32,
 }
 
+/// Of the client, whose SYN has the number 100. It acknowledges the server's.
 pub const fn client(flags: u8, sequence: u32, length: u32) -> Segment {
-    Segment { from_client: true, flags, sequence, length }
+    Segment { from_client: true, flags, sequence, acknowledgment: 901, window: 500, length }
 }
 
+/// Of the server, whose SYN has the number 900. It acknowledges the client's.
 pub const fn server(flags: u8, sequence: u32, length: u32) -> Segment {
-    Segment { from_client: false, flags, sequence, length }
+    Segment { from_client: false, flags, sequence, acknowledgment: 101, window: 500, length }
 }
 
 impl Segment {
+    pub const fn acknowledging(self, acknowledgment: u32) -> Self {
+        Self { acknowledgment, ..self }
+    }
+
+    pub const fn with_window(self, window: u16) -> Self {
+        Self { window, ..self }
+    }
+
     pub fn packet(self) -> Packet {
         let (client, server) = (("10.0.0.1", 40000), ("10.0.0.2", 443));
         let (source, destination) = if self.from_client { (client, server) } else { (server, client) };
         let state = TcpState {
             sequence: self.sequence,
-            acknowledgment: 0,
+            acknowledgment: self.acknowledgment,
             flags: self.flags,
-            window: 500,
+            window: self.window,
             payload_length: self.length,
         };
         let ports = Ports { source: source.1, destination: destination.1 };
@@ -136,22 +148,24 @@ pub fn address(text: &str) -> IpAddr {
 pub struct Run {
     pub table: FlowTable,
     pub records: Vec<FlowRecord>,
+    /// The latest time of a packet.
+    latest: Timestamp,
 }
 
 impl Run {
     pub fn new(config: FlowConfig) -> Self {
-        Self { table: FlowTable::new(config).unwrap(), records: Vec::new() }
+        Self { table: FlowTable::new(config).unwrap(), records: Vec::new(), latest: Timestamp(0) }
     }
 
     /// Gives one packet, `after` nanoseconds after [`START`].
     pub fn packet(&mut self, after: u64, packet: &Packet) {
-        let records = &mut self.records;
-        self.table.update([(Timestamp(START + after), packet)], &mut |record| records.push(*record));
+        self.packets(&[(Timestamp(START + after), *packet)]);
     }
 
     /// Gives packets in one call.
     pub fn packets(&mut self, packets: &[(Timestamp, Packet)]) {
         let records = &mut self.records;
+        self.latest = packets.iter().map(|(time, _)| *time).fold(self.latest, Timestamp::max);
         let packets = packets.iter().map(|(time, packet)| (*time, packet));
         self.table.update(packets, &mut |record| records.push(*record));
     }
@@ -173,10 +187,10 @@ impl Run {
         record
     }
 
-    /// All records, when the capture has ended.
+    /// All records, when the capture has ended with its latest packet.
     pub fn finish(mut self) -> (Vec<FlowRecord>, FlowTable) {
         let records = &mut self.records;
-        self.table.drain(&mut |record| records.push(*record));
+        self.table.drain(self.latest, &mut |record| records.push(*record));
         (self.records, self.table)
     }
 

@@ -34,9 +34,16 @@ pub fn frames() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Frames of which there must be a record.
 pub fn recorded() -> Vec<(&'static str, Vec<u8>)> {
+    let mut frames: Vec<_> = bare().into_iter().map(|(name, frame)| (name, mirrored(&frame))).collect();
+    frames.extend(tunnels());
+    frames
+}
+
+/// Frames as a mirrored interface has them.
+pub fn bare() -> Vec<(&'static str, Vec<u8>)> {
     let small = ipv4(UDP, &udp(5000, 53, b"question"));
     let vxlan_alone = udp(50_000, VXLAN_PORT, &vxlan(99, &ethernet(IPV4, &small)));
-    let mirrored_frames = [
+    vec![
         ("UDP", ethernet(IPV4, &small)),
         ("TCP", ethernet(IPV4, &ipv4(TCP, &tcp(&[], b"data")))),
         ("TCP with options", ethernet(IPV4, &ipv4(TCP, &tcp(&[2, 4, 5, 0xb4, 1, 3, 3, 7], b"")))),
@@ -77,14 +84,18 @@ pub fn recorded() -> Vec<(&'static str, Vec<u8>)> {
         }),
         ("no next header", ethernet(IPV6, &ipv6(NO_NEXT, &[]))),
         ("an overlay of its own", ethernet(IPV4, &ipv4(UDP, &vxlan_alone))),
-    ];
-    let mut frames: Vec<_> =
-        mirrored_frames.into_iter().map(|(name, frame)| (name, mirrored(&frame))).collect();
+    ]
+}
+
+/// Frames of tunnels of every form.
+fn tunnels() -> Vec<(&'static str, Vec<u8>)> {
+    let small = ipv4(UDP, &udp(5000, 53, b"question"));
+    let vxlan_alone = udp(50_000, VXLAN_PORT, &vxlan(99, &ethernet(IPV4, &small)));
     let inline = |protocol, packet: &[u8]| geneve(protocol, &gwlb_options(), packet);
     let foreign_option = [0x01, 0x32, 0x01, 0x01, 0xca, 0xfe, 0xba, 0xbe];
     let behind = |outer: Vec<u8>, payload: &[u8]| [&outer[..], payload].concat();
     let tunnel = ipv4(UDP, &udp(40_000, GENEVE_PORT, &inline(IPV4, &small)));
-    frames.extend([
+    vec![
         ("first fragment of a session's packet", {
             let session =
                 udp(50_000, VXLAN_PORT, &vxlan(4242, &ethernet(IPV4, &[&small[..], &[0; 8]].concat())));
@@ -103,8 +114,31 @@ pub fn recorded() -> Vec<(&'static str, Vec<u8>)> {
             ethernet(IPV4, &ipv4_with(UDP, 0, &[1, 1, 1, 0], &packet))
         }),
         ("outer padding", [&ethernet(IPV4, &tunnel)[..], &[0; 6]].concat()),
-    ]);
-    frames
+    ]
+}
+
+/// ICMP messages of every type, each from either end, as a mirrored interface has them.
+pub fn icmp_of_all_types() -> Vec<(&'static str, Vec<u8>)> {
+    let message = |kind| [&[kind, 0, 0, 0, 0x12, 0x34, 0, 1][..], &[0; 32]].concat();
+    let swap = |packet: &[u8], at: usize, length: usize| {
+        let mut packet = packet.to_vec();
+        let (source, destination) = packet[at..at + 2 * length].split_at_mut(length);
+        source.swap_with_slice(destination);
+        packet
+    };
+    (0..=u8::MAX)
+        .flat_map(|kind| {
+            let v4 = ipv4(ICMP, &message(kind));
+            let v6 = ipv6(ICMPV6, &message(kind));
+            let [back_v4, back_v6] = [swap(&v4, 12, 4), swap(&v6, 8, 16)];
+            [
+                ("ICMP", ethernet(IPV4, &v4)),
+                ("ICMP from the other end", ethernet(IPV4, &back_v4)),
+                ("ICMPv6", ethernet(IPV6, &v6)),
+                ("ICMPv6 from the other end", ethernet(IPV6, &back_v6)),
+            ]
+        })
+        .collect()
 }
 
 /// Frames of which there must be none.
@@ -144,7 +178,7 @@ fn dropped() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// What a mirror session and a load balancer put around a frame.
-fn mirrored(frame: &[u8]) -> Vec<u8> {
+pub fn mirrored(frame: &[u8]) -> Vec<u8> {
     let session = ipv4(UDP, &udp(50_000, VXLAN_PORT, &vxlan(4242, frame)));
     appliance(&geneve(IPV4, &gwlb_options(), &session))
 }

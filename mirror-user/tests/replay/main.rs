@@ -2,6 +2,8 @@
 //!
 //! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
 //! - `flows`: the records of flows add up to those of packets.
+//! - `flow_cases`: small captures that are easily misunderstood, and their right flows.
+//! - `community_ids`: Community IDs are Wireshark's.
 //! - `tshark`: the records say what Wireshark's dissection says, field by field.
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
@@ -15,8 +17,10 @@
 
 mod capture;
 mod command;
+mod community_ids;
 mod crafted;
 mod dissection;
+mod flow_cases;
 mod flows;
 mod golden;
 mod mirrored;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mirror_user::packet::{Ip, Link, Network, Packet, Ports, Transport, Tunnel};
-use mirror_user::record::{AccountedBy, Batch, PacketRecord};
+use mirror_user::record::{Batch, PacketRecord};
 use mirror_user::sink::Producer;
 use mirror_user::source::Timestamp;
 use mirror_user::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
@@ -44,13 +44,12 @@ pub fn record(worker: u32, number: u64) -> PacketRecord {
         link: Some(link),
         network: Network::Ip(ip),
     };
-    let accounted_by = AccountedBy::Packet;
-    PacketRecord { timestamp: Timestamp(number), queue: QueueId(worker), packet, accounted_by, bytes: 0..0 }
+    PacketRecord { timestamp: Timestamp(number), queue: QueueId(worker), packet, bytes: 0..0 }
 }
 
 /// Adds the record of a packet with these bytes, if the sink wants bytes.
 pub fn add(batch: &mut Batch, record: &PacketRecord, bytes: &[u8]) {
-    batch.push(record.timestamp, record.queue, record.packet, AccountedBy::Packet, |_, out| {
+    batch.push(record.timestamp, record.queue, record.packet, |_, out| {
         out.extend_from_slice(bytes);
     });
 }
