@@ -15,6 +15,7 @@ use super::addresses::OwnAddresses;
 use super::config::Settings;
 use super::config::settings::CaptureSettings;
 use super::config::value::XdpModeOption;
+use super::drain::Drain;
 use super::ledger::{Ledger, QueueLedger, RunFacts};
 use super::link::{Link, mtu_warning};
 use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues};
@@ -23,7 +24,7 @@ use super::shutdown::Shutdown;
 use super::sockets::SocketPlan;
 use super::watch::Watch;
 use super::workers::{Crew, EndedWorker, Post, RunningWorker};
-use super::{Outcome, RunError, finish_sinks};
+use super::{Outcome, RunError};
 use crate::attach::{Capture, Mode, ModeRequest, Verdicts};
 use crate::counters::WorkerCounters;
 use crate::nic::Nic;
@@ -89,14 +90,16 @@ pub fn run(
     let mut failures = Failures::default();
     failures.note(watch.wait(&mut program, crew.workers(), &sinks, stats_interval, shutdown));
 
+    let mut drain = Drain::new(settings.output.drain_timeout, shutdown);
+    drain.begin();
     watch.look_last(&program);
     failures.note(program.detach());
-    let ended = crew.end();
+    let ended = crew.end(&mut drain, &sinks);
     let seconds = started.elapsed().as_secs_f64();
     let (name, facts) = watch.finish();
     program.flush_log();
     let verdicts = failures.note(program.verdicts()).unwrap_or_default();
-    let (written, problems) = finish_sinks(sinks);
+    let (written, problems) = drain.finish(sinks);
     let run = RunFacts {
         version: env!("CARGO_PKG_VERSION"),
         interface: Some(name),

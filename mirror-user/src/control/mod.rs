@@ -7,14 +7,13 @@
 //! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down; `workers` and `queue`:
 //!   a worker on a thread of its own, and the receive queue that it serves.
 //! - `watch`: a capture while it runs; `link`: its interface, `served`: whether packets reach the workers.
-//! - [`shutdown`]: the signals that end the program.
+//! - [`shutdown`]: the signals that end the program; `drain`: how long that may take.
 //! - [`ledger`]: where every packet went.
 //!
 //! Modules of the data path never look in here: configuration and counters are handed to them.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -23,13 +22,14 @@ use crate::degrade::DegradeConfigError;
 use crate::flow::FlowConfigError;
 use crate::nic::NicError;
 use crate::replay::ReplayError;
-use crate::sink::{SinkCounters, SinkError, Sinks};
+use crate::sink::SinkError;
 use crate::wire::number::QueueId;
 use crate::xsk::XskError;
 
 pub mod addresses;
 pub mod capture;
 pub mod config;
+mod drain;
 pub mod ledger;
 mod link;
 pub mod preflight;
@@ -121,6 +121,15 @@ pub enum RunError {
         /// What it said.
         message: String,
     },
+    /// A worker did not end.
+    #[error(
+        "the worker of queue {queue} has not ended in time, and was left behind: this is a fault of mirror-capture; please \
+         report it"
+    )]
+    Stuck {
+        /// Its queue.
+        queue: QueueId,
+    },
     /// The ledger cannot be written.
     #[error("cannot write the ledger to {}: {source}", path.display())]
     Ledger {
@@ -146,15 +155,4 @@ pub struct Outcome {
     pub ledger: ledger::Ledger,
     /// Why it ended before its time, where it did.
     pub failure: Option<RunError>,
-}
-
-/// Waits for the sinks, and says what they could not write. It is no fault of theirs where the reader of standard
-/// output has gone.
-fn finish_sinks(sinks: Sinks) -> (Arc<SinkCounters>, Vec<SinkError>) {
-    let counters = Arc::clone(sinks.counters());
-    let mut problems = sinks.join().err().unwrap_or_default();
-    if counters.closed() {
-        problems.retain(|problem| !matches!(problem, SinkError::Write { .. }));
-    }
-    (counters, problems)
 }

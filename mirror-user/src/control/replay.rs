@@ -10,9 +10,11 @@ use std::{fs, iter, thread};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::config::Settings;
+use super::drain::Drain;
 use super::ledger::{Ledger, QueueLedger, RunFacts};
 use super::shutdown::Shutdown;
-use super::{Outcome, RunError, finish_sinks};
+use super::workers::text_of;
+use super::{Outcome, RunError};
 use crate::counters::WorkerCounters;
 use crate::replay::{ReplayError, ReplaySource};
 use crate::wire::number::QueueId;
@@ -42,6 +44,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
     let worker = settings.worker(source, producers.remove(0), WhenFull::Wait, &counters)?;
     let sinks = sinks.begin();
 
+    let mut drain = Drain::new(settings.output.drain_timeout, shutdown);
     let started = Instant::now();
     let work = thread::spawn(move || worker.run(|| false).1);
     let bar = progress_bar(total);
@@ -51,11 +54,12 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
         if sinks.counters().closed() || sinks.counters().panicked() {
             shutdown.request();
         }
+        drain.is_over(&sinks);
         thread::sleep(WATCH);
     }
     bar.finish_and_clear();
-    let result = work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let (written, unwritten) = finish_sinks(sinks);
+    let ended = work.join();
+    let (written, unwritten) = drain.finish(sinks);
 
     let run = RunFacts {
         version: env!("CARGO_PKG_VERSION"),
@@ -63,12 +67,18 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
         output_bytes: written.bytes(),
         ..RunFacts::default()
     };
-    let queues = written.workers().iter().map(|sink| QueueLedger::new(&counters, sink, None)).collect();
-    let ledger = Ledger::new(run, queues);
-    let failure = result.err().map(|source| match source.downcast::<ReplayError>() {
-        Ok(error) => RunError::Replay(error),
-        Err(source) => RunError::System { what: "read the capture", source },
+    let queues = written.workers().iter().map(|sink| {
+        let row = QueueLedger::new(&counters, sink, None);
+        if ended.is_err() { row.after_panic() } else { row }
     });
+    let ledger = Ledger::new(run, queues.collect());
+    let failure = match ended {
+        Ok(result) => result.err().map(|source| match source.downcast::<ReplayError>() {
+            Ok(error) => RunError::Replay(error),
+            Err(source) => RunError::System { what: "read the capture", source },
+        }),
+        Err(panic) => Some(RunError::Panicked { queue: counters.queue, message: text_of(panic.as_ref()) }),
+    };
     let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink));
     let failure = failure.or(settings.write_ledger(&ledger).err());
     Ok(Outcome { ledger, failure })

@@ -13,12 +13,13 @@ use tracing::{error, info, warn};
 
 use super::RunError;
 use super::config::Settings;
+use super::drain::Drain;
 use super::ledger::QueueLedger;
 use super::queue::LiveQueue;
 use super::shutdown::Shutdown;
 use crate::counters::WorkerCounters;
 use crate::rebind::{OpenError, Queue, RELEASE, Rebinding};
-use crate::sink::{self, Producer};
+use crate::sink::{self, Producer, Sinks};
 use crate::source::{FrameSource as _, Received};
 use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
@@ -26,6 +27,11 @@ use crate::xsk::{CopyMode, XskSource, XskStatistics};
 
 /// How often a queue that still belongs to another socket is tried again.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// How often the end of the workers is looked for.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long a worker may take that does not wait for anything any more.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// A worker on a thread of its own.
 pub(super) struct RunningWorker {
@@ -82,10 +88,19 @@ impl Crew {
         &self.workers
     }
 
-    /// Has the workers empty their rings and end. To be called when the program is detached.
-    pub(super) fn end(mut self) -> Vec<EndedWorker> {
+    /// Has the workers empty their rings and end. To be called when the program is detached. When the time of `drain` is
+    /// over, they do not wait for the sinks any more.
+    pub(super) fn end(mut self, drain: &mut Drain, sinks: &Sinks) -> Vec<EndedWorker> {
         self.drained.request();
-        self.workers.drain(..).map(RunningWorker::join).collect()
+        let have_ended = |workers: &[RunningWorker]| workers.iter().all(RunningWorker::has_ended);
+        while !have_ended(&self.workers) && !drain.is_over(sinks) {
+            thread::sleep(LOOK);
+        }
+        let last_moment = Instant::now() + STUCK;
+        while !have_ended(&self.workers) && Instant::now() < last_moment {
+            thread::sleep(LOOK);
+        }
+        self.workers.drain(..).map(RunningWorker::end).collect()
     }
 }
 
@@ -138,6 +153,21 @@ impl RunningWorker {
     /// Whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// The worker's last counters, if it has ended; else those of now.
+    fn end(self) -> EndedWorker {
+        if self.has_ended() {
+            return self.join();
+        }
+        EndedWorker {
+            failure: Some(RunError::Stuck { queue: self.counters.queue }),
+            statistics: XskStatistics::default(),
+            has_panicked: false,
+            counters: self.counters,
+            cpu: self.cpu,
+            copy_mode: self.copy_mode,
+        }
     }
 
     /// Waits for the worker's end and reads its last counters.
@@ -310,7 +340,7 @@ impl EndedWorker {
 }
 
 /// The message of a panic.
-fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
 }

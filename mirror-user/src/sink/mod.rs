@@ -313,6 +313,11 @@ impl Sinks {
         &self.counters
     }
 
+    /// Whether every thread has ended, so that [`Self::join`] does not wait.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(|thread| thread.handle.is_finished())
+    }
+
     /// Lets no worker wait for a sink any more: from now on, a record for which there is no batch is refused.
     pub fn give_up(&self) {
         self.counters.given_up().store(true, Relaxed);

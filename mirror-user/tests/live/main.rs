@@ -10,6 +10,7 @@ mod destinations;
 mod never_reached;
 mod outputs;
 mod sockets;
+mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
 mod timestamps;

@@ -138,6 +138,7 @@ mod tests {
             rotate_size,
             rotate_time,
             queue_batches,
+            drain_timeout,
             ledger,
         } = output;
         assert!(
@@ -149,7 +150,7 @@ mod tests {
                 && rotate_size.is_some()
                 && rotate_time.is_some()
         );
-        assert!(queue_batches.is_some() && ledger.is_some());
+        assert!(queue_batches.is_some() && drain_timeout.is_some() && ledger.is_some());
 
         let defaults = Settings::resolve(Options::default(), Options::default()).unwrap();
         let as_shipped = settle(DOCUMENTED).unwrap();

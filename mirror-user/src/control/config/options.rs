@@ -143,6 +143,10 @@ pub struct OutputOptions {
     /// [default: 64]
     #[arg(long, value_name = "N", value_parser = whole_number::<usize>)]
     pub queue_batches: Option<usize>,
+    /// Wait this long for the output to take what is left when stopping; what it has not taken by then counts as lost
+    /// [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub drain_timeout: Option<HumanDuration>,
     /// Write the ledger to this file at the end, as JSON
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,

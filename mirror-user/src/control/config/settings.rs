@@ -108,6 +108,8 @@ pub struct OutputSettings {
     pub rotate_time: Duration,
     /// Batches per worker.
     pub queue_batches: usize,
+    /// How long stopping waits for the output.
+    pub drain_timeout: Duration,
     /// The ledger's file.
     pub ledger: Option<PathBuf>,
 }
@@ -140,7 +142,11 @@ impl Settings {
             flags.flow, file.flow;
             max_flows, max_tunnels, idle_timeout, active_timeout, closing_timeout, sampling_seed
         );
-        let (path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger) = layered!(flags.output, file.output; path, records, payload, degradation, format, rotate_size, rotate_time, queue_batches, ledger);
+        let (path, records, payload, degradation, format) =
+            layered!(flags.output, file.output; path, records, payload, degradation, format);
+        let (rotate_size, rotate_time, queue_batches, drain_timeout, ledger) = layered!(
+            flags.output, file.output; rotate_size, rotate_time, queue_batches, drain_timeout, ledger
+        );
 
         let rx_ring = rx_ring.unwrap_or(4096);
         let format = format.unwrap_or_default();
@@ -200,6 +206,7 @@ impl Settings {
                 rotate_size: rotate_size.map_or(256 << 20, |size| size.as_u64()),
                 rotate_time: time(rotate_time, Duration::from_secs(300)),
                 queue_batches: queue_batches.unwrap_or(64),
+                drain_timeout: time(drain_timeout, Duration::from_secs(30)),
                 ledger,
             },
         };
