@@ -2,7 +2,8 @@
 //!
 //! The modules stand in the order of the data:
 //!
-//! 1. [`source`]: where frames come from; the one seam between a NIC (`xsk`) and a capture file (`replay`).
+//! 1. [`source`]: where frames come from; the one seam between a NIC (`xsk`, kept alive by `rebind`) and a
+//!    capture file (`replay`).
 //! 2. [`wire`]: one protocol, one file; bytes in, values or a named [`DropReason`] out.
 //! 3. [`decap`]: from an outer frame to the mirrored [`Packet`](packet::Packet) and its tunnel identity.
 //! 4. [`policy`]: what may be recorded of which tunnel's packets.

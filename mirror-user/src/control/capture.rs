@@ -17,7 +17,7 @@ use super::config::settings::CaptureSettings;
 use super::config::value::XdpModeOption;
 use super::drain::Drain;
 use super::ledger::{Ledger, QueueLedger, RunFacts};
-use super::link::{Link, mtu_warning};
+use super::link::{Link, LinkLost, mtu_warning};
 use super::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues};
 use super::queue::LiveQueue;
 use super::shutdown::Shutdown;
@@ -96,7 +96,10 @@ pub fn run(
     failures.note(program.detach());
     let ended = crew.end(&mut drain, &sinks);
     let seconds = started.elapsed().as_secs_f64();
-    let (name, facts) = watch.finish();
+    let (name, mut facts) = watch.finish();
+    if let Some(RunError::Link(LinkLost::Detached { .. } | LinkLost::Replaced { .. })) = &failures.first {
+        facts.notes.push("packets since the program was detached are in no counter".to_owned());
+    }
     program.flush_log();
     let verdicts = failures.note(program.verdicts()).unwrap_or_default();
     let (written, problems) = drain.finish(sinks);

@@ -15,6 +15,9 @@ use crate::xsk::FRAME_DATA;
 /// Largest packet from a Gateway Load Balancer, without its Ethernet header: 8,500 bytes and 68 of encapsulation.
 const LARGEST_GWLB_PACKET: u32 = 8568;
 
+/// How long after sockets were bound the link comes and goes for that.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// Why a capture cannot go on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LinkLost {
@@ -123,6 +126,17 @@ pub(super) struct Link {
     zero_copy: bool,
     /// Since when it is down or without carrier.
     silent_since: Option<Instant>,
+    /// When the sockets were made anew for a reset, at last.
+    reset: Option<Instant>,
+}
+
+/// What a look at the interface has found that others must see to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// It has got more receive queues.
+    pub(super) queues_were_added: bool,
+    /// It may have been reset, so that its sockets in zero-copy mode receive nothing any more.
+    pub(super) was_reset: bool,
 }
 
 impl Link {
@@ -134,7 +148,7 @@ impl Link {
     pub(super) fn watch(nic: Nic, program: u32, zero_copy: bool) -> io::Result<Self> {
         let events = LinkEvents::subscribe()?;
         let state = interface(nic.index)?.as_ref().map(State::of).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { nic, state, events, program, zero_copy, silent_since: None })
+        Ok(Self { nic, state, events, program, zero_copy, silent_since: None, reset: Some(Instant::now()) })
     }
 
     /// The interface as it was when it was looked at last; its name is that of now.
@@ -158,27 +172,33 @@ impl Link {
         }
     }
 
-    /// Looks at the interface, and says what has changed. Returns whether it has got more receive queues.
+    /// Looks at the interface, and says what has changed.
     ///
     /// # Errors
     ///
     /// Why the capture cannot go on.
-    pub(super) fn look(&mut self) -> Result<bool, LinkLost> {
+    pub(super) fn look(&mut self) -> Result<News, LinkLost> {
         let now = match interface(self.nic.index) {
             Ok(Some(interface)) => State::of(&interface),
             Ok(None) => return Err(LinkLost::Deleted { name: self.nic.name.clone() }),
             Err(error) => {
                 warn!("the kernel does not answer for {}: {error}", self.nic.name);
-                return Ok(false);
+                return Ok(News::default());
             }
         };
         let before = std::mem::replace(&mut self.state, now);
-        for change in before.changes(&self.state) {
-            self.tell(&change, &before);
+        let changes = before.changes(&self.state);
+        for change in &changes {
+            self.tell(change, &before);
         }
+        let is_back = changes.iter().any(|change| matches!(change, Change::Up | Change::Carrier));
+        let news = News {
+            queues_were_added: self.state.queues > before.queues && before.queues != 0,
+            was_reset: is_back && self.zero_copy && may_be_reset(&mut self.reset, Instant::now()),
+        };
         let name = self.state.name.clone();
         match self.state.program {
-            Some((_, id)) if id == self.program => Ok(self.state.queues > before.queues),
+            Some((_, id)) if id == self.program => Ok(news),
             Some((mode, id)) => Err(LinkLost::Replaced { name, id, mode }),
             None => Err(LinkLost::Detached { name }),
         }
@@ -223,6 +243,16 @@ impl Link {
             ),
         }
     }
+}
+
+/// Whether a link that came back at `now` may have been reset, and not by the sockets themselves: with ENA, each that is
+/// bound in zero-copy mode takes the link down for a moment.
+fn may_be_reset(last: &mut Option<Instant>, now: Instant) -> bool {
+    let by_itself = last.is_some_and(|last| now.duration_since(last) < SETTLED);
+    if !by_itself {
+        *last = Some(now);
+    }
+    !by_itself
 }
 
 /// What is wrong with the interface's MTU.
@@ -274,6 +304,17 @@ mod tests {
             (state(), State { name: "eth2".to_owned(), queues: 0, ..state() }, vec![Change::Renamed]),
         ] {
             assert_eq!(before.changes(&now), changes, "{before:?} to {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_comes_back_was_reset_unless_sockets_have_just_been_bound() {
+        let start = Instant::now();
+        let mut last = Some(start);
+        for (seconds, expected) in [(1, false), (9, false), (11, true), (12, false), (20, false), (22, true)]
+        {
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(may_be_reset(&mut last, now), expected, "{seconds}");
         }
     }
 

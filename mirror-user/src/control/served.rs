@@ -12,6 +12,8 @@ use crate::wire::number::QueueId;
 
 /// How many looks in a row a queue's packets must not reach its worker, before its socket is made again.
 const LOOKS: u32 = 2;
+/// After how many looks more it is made again where that has not helped.
+const AGAIN: u32 = 20;
 /// How often it is said again that packets pass to the kernel unseen.
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -68,15 +70,22 @@ struct Sample {
 }
 
 impl Watched {
-    /// Takes note of a queue that a worker serves; whether its packets have not reached it for too long.
-    fn served(&mut self, now: Sample) -> bool {
+    /// Takes note of a queue that a worker serves. `true` where its socket is to be made again, because packets have not
+    /// reached the worker for too long; `false` where that is not needed any more.
+    fn served(&mut self, now: Sample) -> Option<bool> {
         let before = std::mem::replace(&mut self.last, now);
         let sent = now.redirected > before.redirected || now.passed_no_socket > before.passed_no_socket;
         let all_passed =
             now.passed_no_socket > before.passed_no_socket && now.redirected == before.redirected;
         let reached = now.received > before.received && !all_passed;
-        self.unreached = if sent && !reached { self.unreached + 1 } else { 0 };
-        self.unreached >= LOOKS
+        if reached || !sent {
+            let asked = self.unreached >= LOOKS;
+            self.unreached = 0;
+            return asked.then_some(false);
+        }
+        self.unreached += 1;
+        let is_due = self.unreached.checked_sub(LOOKS).is_some_and(|more| more.is_multiple_of(AGAIN));
+        is_due.then_some(true)
     }
 
     /// Takes note of a queue that no worker serves; how many packets have passed, when it is time to say so.
@@ -124,8 +133,9 @@ impl Served {
                 Some(worker) => {
                     let redirected = count(counts, Verdict::Redirected);
                     let received = worker.counters.received.get();
-                    let unreached = watched.served(Sample { redirected, passed_no_socket, received });
-                    worker.demand.store(unreached, Ordering::Relaxed);
+                    if let Some(demand) = watched.served(Sample { redirected, passed_no_socket, received }) {
+                        worker.demand.store(demand, Ordering::Relaxed);
+                    }
                 }
                 None => {
                     if let Some(packets) = watched.unserved(passed_no_socket, Instant::now()) {
@@ -151,26 +161,35 @@ mod tests {
     fn a_socket_that_receives_nothing_of_what_is_sent_is_made_again() {
         let mut watched = Watched::default();
         for (redirected, passed_no_socket, received, expected) in [
-            (100, 0, 100, false),
+            (100, 0, 100, None),
             // Nothing comes.
-            (100, 0, 100, false),
-            (100, 0, 100, false),
+            (100, 0, 100, None),
+            (100, 0, 100, None),
             // One look may fall between redirecting and receiving.
-            (200, 0, 100, false),
-            (300, 0, 300, false),
+            (200, 0, 100, None),
+            (300, 0, 300, None),
             // The socket is unbound, or another one stands in the map.
-            (400, 0, 300, false),
-            (500, 0, 300, true),
-            (600, 0, 300, true),
-            (700, 0, 400, false),
+            (400, 0, 300, None),
+            (500, 0, 300, Some(true)),
+            (600, 0, 300, None),
+            (700, 0, 400, Some(false)),
             // The socket is not in the map any more; the worker empties its ring.
-            (700, 50, 410, false),
-            (700, 90, 410, true),
-            (800, 90, 500, false),
+            (700, 50, 410, None),
+            (700, 90, 410, Some(true)),
+            (800, 90, 500, Some(false)),
+            (900, 90, 600, None),
         ] {
             let sample = Sample { redirected, passed_no_socket, received };
             assert_eq!(watched.served(sample), expected, "{sample:?}");
         }
+        let asked = (0..=LOOKS + AGAIN).filter_map(|look| {
+            watched.served(Sample {
+                redirected: 1_000 + u64::from(look),
+                passed_no_socket: 90,
+                received: 600,
+            })
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), [true, true], "again after a while, where it has not helped");
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! Watching a capture while it runs, until there is a reason to end it.
 
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::RunError;
 use super::addresses::OwnAddresses;
 use super::ledger::NicFacts;
-use super::link::Link;
+use super::link::{Link, News};
 use super::served::Served;
 use super::shutdown::Shutdown;
 use super::workers::RunningWorker;
 use crate::attach::{Capture, Mode};
 use crate::nic::meter::NicMeter;
 use crate::sink::Sinks;
+use crate::xsk::CopyMode;
 
 /// How often the watching thread wakes up.
 const WAKE: Duration = Duration::from_millis(50);
@@ -87,7 +89,13 @@ impl Watch {
     }
 
     fn look(&mut self, program: &Capture, workers: &[RunningWorker]) -> Result<(), RunError> {
-        let queues_were_added = self.link.look()?;
+        let News { queues_were_added, was_reset } = self.link.look()?;
+        if was_reset {
+            warn!("{} may have been reset: sockets in zero-copy mode are made again", self.link.nic().name);
+            for worker in workers.iter().filter(|worker| worker.copy_mode == CopyMode::ZeroCopy) {
+                worker.demand.store(true, Ordering::Relaxed);
+            }
+        }
         let is_due = self.looked.elapsed() >= LOOK;
         if !queues_were_added && !is_due {
             return Ok(());
@@ -136,6 +144,7 @@ impl Watch {
             counters: self.meter.interface().clone(),
             driver_counters: self.meter.driver().clone(),
             unseen: self.served.unseen(),
+            notes: Vec::new(),
         };
         (nic.name.clone(), facts)
     }

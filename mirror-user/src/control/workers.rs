@@ -20,7 +20,7 @@ use super::shutdown::Shutdown;
 use crate::counters::WorkerCounters;
 use crate::rebind::{OpenError, Queue, RELEASE, Rebinding};
 use crate::sink::{self, Producer, Sinks};
-use crate::source::{FrameSource as _, Received};
+use crate::source::{FrameSource, Received};
 use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
 use crate::xsk::{CopyMode, XskSource, XskStatistics};
@@ -367,5 +367,158 @@ mod fault {
         if let Some(after) = *AFTER {
             assert!(counters.received.get() < after, "a test asked for it");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use mirror_common::verdict::{Counts, Verdict};
+
+    use super::*;
+    use crate::DropReason;
+    use crate::control::config::Options;
+    use crate::control::ledger::{Ledger, RunFacts};
+    use crate::decap::tests::frames::mirrored_web;
+    use crate::policy::RecordKind;
+    use crate::rebind::Socket;
+    use crate::source::{Frame, LinkType, Timestamp};
+
+    /// Batches of ten frames. Reading frame 4 of the third one panics.
+    struct Trap {
+        frame: Vec<u8>,
+        batches: u64,
+        received: u64,
+        armed: bool,
+        redirected: Arc<AtomicU64>,
+    }
+
+    impl FrameSource for Trap {
+        fn receive(&mut self) -> io::Result<Received> {
+            if self.received == self.batches {
+                return Ok(Received::Idle);
+            }
+            self.received += 1;
+            self.redirected.fetch_add(10, Ordering::Relaxed);
+            Ok(Received::Frames(10))
+        }
+
+        fn now(&self) -> Option<Timestamp> {
+            None
+        }
+
+        fn frame(&self, index: usize) -> Frame<'_> {
+            assert!(!(self.armed && self.received == 3 && index == 4), "trapped");
+            let length = u32::try_from(self.frame.len()).unwrap();
+            Frame {
+                data: &self.frame,
+                captured_length: length,
+                original_length: length,
+                timestamp: Timestamp(1_000_000_000_000),
+                link_type: LinkType::Ethernet,
+            }
+        }
+
+        fn append(&self, _: usize, from: usize, bytes: &mut Vec<u8>) {
+            bytes.extend_from_slice(&self.frame[from..]);
+        }
+
+        fn release(&mut self) {}
+    }
+
+    impl Socket for Trap {
+        fn probe(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn statistics(&self) -> io::Result<XskStatistics> {
+            Ok(XskStatistics { rx_ring_full: 6, ..XskStatistics::default() })
+        }
+
+        fn without_metadata(&self) -> u64 {
+            0
+        }
+    }
+
+    struct TrapQueue;
+
+    impl Queue for TrapQueue {
+        type Socket = Trap;
+
+        fn open(&mut self) -> Result<Trap, OpenError> {
+            Err(OpenError::Gone("there is one socket only".into()))
+        }
+
+        fn admit(&mut self, _: &Trap) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn shut(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn redirected(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+    }
+
+    /// What becomes of seven batches, with records of these kinds.
+    fn seven_batches(records: RecordKind, armed: bool) -> (Ledger, Option<String>) {
+        let mut flags = Options::default();
+        flags.output.records = Some(vec![records]);
+        flags.output.path = Some("/dev/null".into());
+        let settings = Settings::resolve(flags, Options::default()).unwrap();
+        let (mut producers, sinks) = settings.start_sinks(1).unwrap();
+        let sinks = sinks.begin();
+        let counters = Arc::new(WorkerCounters::new(QueueId(0)));
+        let redirected = Arc::new(AtomicU64::new(0));
+        let socket = Trap {
+            frame: mirrored_web(),
+            batches: 7,
+            received: 0,
+            armed,
+            redirected: Arc::clone(&redirected),
+        };
+        let mut source = Rebinding::new(TrapQueue, socket, Arc::clone(&counters));
+        let (panicked, drained) = (AtomicBool::new(false), Shutdown::new());
+        drained.request();
+        let producer = producers.remove(0);
+        let Finished { statistics, panic, .. } =
+            work(&mut source, &counters, &panicked, &drained, |source| {
+                settings
+                    .worker(source, producer, WhenFull::Drop, &counters)
+                    .unwrap()
+                    .run(|| drained.requested())
+                    .1
+            });
+        assert_eq!(panicked.load(Ordering::Relaxed), panic.is_some());
+        let written = Arc::clone(sinks.counters());
+        sinks.join().unwrap();
+        let mut verdicts = Counts::default();
+        verdicts[Verdict::Redirected as usize] = redirected.load(Ordering::Relaxed) + 6;
+        let row = QueueLedger::new(&counters, &written.workers()[0], Some(statistics.unwrap()));
+        let row = if panic.is_some() { row.after_panic() } else { row };
+        (Ledger::new(RunFacts::default(), vec![row.with_verdicts(&verdicts)]), panic)
+    }
+
+    #[test]
+    fn what_a_worker_holds_when_it_panics_and_what_comes_later_is_counted() {
+        // Of the packets of the first two batches, the records were handed over, or wait in flows.
+        for (records, recorded) in [(RecordKind::Packet, 20), (RecordKind::Flow, 0)] {
+            let (ledger, panic) = seven_batches(records, true);
+            assert_eq!(panic.as_deref(), Some("trapped"));
+            assert!(ledger.balanced, "{:?}", ledger.checks);
+            assert_eq!((ledger.seen, ledger.received, ledger.recorded), (76, 70, recorded));
+            assert_eq!(ledger.dropped[DropReason::WorkerPanicked.name()], 70 - recorded);
+            assert_eq!(ledger.dropped[DropReason::RxRingFull.name()], 6);
+        }
+    }
+
+    #[test]
+    fn a_worker_that_does_not_panic_is_not_corrected() {
+        let (ledger, panic) = seven_batches(RecordKind::Flow, false);
+        assert_eq!((panic, ledger.balanced, ledger.recorded), (None, true, 70));
+        assert_eq!(ledger.dropped[DropReason::WorkerPanicked.name()], 0);
     }
 }

@@ -154,12 +154,12 @@ impl Answer {
     }
 }
 
-/// Where the socket is.
-enum State<S> {
+/// What is being done about the socket.
+enum Phase {
     /// It serves the queue.
-    Serving(S),
+    Serving,
     /// It is out of the map, and what it holds is received.
-    Leaving { socket: S, since: Instant },
+    Leaving { since: Instant },
     /// It is closed, and the next one cannot be opened yet.
     Away { since: Instant, tried: Instant, error: String },
 }
@@ -167,7 +167,9 @@ enum State<S> {
 /// A source of frames that outlives its sockets.
 pub struct Rebinding<Q: Queue> {
     queue: Q,
-    state: State<Q::Socket>,
+    /// Absent while it is [`Phase::Away`].
+    socket: Option<Q::Socket>,
+    phase: Phase,
     counters: Arc<WorkerCounters>,
     /// Set by whoever sees that the socket does not receive what it should.
     demand: Arc<AtomicBool>,
@@ -187,7 +189,8 @@ impl<Q: Queue> Rebinding<Q> {
     pub fn new(queue: Q, socket: Q::Socket, counters: Arc<WorkerCounters>) -> Self {
         Self {
             queue,
-            state: State::Serving(socket),
+            socket: Some(socket),
+            phase: Phase::Serving,
             counters,
             demand: Arc::default(),
             received: 0,
@@ -216,7 +219,7 @@ impl<Q: Queue> Rebinding<Q> {
     ///
     /// When the kernel refuses the answer.
     pub fn statistics(&self) -> io::Result<XskStatistics> {
-        Ok(match self.socket() {
+        Ok(match &self.socket {
             Some(socket) => self.closed + socket.statistics()?,
             None => self.closed,
         })
@@ -224,44 +227,28 @@ impl<Q: Queue> Rebinding<Q> {
 
     /// Frames that came without metadata, by all sockets.
     pub fn without_metadata(&self) -> u64 {
-        self.closed_without_metadata + self.socket().map_or(0, Socket::without_metadata)
+        self.closed_without_metadata + self.socket.as_ref().map_or(0, Socket::without_metadata)
     }
 
     /// How often the system's wall clock was set, as far as there was a socket.
     pub fn wall_clock_steps(&self) -> u64 {
-        self.closed_wall_clock_steps + self.socket().map_or(0, Socket::wall_clock_steps)
+        self.closed_wall_clock_steps + self.socket.as_ref().map_or(0, Socket::wall_clock_steps)
     }
 
     /// To be called when the program is detached and everything is received: counts the packets that were redirected to a
     /// socket which the kernel had unbound.
     pub fn finish(&mut self) {
-        if self
-            .socket()
-            .is_some_and(|socket| socket.probe().is_err_and(|error| Answer::of(&error) == Answer::Unbound))
-        {
+        let answer = self.socket.as_ref().map_or(Ok(()), Socket::probe);
+        if answer.is_err_and(|error| Answer::of(&error) == Answer::Unbound) {
             self.count_lost();
-        }
-    }
-
-    fn socket(&self) -> Option<&Q::Socket> {
-        match &self.state {
-            State::Serving(socket) | State::Leaving { socket, .. } => Some(socket),
-            State::Away { .. } => None,
-        }
-    }
-
-    fn socket_mut(&mut self) -> Option<&mut Q::Socket> {
-        match &mut self.state {
-            State::Serving(socket) | State::Leaving { socket, .. } => Some(socket),
-            State::Away { .. } => None,
         }
     }
 
     /// Looks after the socket while nothing arrives.
     #[cold]
     fn look_after(&mut self) -> io::Result<()> {
-        match &self.state {
-            State::Serving(socket) => {
+        match &self.phase {
+            Phase::Serving => {
                 if self.demand.load(Ordering::Relaxed) {
                     return self.leave("packets of the queue do not reach its socket");
                 }
@@ -269,14 +256,14 @@ impl<Q: Queue> Rebinding<Q> {
                     return Ok(());
                 }
                 self.probed = Instant::now();
-                match socket.probe() {
+                match self.socket.as_ref().map_or(Ok(()), Socket::probe) {
                     Ok(()) => Ok(()),
                     Err(error) => self.consider(error),
                 }
             }
-            State::Leaving { since, .. } if since.elapsed() > GRACE => self.close(),
-            State::Leaving { .. } => Ok(()),
-            State::Away { .. } => self.reopen(),
+            Phase::Leaving { since } if since.elapsed() > GRACE => self.close(),
+            Phase::Leaving { .. } => Ok(()),
+            Phase::Away { .. } => self.reopen(),
         }
     }
 
@@ -289,7 +276,7 @@ impl<Q: Queue> Rebinding<Q> {
                 thread::sleep(Duration::from_millis(10));
                 Ok(())
             }
-            Answer::Unbound if matches!(self.state, State::Serving(_)) => {
+            Answer::Unbound if matches!(self.phase, Phase::Serving) => {
                 self.leave("the kernel has unbound the socket: the device was reset, or has gone")
             }
             Answer::Unbound => Ok(()),
@@ -299,12 +286,8 @@ impl<Q: Queue> Rebinding<Q> {
 
     fn leave(&mut self, reason: &str) -> io::Result<()> {
         self.queue.shut()?;
-        let now = Instant::now();
-        let away = State::Away { since: now, tried: now, error: String::new() };
-        if let State::Serving(socket) = std::mem::replace(&mut self.state, away) {
-            warn!("queue {}: {reason}; the socket is made again", self.counters.queue);
-            self.state = State::Leaving { socket, since: now };
-        }
+        warn!("queue {}: {reason}; the socket is made again", self.counters.queue);
+        self.phase = Phase::Leaving { since: Instant::now() };
         Ok(())
     }
 
@@ -314,8 +297,9 @@ impl<Q: Queue> Rebinding<Q> {
         self.closed = self.statistics()?;
         self.closed_without_metadata = self.without_metadata();
         self.closed_wall_clock_steps = self.wall_clock_steps();
+        self.socket = None;
         let now = Instant::now();
-        self.state = State::Away { since: now, tried: now, error: String::new() };
+        self.phase = Phase::Away { since: now, tried: now, error: String::new() };
         self.reopen()
     }
 
@@ -330,7 +314,7 @@ impl<Q: Queue> Rebinding<Q> {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let State::Away { since, tried, error } = &mut self.state else { return Ok(()) };
+        let Phase::Away { since, tried, error } = &mut self.phase else { return Ok(()) };
         let since = *since;
         if !error.is_empty() && tried.elapsed() < RETRY {
             thread::sleep(Duration::from_millis(10));
@@ -345,7 +329,8 @@ impl<Q: Queue> Rebinding<Q> {
                 self.probed = Instant::now();
                 let queue = self.counters.queue;
                 info!("queue {queue}: served again after {:.1} s", since.elapsed().as_secs_f64());
-                self.state = State::Serving(socket);
+                self.socket = Some(socket);
+                self.phase = Phase::Serving;
                 Ok(())
             }
             Err(OpenError::Busy(cause) | OpenError::Refused(cause)) if since.elapsed() > RELEASE => {
@@ -366,7 +351,7 @@ impl<Q: Queue> Rebinding<Q> {
 
 impl<Q: Queue> FrameSource for Rebinding<Q> {
     fn receive(&mut self) -> io::Result<Received> {
-        let received = match self.socket_mut() {
+        let received = match &mut self.socket {
             Some(socket) => socket.receive(),
             None => Ok(Received::Idle),
         };
@@ -378,7 +363,7 @@ impl<Q: Queue> FrameSource for Rebinding<Q> {
             }
             Ok(Received::Idle) => {
                 self.idle = self.idle.wrapping_add(1);
-                let serves = matches!(self.state, State::Serving(_));
+                let serves = matches!(self.phase, Phase::Serving);
                 if !serves || self.idle.is_multiple_of(IDLE_LOOKS) {
                     self.look_after()?;
                 }
@@ -390,7 +375,7 @@ impl<Q: Queue> FrameSource for Rebinding<Q> {
     }
 
     fn now(&self) -> Option<Timestamp> {
-        match self.socket() {
+        match &self.socket {
             Some(socket) => socket.now(),
             None => {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -400,26 +385,26 @@ impl<Q: Queue> FrameSource for Rebinding<Q> {
     }
 
     fn frame(&self, index: usize) -> Frame<'_> {
-        match self.socket() {
+        match &self.socket {
             Some(socket) => socket.frame(index),
             None => panic!("there is no frame {index}: no socket is open"),
         }
     }
 
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
-        if let Some(socket) = self.socket() {
+        if let Some(socket) = &self.socket {
             socket.append(index, from, bytes);
         }
     }
 
     fn backlog(&mut self) -> Backlog {
         let closed = self.closed.rx_dropped.saturating_add(self.closed.rx_ring_full);
-        let Backlog { fill, dropped } = self.socket_mut().map(FrameSource::backlog).unwrap_or_default();
+        let Backlog { fill, dropped } = self.socket.as_mut().map(FrameSource::backlog).unwrap_or_default();
         Backlog { fill, dropped: dropped.saturating_add(closed) }
     }
 
     fn release(&mut self) {
-        if let Some(socket) = self.socket_mut() {
+        if let Some(socket) = &mut self.socket {
             socket.release();
         }
     }

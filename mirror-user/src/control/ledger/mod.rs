@@ -198,6 +198,9 @@ pub struct NicFacts {
     /// Packets that came by queues on which the driver does not run the program.
     #[serde(skip)]
     pub unseen: u64,
+    /// What else is not known of.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// Reasons that are counted between decapsulation and the end of the sink.

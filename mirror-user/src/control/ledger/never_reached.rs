@@ -62,7 +62,7 @@ impl NeverReached {
         if nic.unseen != 0 {
             reasons.insert("not_seen_by_program".to_owned(), nic.unseen);
         }
-        let mut notes = Vec::new();
+        let mut notes = nic.notes.clone();
         for (whose, moved) in [("interface", &nic.counters), ("driver", &nic.driver_counters)] {
             if let Some(reason) = &moved.incomplete {
                 notes.push(format!("the counters of the {whose} could not be read at the end: {reason}"));
@@ -149,7 +149,7 @@ mod tests {
             driver: Some("ena".to_owned()),
             counters: moved(&[("rx_packets", 1_000_000), ("rx_missed_errors", 345), ("rx_dropped", 0)]),
             driver_counters: moved(&[("pps_allowance_exceeded", 99), ("bw_in_allowance_exceeded", 0)]),
-            unseen: 0,
+            ..NicFacts::default()
         };
         let never = NeverReached::new(&nic, &[queue(), unserved(2, 7_000), unserved(4, 5_000)]);
         assert_eq!(never.packets, 12_345);
@@ -193,7 +193,7 @@ mod tests {
     fn what_could_not_be_read_is_said() {
         let gone = Moved { incomplete: Some("No such device".to_owned()), ..moved(&[("rx_dropped", 2)]) };
         let reset = Moved { set_back: ["rx_drops".to_owned()].into(), ..moved(&[("rx_drops", 1)]) };
-        let nic = NicFacts { driver: None, counters: gone, driver_counters: reset, unseen: 0 };
+        let nic = NicFacts { counters: gone, driver_counters: reset, ..NicFacts::default() };
         let text = NeverReached::new(&nic, &[]).told("never did");
         assert!(
             text.starts_with("2 never did: 2 rx_dropped; by the driver's own counters 1 rx_drops; "),
