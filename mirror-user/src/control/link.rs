@@ -1,6 +1,7 @@
 //! The interface during a capture: what has become of it, what that means, and what to do about it.
 
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -17,6 +18,10 @@ const LARGEST_GWLB_PACKET: u32 = 8568;
 
 /// How long after sockets were bound the link comes and goes for that.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// How long the notification of an interface that is gone is waited for: a move to another namespace is notified when it
+/// is done.
+const DEPARTURE: Duration = Duration::from_millis(300);
 
 /// Why a capture cannot go on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -180,7 +185,7 @@ impl Link {
     pub(super) fn look(&mut self) -> Result<News, LinkLost> {
         let now = match interface(self.nic.index) {
             Ok(Some(interface)) => State::of(&interface),
-            Ok(None) => return Err(LinkLost::Deleted { name: self.nic.name.clone() }),
+            Ok(None) => return Err(self.departed()),
             Err(error) => {
                 warn!("the kernel does not answer for {}: {error}", self.nic.name);
                 return Ok(News::default());
@@ -201,6 +206,18 @@ impl Link {
             Some((_, id)) if id == self.program => Ok(news),
             Some((mode, id)) => Err(LinkLost::Replaced { name, id, mode }),
             None => Err(LinkLost::Detached { name }),
+        }
+    }
+
+    /// How the interface left, which is notified a little after it has.
+    fn departed(&mut self) -> LinkLost {
+        let deadline = Instant::now() + DEPARTURE;
+        loop {
+            match self.has_news() {
+                Err(lost) => return lost,
+                Ok(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                Ok(_) => return LinkLost::Deleted { name: self.nic.name.clone() },
+            }
         }
     }
 
