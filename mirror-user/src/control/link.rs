@@ -11,7 +11,7 @@ use crate::attach::Mode;
 use crate::attach::interface::Interface;
 use crate::attach::link::{Departure, LinkEvents, interface};
 use crate::nic::{Nic, receive_queues};
-use crate::xsk::FRAME_DATA;
+use crate::xsk::ZERO_COPY_MTU;
 
 /// Largest packet from a Gateway Load Balancer, without its Ethernet header: 8,500 bytes and 68 of encapsulation.
 const LARGEST_GWLB_PACKET: u32 = 8568;
@@ -275,10 +275,10 @@ fn may_be_reset(last: &mut Option<Instant>, now: Instant) -> bool {
 /// What is wrong with the interface's MTU.
 pub(super) fn mtu_warning(nic: &Nic, zero_copy: bool) -> Option<String> {
     let Nic { name, mtu, .. } = nic;
-    if zero_copy && *mtu > FRAME_DATA {
+    if zero_copy && *mtu > ZERO_COPY_MTU {
         return Some(format!(
             "{name} has an MTU of {mtu}, but in zero-copy mode drivers drop frames that do not fit one packet buffer \
-             ({FRAME_DATA} bytes): `ip link set dev {name} mtu {FRAME_DATA}`, or start again to have the kernel copy"
+             (packets of {ZERO_COPY_MTU} bytes): `ip link set dev {name} mtu {ZERO_COPY_MTU}`, or start again to have the kernel copy"
         ));
     }
     let is_ena = nic.driver.as_deref() == Some("ena");
@@ -349,8 +349,8 @@ mod tests {
             (9001, "ena", false, None),
             (1500, "ena", false, Some("mtu 9001`")),
             (1500, "veth", false, None),
-            (9001, "ena", true, Some("mtu 3840`, or start again")),
-            (3840, "veth", true, None),
+            (9001, "ena", true, Some("mtu 3814`, or start again")),
+            (3814, "veth", true, None),
         ] {
             let warning = mtu_warning(&nic(mtu, driver), zero_copy);
             assert_eq!(warning.is_some(), expected.is_some(), "{mtu} {driver} {zero_copy}: {warning:?}");

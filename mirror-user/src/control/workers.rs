@@ -439,6 +439,10 @@ mod tests {
         fn without_metadata(&self) -> u64 {
             0
         }
+
+        fn wall_clock_steps(&self) -> u64 {
+            0
+        }
     }
 
     struct TrapQueue;
