@@ -6,7 +6,7 @@ use std::io;
 use super::RunError;
 use super::sockets::SocketPlan;
 use crate::attach::gate::Gate;
-use crate::attach::interface::interfaces;
+use crate::attach::link::interface;
 use crate::rebind::{OpenError, Queue};
 use crate::wire::number::QueueId;
 use crate::xsk::{XskError, XskSource};
@@ -32,9 +32,9 @@ impl Queue for LiveQueue {
     type Socket = XskSource;
 
     fn open(&mut self) -> Result<XskSource, OpenError> {
-        let name = interfaces().map_err(|error| OpenError::Refused(error.into()))?.into_iter();
-        match name.filter(|interface| interface.index == self.index).map(|interface| interface.name).next() {
-            Some(name) => self.plan.interface = name,
+        match interface(self.index).map_err(|error| OpenError::Refused(error.into()))? {
+            Some(interface) if interface.is_up() => self.plan.interface = interface.name,
+            Some(interface) => return Err(OpenError::NotReady(format!("{} is down", interface.name).into())),
             None => return Err(OpenError::Gone(format!("{} is gone", self.plan.interface).into())),
         }
         self.plan.open(self.queue).map_err(of_run_error)

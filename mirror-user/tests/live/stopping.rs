@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use etherparse::PacketBuilder;
 use mirror_bench::generator::{self, Source};
 use mirror_bench::traffic::{Profile, Share};
+use pcap_file::pcap::{PcapPacket, PcapWriter};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -183,30 +185,31 @@ fn a_ledger_that_cannot_be_written_at_the_end_is_printed_all_the_same() {
     );
 }
 
-/// A replay waits for its reader as long as it takes, until it is asked to stop.
+/// A capture of two thousand GENEVE packets with Ethernet, IPv4 and UDP inside.
+fn capture_file(path: &Path) {
+    let inner = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 1, 1, 1], [10, 1, 1, 2], 64).udp(53, 5353);
+    let mut payload = vec![0, 0, 0x65, 0x58, 0, 0, 7, 0];
+    inner.write(&mut payload, &[0; 20]).unwrap();
+    let outer =
+        PacketBuilder::ethernet2([6; 6], [8; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(9_999, 6_081);
+    let mut frame = Vec::new();
+    outer.write(&mut frame, &payload).unwrap();
+    let mut writer = PcapWriter::new(File::create(path).unwrap()).unwrap();
+    for second in 0..2_000 {
+        let length = u32::try_from(frame.len()).unwrap();
+        writer.write_packet(&PcapPacket::new(Duration::from_secs(second), length, &frame).unwrap()).unwrap();
+    }
+}
+
+/// A replay waits for its reader as long as it takes, until it is asked to stop; by a signal that it was not started to
+/// ignore, as nohup does with SIGHUP.
 #[test]
 fn a_replay_stops_although_nobody_reads() {
     let directory = tempfile::tempdir().unwrap();
     let capture = directory.path().join("capture.pcap");
-    // A GENEVE packet with Ethernet, IPv4 and UDP inside.
-    let inner = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv4([10, 1, 1, 1], [10, 1, 1, 2], 64)
-        .udp(53, 5353);
-    let mut payload = vec![0, 0, 0x65, 0x58, 0, 0, 7, 0];
-    inner.write(&mut payload, &[0; 20]).unwrap();
-    let outer = etherparse::PacketBuilder::ethernet2([6; 6], [8; 6])
-        .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-        .udp(9_999, 6_081);
-    let mut frame = Vec::new();
-    outer.write(&mut frame, &payload).unwrap();
-    let mut writer = pcap_file::pcap::PcapWriter::new(File::create(&capture).unwrap()).unwrap();
-    for second in 0..2_000 {
-        let length = u32::try_from(frame.len()).unwrap();
-        let packet = pcap_file::pcap::PcapPacket::new(Duration::from_secs(second), length, &frame).unwrap();
-        writer.write_packet(&packet).unwrap();
-    }
-    drop(writer);
-    let mut replay = Command::new(env!("CARGO_BIN_EXE_mirror-capture"))
+    capture_file(&capture);
+    let mut replay = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mirror-capture")])
         .args(["replay", "--records", "packet", "--drain-timeout", "500ms"])
         .arg(&capture)
         .stdin(Stdio::null())
@@ -214,7 +217,9 @@ fn a_replay_stops_although_nobody_reads() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(700));
+    kill_process(Pid::from_child(&replay), Signal::HUP).unwrap();
+    std::thread::sleep(Duration::from_millis(800));
     assert!(replay.try_wait().unwrap().is_none(), "it waits for its reader");
     kill_process(Pid::from_child(&replay), Signal::TERM).unwrap();
     let began = Instant::now();
