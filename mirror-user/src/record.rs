@@ -84,6 +84,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes of memory that a batch takes which was used throughout, made with room for `bytes` bytes of packets.
+    pub const fn memory(bytes: usize) -> u64 {
+        (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>()) + bytes) as u64
+    }
+
     /// An empty batch with room for [`BATCH_RECORDS`] records, and `bytes` bytes of packets.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {

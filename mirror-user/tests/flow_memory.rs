@@ -18,19 +18,22 @@ use mirror_user::wire::number::{EndpointId, IpProtocol};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that were asked for.
+    static ALLOCATED: Cell<u64> = const { Cell::new(0) };
 }
 
 struct Counting;
 
-fn count() {
+fn count(bytes: usize) {
     // Not there any more while a thread ends.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+    let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get() + bytes as u64));
 }
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
@@ -41,13 +44,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: as the caller promised.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: as the caller promised.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -153,6 +156,21 @@ fn no_allocation_after_the_start() {
         counters.created > counters.evicted + 5000 && counters.fragments_unattributed > 0,
         "{counters:?}"
     );
+}
+
+/// A table takes as much memory as it says beforehand.
+#[test]
+fn the_memory_that_a_table_takes_is_known_beforehand() {
+    for (max_flows, max_tunnels) in
+        [(1, 1), (1000, 65_000), (100_000, 1), (1 << 20, 1 << 14), (5_000_000, 100)]
+    {
+        let config = FlowConfig { max_flows, max_tunnels, ..FlowConfig::default() };
+        let before = ALLOCATED.with(Cell::get);
+        let table = FlowTable::new(config).unwrap();
+        let taken = ALLOCATED.with(Cell::get) - before;
+        drop(table);
+        assert_eq!(FlowTable::bytes(&config), taken, "{max_flows} flows, {max_tunnels} tunnels");
+    }
 }
 
 /// Bytes of memory that the process has in use.

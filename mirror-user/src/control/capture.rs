@@ -24,7 +24,7 @@ use super::shutdown::Shutdown;
 use super::sockets::SocketPlan;
 use super::watch::Watch;
 use super::workers::{Crew, EndedWorker, Post, RunningWorker};
-use super::{Outcome, RunError};
+use super::{Outcome, RunError, memory};
 use crate::attach::{Capture, Mode, ModeRequest, Verdicts};
 use crate::counters::WorkerCounters;
 use crate::nic::Nic;
@@ -51,6 +51,7 @@ pub fn run(
     let queues = choose_queues(&nic, capture.queues.as_deref())?;
     let cpus = choose_cpus(&nic, capture.cpus.as_deref(), &allowed_cpus())?;
     let sockets = SocketPlan::new(&nic, capture, queues.len())?;
+    memory::require(&sockets.demand(settings, queues.len()), true)?;
 
     let mut program = Capture::load(&settings.load_options(nic.queues))?;
     let addresses = match capture.any_destination {

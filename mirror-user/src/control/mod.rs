@@ -3,6 +3,7 @@
 //! - [`config`]: the TOML file and the command line, settled into plain values.
 //! - [`preflight`]: what must be true before a capture can start.
 //! - `sockets`: how the AF_XDP sockets are made, and what is tried where that fails.
+//! - [`memory`]: the memory that the options ask for, and whether there is so much.
 //! - [`addresses`]: the interface's own addresses, which packets are taken for.
 //! - [`capture`] and [`replay`]: the two commands, which set the data path up and take it down; `workers` and `queue`:
 //!   a worker on a thread of its own, and the receive queue that it serves.
@@ -32,6 +33,7 @@ pub mod config;
 mod drain;
 pub mod ledger;
 mod link;
+pub mod memory;
 pub mod preflight;
 mod queue;
 pub mod replay;
@@ -53,6 +55,9 @@ pub enum RunError {
     /// The system does not do.
     #[error(transparent)]
     Preflight(#[from] preflight::PreflightError),
+    /// There is too little memory.
+    #[error(transparent)]
+    Memory(#[from] memory::MemoryError),
     /// Nothing is addressed to the interface.
     #[error(
         "{interface} has no IP address, so that no tunnel packet is addressed to it: give it the one that the packets are \

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::config::Settings;
 use super::drain::Drain;
 use super::ledger::{Ledger, QueueLedger, RunFacts};
+use super::memory::{self, Demand};
 use super::shutdown::Shutdown;
 use super::workers::text_of;
 use super::{Outcome, RunError};
@@ -36,6 +37,7 @@ pub fn run(files: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Res
             return Err(RunError::OutputIsInput { path: output.clone() });
         }
     }
+    memory::require(&Demand::of_pipeline(settings, 1), false)?;
     let total = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
     let read = Arc::new(AtomicU64::new(0));
     let source = ReplaySource::open(files, Arc::clone(&read), shutdown.flag())?;

@@ -6,8 +6,10 @@ use std::path::Path;
 use tracing::{info, warn};
 
 use super::RunError;
+use super::config::Settings;
 use super::config::settings::CaptureSettings;
 use super::config::value::{Switch, XdpModeOption};
+use super::memory::Demand;
 use super::preflight::free_huge_page_bytes;
 use crate::nic::Nic;
 use crate::wire::number::QueueId;
@@ -87,6 +89,14 @@ impl SocketPlan {
             busy_poll: capture.busy_poll,
         };
         Ok(Self { interface: nic.name.clone(), config, strict: capture.strict })
+    }
+
+    /// The memory that a capture with such sockets takes, from so many queues.
+    pub(super) fn demand(&self, settings: &Settings, queues: usize) -> Demand {
+        let buffers = self.config.buffer_memory() * queues as u64;
+        // What does not find a place there falls back to small pages.
+        let huge_pages = self.config.huge_pages && free_huge_page_bytes() >= buffers;
+        Demand::of_capture(settings, &self.config, huge_pages, queues)
     }
 
     /// Makes the socket, falling back step by step, each step with its reason in the log.

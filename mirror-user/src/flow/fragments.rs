@@ -91,6 +91,9 @@ pub(super) struct Fragments {
 }
 
 impl Fragments {
+    /// Bytes that the memory takes.
+    pub(super) const BYTES: u64 = (CAPACITY / WAYS * size_of::<[Known; WAYS]>()) as u64;
+
     /// An empty memory of fragments that belong together within `timeout`.
     pub(super) fn new(timeout: Duration, hasher: Hasher) -> Self {
         let places = vec![Default::default(); CAPACITY / WAYS];

@@ -42,9 +42,18 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// Bytes that room for `capacity` slots takes.
+    pub(super) const fn bytes(capacity: u32) -> u64 {
+        Self::buckets(capacity) as u64 * size_of::<Bucket>() as u64
+    }
+
+    const fn buckets(capacity: u32) -> usize {
+        (capacity as usize).div_ceil(LOAD) + 1
+    }
+
     /// Room for `capacity` slots, numbered from 1 to `capacity`.
     pub(super) fn with_capacity(capacity: u32) -> Self {
-        let count = (capacity as usize).div_ceil(LOAD) + 1;
+        let count = Self::buckets(capacity);
         let mut buckets = memory::huge_vec(count);
         buckets.resize(count, Bucket::default());
         Self { buckets, slot_mask: u32::MAX.checked_shr(capacity.leading_zeros()).unwrap_or(0) }

@@ -32,6 +32,9 @@ pub(super) struct Initiators {
 }
 
 impl Initiators {
+    /// Bytes that the memory takes.
+    pub(super) const BYTES: u64 = (CAPACITY / WAYS * size_of::<[Remembered; WAYS]>()) as u64;
+
     /// An empty memory.
     pub(super) fn new(hasher: Hasher) -> Self {
         Self { places: vec![Default::default(); CAPACITY / WAYS], hasher, age: 0 }

@@ -32,6 +32,11 @@ pub(super) struct Interner<const N: usize, T> {
 }
 
 impl<const N: usize, T: Copy> Interner<N, T> {
+    /// Bytes that room for `capacity` values takes.
+    pub(super) const fn bytes(capacity: u32) -> u64 {
+        Slab::<Interned<N, T>>::bytes(capacity as usize) + Index::bytes(capacity)
+    }
+
     /// Room for `capacity` values, at most 65,535.
     pub(super) fn with_capacity(capacity: u32, hasher: Hasher) -> Self {
         Self {

@@ -149,6 +149,20 @@ pub struct FlowCounters {
 }
 
 impl FlowTable {
+    /// Bytes that a table takes when it is full, all flows with IPv6 addresses.
+    pub const fn bytes(config: &FlowConfig) -> u64 {
+        let capacity = config.max_flows as usize;
+        Slab::<Flow>::bytes(capacity)
+            + Slab::<Aside>::bytes(capacity + 1)
+            + Slab::<WideAddresses>::bytes(capacity)
+            + Recency::bytes(capacity)
+            + Index::bytes(config.max_flows)
+            + Tunnels::bytes(config.max_tunnels)
+            + Fragments::BYTES
+            + Initiators::BYTES
+            + (BATCH * (size_of::<Visit>() + size_of::<Held>())) as u64
+    }
+
     /// An empty table. All memory is set aside here; the system gives pages as flows first need them.
     ///
     /// # Errors

@@ -46,6 +46,11 @@ pub(super) struct Recency {
 }
 
 impl Recency {
+    /// Bytes that room for `capacity` slots takes.
+    pub(super) const fn bytes(capacity: usize) -> u64 {
+        (capacity as u64 + 2) * size_of::<Link>() as u64
+    }
+
     /// Room for `capacity` slots, numbered from 1 to `capacity`.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         let mut links = memory::huge_vec(capacity + 2);

@@ -45,6 +45,13 @@ pub(super) struct Slab<T> {
     capacity: usize,
 }
 
+impl<T> Slab<T> {
+    /// Bytes that room for `capacity` values takes.
+    pub(super) const fn bytes(capacity: usize) -> u64 {
+        (capacity as u64) * size_of::<T>() as u64
+    }
+}
+
 impl<T: Vacant> Slab<T> {
     /// Room for `capacity` values.
     pub(super) fn with_capacity(capacity: usize) -> Self {

@@ -64,6 +64,18 @@ impl Tunnels {
     /// The most origins that there can be room for: their numbers have 16 bits, and those of a batch are kept free.
     pub(super) const MOST: u32 = u16::MAX as u32 - HEADROOM;
 
+    /// Bytes that room for `capacity` origins takes.
+    pub(super) const fn bytes(capacity: u32) -> u64 {
+        let room = capacity + HEADROOM;
+        // For each number: its batch, the first of its flows, and a place among those that may go.
+        let by_number = (2 * size_of::<u32>() + size_of::<(u32, u16)>()) as u64;
+        let recent = size_of::<[u16; RECENT]>() as u64;
+        Interner::<7, Origin>::bytes(room)
+            + Interner::<2, ()>::bytes(room)
+            + (room as u64 + 1) * by_number
+            + recent
+    }
+
     /// Room for `capacity` origins, at most [`Tunnels::MOST`], and for those of a batch.
     pub(super) fn with_capacity(capacity: u32, hasher: Hasher) -> Self {
         let room = capacity + HEADROOM;

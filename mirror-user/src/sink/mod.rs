@@ -47,6 +47,7 @@ use self::output::claim::Made;
 use self::output::directory::{Rotation, Series};
 use self::output::{Single, claim, finisher};
 use self::writer::Writer;
+use crate::record::{BATCH_BYTES, Batch};
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -129,6 +130,18 @@ impl Default for SinkConfig {
 }
 
 impl SinkConfig {
+    /// Bytes of memory that the batches of so many workers take, and the buffers that they are encoded into.
+    pub fn memory(&self, workers: usize) -> u64 {
+        let room = if Encoder::wants_bytes(self.format) { BATCH_BYTES } else { 0 };
+        let batches = (self.queue_batches as u64).saturating_mul(workers as u64);
+        let sinks = match self.destination {
+            Destination::Stdout | Destination::File(_) => 1,
+            Destination::Directory(_) => workers as u64,
+        };
+        let buffers = sinks.saturating_mul(Encoder::longest_batch(self.format) as u64);
+        batches.saturating_mul(Batch::memory(room)).saturating_add(buffers)
+    }
+
     fn check(&self) -> Result<(), SinkError> {
         if self.queue_batches < 2 {
             return Err(SinkError::QueueBatches(self.queue_batches));

@@ -80,6 +80,25 @@ pub struct XskConfig {
     pub busy_poll: Option<Duration>,
 }
 
+impl XskConfig {
+    /// Bytes of the packet buffers.
+    pub fn buffer_memory(&self) -> u64 {
+        u64::from(self.frames) * u64::from(FRAME_SIZE)
+    }
+
+    /// Bytes that the socket takes besides: the four rings, and what the kernel notes of each buffer (`struct xdp_buff_xsk`).
+    pub fn ring_memory(&self) -> u64 {
+        const DESCRIPTOR: u64 = 16;
+        const ADDRESS: u64 = 8;
+        const NOTE: u64 = 128;
+        /// Entries of the ring to transmit, which is not used (`XSK_RING_PROD__DEFAULT_NUM_DESCS`).
+        const TRANSMIT: u64 = 2048;
+        let (receive, frames) = (u64::from(self.rx_ring), u64::from(self.frames));
+        let fill = frames * 2;
+        (receive + TRANSMIT) * DESCRIPTOR + (fill + receive) * ADDRESS + frames * NOTE
+    }
+}
+
 /// What the kernel counted for a socket (`XDP_STATISTICS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct XskStatistics {

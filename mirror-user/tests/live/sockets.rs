@@ -117,3 +117,28 @@ fn busy_polling_receives_without_interrupts() {
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest < 500_000_000, "packets that were sent every 50 ms were received {longest} ns apart");
 }
+
+#[test]
+fn memory_is_summed_up_and_refused_where_it_is_not_there() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
+    let ended = Daemon::start(&pair, &["--zero-copy", "off", "--huge-pages", "off"]).stop();
+    let line = ended.log.lines().find(|line| line.contains("of memory at most")).unwrap();
+    for part in
+        ["are available (", "packet buffers 2 x 32.0 MiB", "rings 2 x ", "records ", "the program 32.0 MiB"]
+    {
+        assert!(line.contains(part), "{line}");
+    }
+    let many = ["--queue-batches", "100000000"];
+    let refused = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &many).join();
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
+    let error = refused.log.lines().last().unwrap();
+    assert!(
+        error.starts_with("error: the options ask for ") && error.contains(" are available ("),
+        "{error}"
+    );
+    assert!(error.ends_with("ask for less by --queue-batches"), "{error}");
+    assert!(!refused.records().exists(), "nothing was changed");
+}

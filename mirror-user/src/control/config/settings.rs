@@ -268,6 +268,23 @@ impl Settings {
         }
     }
 
+    /// Bytes of memory that the flow table of a worker may take; 0 where there are no records of flows.
+    pub fn flow_table_memory(&self) -> u64 {
+        if self.policies.any(|policy| policy.flows) { FlowTable::bytes(&self.flow) } else { 0 }
+    }
+
+    /// What the sinks are told.
+    pub fn sink_config(&self) -> SinkConfig {
+        let OutputSettings { path, format, rotate_size, rotate_time, queue_batches, .. } = &self.output;
+        SinkConfig {
+            destination: Destination::from(path.clone().into_os_string()),
+            format: *format,
+            rotate_bytes: *rotate_size,
+            rotate_after: *rotate_time,
+            queue_batches: *queue_batches,
+        }
+    }
+
     /// Opens and locks the output for so many workers, and finds out that the ledger can be written. Nothing is changed
     /// there until the sinks begin.
     ///
@@ -275,17 +292,8 @@ impl Settings {
     ///
     /// When one of them cannot be written, or another process writes to the output.
     pub fn start_sinks(&self, workers: usize) -> Result<(Vec<Producer>, Opened), RunError> {
-        let OutputSettings { path, format, rotate_size, rotate_time, queue_batches, ledger, .. } =
-            &self.output;
-        let config = SinkConfig {
-            destination: Destination::from(path.clone().into_os_string()),
-            format: *format,
-            rotate_bytes: *rotate_size,
-            rotate_after: *rotate_time,
-            queue_batches: *queue_batches,
-        };
-        let opened = sink::open(&config, workers)?;
-        if let Some(path) = ledger {
+        let opened = sink::open(&self.sink_config(), workers)?;
+        if let Some(path) = &self.output.ledger {
             ledger::file::check(path).map_err(|source| RunError::Ledger { path: path.clone(), source })?;
         }
         Ok(opened)
