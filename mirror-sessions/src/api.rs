@@ -302,16 +302,18 @@ impl ApiError {
         matches!(&*self.code, "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException")
     }
 
-    /// Whether a session was refused because of the type of the interface's instance. EC2 documents no code of its
-    /// own for that, so its words decide.
+    /// Whether a session was refused because of the type of the interface's instance. EC2 answers
+    /// `NetworkInterfaceNotSupported`, "eni-… must be attached to a supported instance"; its documentation has no code
+    /// for that, so the words decide where it is another one.
     pub fn is_unsupported_source(&self) -> bool {
         let words = self.message.to_ascii_lowercase();
         let about_type = words.contains("instance type") || words.contains("instance-type");
-        self.kind == ApiErrorKind::Refused
-            && about_type
+        let by_words = about_type
             && (self.code.starts_with("Unsupported")
                 || words.contains("not supported")
-                || words.contains("unsupported"))
+                || words.contains("unsupported"));
+        let by_code = self.code == "NetworkInterfaceNotSupported" && words.contains("supported instance");
+        self.kind == ApiErrorKind::Refused && (by_code || by_words)
     }
 }
 

@@ -10,8 +10,8 @@ use crate::api::{Api, ApiError, Cloud, Manner, Write};
 use crate::desired::{Verdict, desire};
 use crate::id::Place;
 use crate::limits::{
-    ENDPOINT_MTU, FILTERS_PER_ACCOUNT, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE, TARGETS_PER_ACCOUNT,
-    VXLAN_OVERHEAD,
+    FILTERS_PER_ACCOUNT, MAX_ENDPOINT_PACKET_LENGTH, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE,
+    TARGETS_PER_ACCOUNT, endpoint_arithmetic,
 };
 use crate::manager::Manager;
 use crate::observe::Scope;
@@ -75,15 +75,17 @@ pub async fn check<C: Cloud>(manager: &Manager<C>, now: OffsetDateTime) -> Vec<F
 
 /// Advice on the packet lengths of the rules, which no API call is needed for.
 fn packet_lengths(policy: &Policy, now: OffsetDateTime) -> Vec<Finding> {
-    let most = ENDPOINT_MTU - VXLAN_OVERHEAD;
+    let most = MAX_ENDPOINT_PACKET_LENGTH;
     let advice = |length: Option<u16>| match length {
         None => Some(format!(
-            "mirrors whole packets, and {most} bytes of a frame fit through an endpoint (MTU {ENDPOINT_MTU}, less \
-             {VXLAN_OVERHEAD} for IPv4, UDP and VXLAN): where interfaces have an MTU of 9001, set packet_length = {most}"
+            "mirrors whole packets, and longer ones are lost at a Gateway Load Balancer endpoint: {}; where interfaces have \
+             an MTU of 9001, set packet_length = {most}",
+            endpoint_arithmetic()
         )),
+        // With an endpoint, the policy is refused; of a mirror target, it may not be known what it stands for.
         Some(length) if length > most => Some(format!(
-            "packet_length {length} is more than the {most} bytes that fit through an endpoint (MTU {ENDPOINT_MTU}, \
-             less {VXLAN_OVERHEAD} for IPv4, UDP and VXLAN): set {most} or less"
+            "packet_length {length} does not fit if a target is a Gateway Load Balancer endpoint: {}; set that or less",
+            endpoint_arithmetic()
         )),
         Some(length) if length < TCP_HEADERS => Some(format!(
             "packet_length {length} cuts the headers (Ethernet, IPv4 and TCP have {TCP_HEADERS} bytes without options, \
@@ -184,6 +186,22 @@ fn wishes<C: Cloud>(
     }
     for (reason, count) in reasons {
         findings.add(Level::Fault, format!("{count} interfaces"), reason);
+    }
+    let types = manager.instance_types();
+    let to_be_tried: BTreeSet<&str> = desired
+        .verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Mirror(_)))
+        .filter_map(|(interface, _)| Some(observed.instance_of(interface)?.instance_type.as_str()))
+        .filter(|instance_type| types.is_to_be_tried(instance_type))
+        .collect();
+    if !to_be_tried.is_empty() {
+        let names = to_be_tried.into_iter().collect::<Vec<_>>().join(", ");
+        findings.add(
+            Level::Advice,
+            "instance types",
+            format!("AWS does not list {names} as sources of mirroring: sessions are tried, and the API's answer is learnt"),
+        );
     }
 }
 

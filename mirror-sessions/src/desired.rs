@@ -6,8 +6,9 @@ use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::id::{EndpointId, InstanceId, InterfaceId, Place};
+use crate::id::{EndpointId, InstanceId, InterfaceId, Place, TargetId};
 use crate::instance_types::{InstanceTypes, Unsupported};
+use crate::limits::{self, MAX_ENDPOINT_PACKET_LENGTH};
 use crate::observed::{Instance, Interface, Observed, Tags};
 use crate::policy::filter::Filter;
 use crate::policy::selector::{Property, Subject};
@@ -90,6 +91,15 @@ pub enum Reason {
         /// How this is known.
         why: Unsupported,
     },
+    /// The rule wants it, but what it mirrors of a packet does not fit through its target.
+    PacketLength {
+        /// The rule.
+        rule: String,
+        /// Bytes of each packet.
+        length: u16,
+        /// The mirror target, which stands for a Gateway Load Balancer endpoint.
+        target: TargetId,
+    },
     /// The rule wants it, but its target has no endpoint for it.
     NoEndpoint {
         /// The rule.
@@ -104,7 +114,7 @@ pub enum Reason {
 impl Reason {
     /// Whether a rule wants the interface mirrored and cannot have it.
     pub const fn is_problem(&self) -> bool {
-        matches!(self, Self::UnsupportedType { .. } | Self::NoEndpoint { .. })
+        matches!(self, Self::UnsupportedType { .. } | Self::PacketLength { .. } | Self::NoEndpoint { .. })
     }
 }
 
@@ -122,12 +132,22 @@ impl fmt::Display for Reason {
                 match why {
                     Unsupported::Documented => write!(
                         formatter,
-                        "AWS documents so; if that has changed, add the type to instance_types.supported"
+                        "AWS documents so (\"Supported instance types\" of Traffic Mirroring); if that has changed, add the \
+                         type to instance_types.supported"
                     ),
                     Unsupported::Policy => write!(formatter, "instance_types.unsupported says so"),
-                    Unsupported::Refused(words) => write!(formatter, "the API said {words:?}"),
+                    Unsupported::Refused(words) => write!(
+                        formatter,
+                        "the API said {words:?}; to ask again, remove the type from the file of --learnt"
+                    ),
                 }
             }
+            Self::PacketLength { rule, length, target } => write!(
+                formatter,
+                "rule {rule} wants it, but packet_length {length} does not fit through the Gateway Load Balancer endpoint of \
+                 {target}: {}; set that or less",
+                limits::endpoint_arithmetic()
+            ),
             Self::NoEndpoint { rule, target, zone } => write!(
                 formatter,
                 "rule {rule} wants it, but target {target} has no endpoint in zone {zone}: add one, or a fallback"
@@ -204,6 +224,12 @@ fn judge(
             target: mirror.target.clone(),
             zone: interface.zone.clone(),
         })?;
+    if let Destination::MirrorTarget(id) = destination
+        && let Some(length) = mirror.packet_length.filter(|&length| length > MAX_ENDPOINT_PACKET_LENGTH)
+        && observed.targets.get(id).is_some_and(|target| target.endpoint.is_some())
+    {
+        return Err(Reason::PacketLength { rule: rule.name.clone(), length, target: id.clone() });
+    }
     Ok(Wanted {
         rule: rule.name.clone(),
         rule_index,

@@ -1,5 +1,5 @@
-//! Which instance types cannot be sources of traffic mirroring: a data file, the policy's corrections, and what the
-//! API's refusals have taught.
+//! Instance types as sources of traffic mirroring: a data file, the policy's corrections, and what the API's refusals
+//! have taught.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,14 +11,18 @@ use wildmatch::WildMatch;
 use crate::file::write_atomically;
 use crate::policy::InstanceTypeGlobs;
 
-/// Globs of types, one to a line, `#` before a comment.
-const DATA: &str = include_str!("../data/unsupported-instance-types.txt");
+/// Globs of types with `+` or `-` in front, one to a line, `#` before a comment.
+const DATA: &str = include_str!("../data/instance-types.txt");
 
-static UNSUPPORTED: LazyLock<Vec<WildMatch>> = LazyLock::new(|| {
-    DATA.lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| !line.is_empty())
-        .map(WildMatch::new)
+/// What AWS documents, in the order of the file.
+static DOCUMENTED: LazyLock<Vec<(bool, WildMatch)>> = LazyLock::new(|| {
+    let lines = DATA.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines
+        .filter_map(|line| match line.split_once(' ')? {
+            ("+", glob) => Some((true, WildMatch::new(glob))),
+            ("-", glob) => Some((false, WildMatch::new(glob))),
+            _ => None,
+        })
         .collect()
 });
 
@@ -41,13 +45,18 @@ pub enum Unsupported {
     Refused(String),
 }
 
+/// What AWS documents of a type: whether it can be a source, or nothing.
+fn documented(instance_type: &str) -> Option<bool> {
+    DOCUMENTED.iter().find(|(_, glob)| glob.matches(instance_type)).map(|(supported, _)| *supported)
+}
+
 impl InstanceTypes {
     /// The built-in list with the corrections of `policy` and what was learnt before.
     pub fn new(policy: InstanceTypeGlobs, learnt: BTreeMap<String, String>) -> Self {
         Self { policy, learnt }
     }
 
-    /// Why instances of this type cannot be sources; `None` if they can, as far as is known.
+    /// Why instances of this type cannot be sources; `None` if they can, or if that is to be tried.
     pub fn unsupported(&self, instance_type: &str) -> Option<Unsupported> {
         let matches = |globs: &[WildMatch]| globs.iter().any(|glob| glob.matches(instance_type));
         if matches(&self.policy.supported) {
@@ -57,8 +66,15 @@ impl InstanceTypes {
         } else if let Some(words) = self.learnt.get(instance_type) {
             Some(Unsupported::Refused(words.clone()))
         } else {
-            matches(&UNSUPPORTED).then_some(Unsupported::Documented)
+            (documented(instance_type) == Some(false)).then_some(Unsupported::Documented)
         }
+    }
+
+    /// Whether only the API can tell if instances of this type can be sources: neither AWS's documentation nor the policy
+    /// says anything about it, and it was not refused yet.
+    pub fn is_to_be_tried(&self, instance_type: &str) -> bool {
+        let in_policy = self.policy.supported.iter().any(|glob| glob.matches(instance_type));
+        !in_policy && documented(instance_type).is_none() && self.unsupported(instance_type).is_none()
     }
 
     /// Remembers that the API refused a source of this type; `true` if that is news.
@@ -99,34 +115,66 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_line_of_the_data_is_understood() {
+        let lines = DATA.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        assert_eq!(lines.filter(|line| !line.is_empty()).count(), DOCUMENTED.len());
+        assert!(DOCUMENTED.iter().any(|(supported, _)| !supported));
+    }
+
+    #[test]
     fn documented_types() {
         let types = InstanceTypes::default();
-        for unsupported in [
-            "t2.micro",
-            "m7i.large",
-            "m7i-flex.large",
-            "c6gn.xlarge",
-            "m5.metal",
-            "i4i.metal-24xl",
-            "p5.48xlarge",
-        ] {
+        let unsupported = ["t2.micro", "m3.large", "i2.xlarge", "m6i.metal", "m5n.metal", "i4i.metal-24xl"];
+        for unsupported in unsupported {
             assert_eq!(types.unsupported(unsupported), Some(Unsupported::Documented), "{unsupported}");
+            assert!(!types.is_to_be_tried(unsupported), "{unsupported}");
         }
-        for supported in
-            ["m5.large", "t3.micro", "c5n.18xlarge", "r5.xlarge", "i3.large", "m4.large", "x1e.xlarge"]
-        {
+        for supported in [
+            "t3.micro",
+            "t3a.small",
+            "t4g.nano",
+            "m4.large",
+            "c4.8xlarge",
+            "i3.large",
+            "m5.large",
+            "c5n.18xlarge",
+            "m6i.large",
+            "c6i.large",
+            "c6gn.xlarge",
+            "m7g.large",
+            "c7g.large",
+            "m7i-flex.large",
+            "u7i-12tb.224xlarge",
+            "p5.48xlarge",
+            "m5.metal",
+            "mac2-m2.metal",
+        ] {
             assert_eq!(types.unsupported(supported), None, "{supported}");
+            assert!(!types.is_to_be_tried(supported), "{supported}");
         }
+    }
+
+    #[test]
+    fn a_type_that_aws_says_nothing_about_is_tried() {
+        let mut types = InstanceTypes::default();
+        for unknown in ["m8g.large", "c7gn.xlarge", "p2.xlarge", "z9.large"] {
+            assert!(types.is_to_be_tried(unknown), "{unknown}");
+            assert_eq!(types.unsupported(unknown), None, "{unknown}");
+        }
+        types.learn("z9.large", "no");
+        assert!(!types.is_to_be_tried("z9.large"));
+        let policy = InstanceTypeGlobs { supported: vec![WildMatch::new("m8g.*")], unsupported: Vec::new() };
+        assert!(!InstanceTypes::new(policy, BTreeMap::new()).is_to_be_tried("m8g.large"));
     }
 
     #[test]
     fn the_policy_corrects_and_refusals_teach() {
         let policy = InstanceTypeGlobs {
-            supported: vec![WildMatch::new("m7i.*")],
+            supported: vec![WildMatch::new("t2.*")],
             unsupported: vec![WildMatch::new("t3.nano")],
         };
         let mut types = InstanceTypes::new(policy, BTreeMap::new());
-        assert_eq!(types.unsupported("m7i.large"), None);
+        assert_eq!(types.unsupported("t2.large"), None);
         assert_eq!(types.unsupported("t3.nano"), Some(Unsupported::Policy));
         assert!(types.learn("z9.large", "no"));
         assert!(!types.learn("z9.large", "no"));

@@ -20,6 +20,16 @@ pub const MAX_VNI: u32 = (1 << 24) - 1;
 pub const ENDPOINT_MTU: u16 = 8_500;
 /// Bytes of IPv4, UDP and VXLAN header in front of a mirrored frame; a packet length counts what is behind them.
 pub const VXLAN_OVERHEAD: u16 = 20 + 8 + 8;
+/// The greatest packet length that fits through a Gateway Load Balancer endpoint.
+pub const MAX_ENDPOINT_PACKET_LENGTH: u16 = ENDPOINT_MTU - VXLAN_OVERHEAD;
+
+/// How [`MAX_ENDPOINT_PACKET_LENGTH`] comes about, for messages.
+pub fn endpoint_arithmetic() -> String {
+    format!(
+        "its MTU of {ENDPOINT_MTU} bytes, less {VXLAN_OVERHEAD} for the headers in front of each frame (IPv4 20, UDP 8, VXLAN \
+         8), leaves {MAX_ENDPOINT_PACKET_LENGTH}"
+    )
+}
 /// Tags on one resource; a few of them are needed for ownership.
 pub const TAGS_PER_RESOURCE: usize = 50;
 /// Characters of a tag's key and of its value.

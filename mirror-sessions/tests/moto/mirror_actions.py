@@ -439,7 +439,7 @@ class MirrorActions(EC2BaseResponse):
         instance = getattr(eni, "instance", None)
         instance_type = getattr(instance, "instance_type", None)
         if instance_type in SETTINGS.unsupported_types:
-            fail("InvalidParameterValue", f"The instance type {instance_type} of {eni.id} is not supported as a traffic mirror source")
+            fail("NetworkInterfaceNotSupported", f"{eni.id} must be attached to a supported instance")
 
         def make():
             others, same = self._check_session(fields)

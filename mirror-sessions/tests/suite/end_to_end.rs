@@ -378,6 +378,10 @@ async fn a_check_tells_what_is_missing() {
     assert!(text.contains("13 of 13 changing calls are allowed"), "{text}");
     assert!(text.contains("quota of sessions: 1 of 10000") && text.contains("is available"), "{text}");
     assert!(text.contains("set packet_length = 8464"), "{text}");
+    assert!(!text.contains("AWS does not list"), "{text}");
+    hub.launch(1, "web", "z9.large").await;
+    let text = moto.run(&["check"], 0);
+    assert!(text.contains("advice") && text.contains("AWS does not list z9.large as sources"), "{text}");
 
     moto.set(&json!({"denied": ["DeleteTrafficMirrorSession"]}));
     hub.launch(1, "web", "t2.micro").await;

@@ -63,14 +63,17 @@ select = { any = [{ tag = { role = "db" } }, { instance_type = "r5.*" }] }
 "#;
 
 fn compare(name: &str, place: PlacePlan) {
-    let plan = Plan {
+    compare_text(name, &shown(place));
+}
+
+fn shown(place: PlacePlan) -> Plan {
+    Plan {
         version: VERSION,
         owner: "inspection".to_owned(),
         policy: "digest".to_owned(),
         places: vec![place],
         unseen: vec![],
-    };
-    compare_text(name, &plan);
+    }
 }
 
 fn compare_text(name: &str, plan: &Plan) {
@@ -173,6 +176,22 @@ fn problems() {
         add_foreign_session(&mut observed, "eni-full", number);
     }
     compare("problems", plan_of(&policy(POLICY), &observed));
+}
+
+/// A mirror target may stand for an endpoint, which only its description tells.
+#[test]
+fn what_does_not_fit_through_a_target_is_a_problem() {
+    let text = POLICY.replace("packet_length = 128", "packet_length = 8465").replace("vpce-0a", "tmt-0a");
+    let text = text.replace("vpce-", "tmt-");
+    let mut observed = world();
+    let problem = "packet_length 8465 does not fit through the Gateway Load Balancer endpoint of tmt-0a";
+    for (endpoint, told) in [(Some("vpce-0a".into()), true), (None, false)] {
+        let target = Target { id: "tmt-0a".into(), endpoint, tags: Tags::new() };
+        observed.targets.insert(target.id.clone(), target);
+        let plan = shown(plan_of(&policy(&text), &observed)).to_string();
+        assert_eq!(plan.contains(problem), told, "{plan}");
+        assert_eq!(plan.contains("leaves 8464; set that or less"), told, "{plan}");
+    }
 }
 
 #[test]

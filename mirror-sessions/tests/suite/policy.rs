@@ -210,7 +210,24 @@ fn every_fault_names_its_line_and_remedy() {
         (
             "length",
             format!("{accounts}{target}[[rule]]\nname = \"r\"\ntarget = \"t\"\npacket_length = 9000\n"),
-            "policy.toml:10: packet_length 9000 is out of range: write a number from 1 to 8500",
+            "policy.toml:10: packet_length 9000 does not fit through a Gateway Load Balancer endpoint, and target \"t\" has \
+             one: its MTU of 8500 bytes, less 36 for the headers in front of each frame (IPv4 20, UDP 8, VXLAN 8), leaves \
+             8464: write 8464 or less",
+        ),
+        (
+            "length, one byte too many",
+            format!("{accounts}{target}[[rule]]\nname = \"r\"\ntarget = \"t\"\npacket_length = 8465\n"),
+            "policy.toml:10: packet_length 8465 does not fit through a Gateway Load Balancer endpoint, and target \"t\" has \
+             one: its MTU of 8500 bytes, less 36 for the headers in front of each frame (IPv4 20, UDP 8, VXLAN 8), leaves \
+             8464: write 8464 or less",
+        ),
+        (
+            "length of a session",
+            format!(
+                "{accounts}{}[[rule]]\nname = \"r\"\ntarget = \"t\"\npacket_length = 8501\n",
+                target.replace("vpce-", "tmt-")
+            ),
+            "policy.toml:10: packet_length 8501 is out of range: write a number from 1 to 8500",
         ),
         (
             "number",

@@ -30,7 +30,7 @@ fn policies() -> impl Strategy<Value = String> {
         prop_oneof![Just("all"), Just("web")],
         prop_oneof![Just("deterministic"), Just("aws")],
         1_u16..4,
-        proptest::option::of(1_u16..8500),
+        proptest::option::of(1..=limits::MAX_ENDPOINT_PACKET_LENGTH),
         any::<bool>(),
     );
     proptest::collection::vec(rule, 1..4).prop_map(|rules| {

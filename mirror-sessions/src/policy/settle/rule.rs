@@ -11,7 +11,7 @@ use super::globs;
 use crate::policy::fault::Collector;
 use crate::policy::filter::{ALL, Filter};
 use crate::policy::selector::{Property, Selector};
-use crate::policy::{Action, Mirror, Rule, Target, raw};
+use crate::policy::{Action, Destination, Mirror, Rule, Target, raw};
 use crate::{limits, tags};
 
 pub(super) fn settle_rules(
@@ -95,9 +95,9 @@ fn settle_mirror(
     if let Some(filter) = &rule.filter {
         known(filter, "filter", filters.keys(), faults);
     }
-    let packet_length = rule
-        .packet_length
-        .and_then(|length| within(&length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults));
+    let packet_length = rule.packet_length.and_then(|length| {
+        settle_packet_length(&length, target.get_ref(), targets.get(target.get_ref()), faults)
+    });
     let session_number = rule
         .session_number
         .map_or(Some(1), |number| within(&number, 1..=limits::MAX_SESSION_NUMBER, "session_number", faults));
@@ -121,6 +121,32 @@ fn settle_mirror(
         tags: rule.tags.map(|tags| settle_tags(tags, faults)).unwrap_or_default(),
         ends,
     })
+}
+
+/// What does not fit through an endpoint is lost there without a word: it is refused here.
+fn settle_packet_length(
+    length: &Spanned<i64>,
+    name: &str,
+    target: Option<&Target>,
+    faults: &mut Collector<'_>,
+) -> Option<u16> {
+    let to_endpoint = target.is_some_and(|target| {
+        target.endpoints.iter().any(|endpoint| matches!(endpoint.destination, Destination::Endpoint(_)))
+    });
+    let number = *length.get_ref();
+    if to_endpoint && number > i64::from(limits::MAX_ENDPOINT_PACKET_LENGTH) {
+        faults.add(
+            &length.span(),
+            format!(
+                "packet_length {number} does not fit through a Gateway Load Balancer endpoint, and target {name:?} has \
+                 one: {}",
+                limits::endpoint_arithmetic()
+            ),
+            format!("write {} or less", limits::MAX_ENDPOINT_PACKET_LENGTH),
+        );
+        return None;
+    }
+    within(length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults)
 }
 
 fn known<'names>(
