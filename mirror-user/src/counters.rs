@@ -50,7 +50,7 @@ pub struct WorkerCounters {
     pub decapsulated: Counter,
     /// Frames that came without the kernel's metadata.
     pub without_metadata: Counter,
-    /// How often the queue's socket was made again.
+    /// Times that the queue's socket was made again.
     pub rebinds: Counter,
     /// How often the system's wall clock was set meanwhile, which the arrival times of live frames follow.
     pub wall_clock_steps: Counter,

@@ -73,12 +73,12 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Whether it is meant to work (`ip link set … up`).
+    /// `true` if it is meant to work (`ip link set … up`).
     pub const fn is_up(&self) -> bool {
         self.flags & IFF_UP != 0
     }
 
-    /// Whether there is somebody at the other end of the cable.
+    /// `true` if there is somebody at the other end of the cable.
     pub const fn has_carrier(&self) -> bool {
         self.flags & IFF_LOWER_UP != 0
     }

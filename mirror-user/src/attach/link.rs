@@ -1,4 +1,4 @@
-//! What happens to one network interface: rtnetlink's notifications, and its state when asked for.
+//! Events and state of one network interface: rtnetlink's notifications, and its answer when asked.
 //!
 //! A notification only says when to look; what holds is what the kernel answers then. Only the departure of an interface is
 //! taken from the notification itself: one that left the namespace and came back has lost its sockets.
@@ -21,7 +21,7 @@ const RTMGRP_LINK: u32 = 1;
 const IFLA_NEW_NETNSID: u16 = 45;
 const IFLA_NEW_IFINDEX: u16 = 49;
 
-/// How an interface left the network namespace.
+/// The way in which an interface left the network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
     /// It was deleted.
@@ -30,7 +30,7 @@ pub enum Departure {
     Moved,
 }
 
-/// What was notified of one interface.
+/// Notifications of one interface, taken together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notified {
     /// Something may have changed.
@@ -59,7 +59,7 @@ impl LinkEvents {
         Ok(Self { socket, buffer: vec![0; DATAGRAM] })
     }
 
-    /// What has been notified of the interface with the index `index` since the last call.
+    /// The notifications of the interface with the index `index` since the last call.
     ///
     /// # Errors
     ///

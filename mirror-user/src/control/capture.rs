@@ -127,7 +127,7 @@ pub fn run(
     Ok(Outcome { ledger, failure: failures.first })
 }
 
-/// What went wrong after the start. The first is told at the end, the others at once.
+/// Errors after the start. The first is told at the end, the others at once.
 #[derive(Default)]
 struct Failures {
     first: Option<RunError>,

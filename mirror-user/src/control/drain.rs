@@ -1,4 +1,4 @@
-//! How long stopping may take: an output whose reader is stopped, or whose disk is stuck, cannot hold it for ever.
+//! The deadline of stopping: an output whose reader is stopped, or whose disk is stuck, cannot hold it for ever.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,9 +9,9 @@ use tracing::error;
 use super::shutdown::Shutdown;
 use crate::sink::{SinkCounters, SinkError, Sinks};
 
-/// How often the end is looked for.
+/// Interval between looks for the end.
 const LOOK: Duration = Duration::from_millis(5);
-/// What is left to finish files when the deadline has passed before the sinks were waited for.
+/// Time to finish files in where the deadline has passed before the sinks were waited for.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 /// A deadline that begins to run when the program is asked to stop.
@@ -33,7 +33,7 @@ impl Drain {
         self.deadline.get_or_insert_with(|| Instant::now() + self.timeout);
     }
 
-    /// Whether the time is over; then no worker waits for its sink any more.
+    /// `true` once the time is over; then no worker waits for its sink any more.
     pub(super) fn is_over(&mut self, sinks: &Sinks) -> bool {
         if self.shutdown.requested() {
             self.begin();

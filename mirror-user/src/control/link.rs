@@ -16,14 +16,14 @@ use crate::xsk::ZERO_COPY_MTU;
 /// Largest packet from a Gateway Load Balancer, without its Ethernet header: 8,500 bytes and 68 of encapsulation.
 const LARGEST_GWLB_PACKET: u32 = 8568;
 
-/// How long after sockets were bound the link comes and goes for that.
+/// Time after sockets were bound in which the link comes and goes for that.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// How long the notification of an interface that is gone is waited for: a move to another namespace is notified when it
-/// is done.
+/// Time for which the notification of an interface that is gone is waited for: a move to another namespace is notified
+/// when it is done.
 const DEPARTURE: Duration = Duration::from_millis(300);
 
-/// Why a capture cannot go on.
+/// A loss of the interface or of the program on it, after which a capture cannot go on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LinkLost {
     /// The interface was deleted.
@@ -65,7 +65,7 @@ pub enum LinkLost {
     },
 }
 
-/// What is looked at.
+/// The state of the interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
     name: String,
@@ -76,7 +76,7 @@ struct State {
     program: Option<(Mode, u32)>,
 }
 
-/// What has changed between two states.
+/// A difference between two states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
     Renamed,
@@ -127,7 +127,7 @@ pub(super) struct Link {
     events: LinkEvents,
     /// Id of the capture program.
     program: u32,
-    /// Whether a queue is served in zero-copy mode.
+    /// A queue is served in zero-copy mode.
     zero_copy: bool,
     /// Since when it is down or without carrier.
     silent_since: Option<Instant>,
@@ -135,7 +135,7 @@ pub(super) struct Link {
     reset: Option<Instant>,
 }
 
-/// What a look at the interface has found that others must see to.
+/// Findings of a look at the interface that others must see to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
     /// It has got more receive queues.
@@ -161,11 +161,11 @@ impl Link {
         &self.nic
     }
 
-    /// Whether the interface may have changed since the last look. To be asked often.
+    /// `true` if the interface may have changed since the last look. To be asked often.
     ///
     /// # Errors
     ///
-    /// Why the capture cannot go on.
+    /// When the capture cannot go on.
     pub(super) fn has_news(&mut self) -> Result<bool, LinkLost> {
         // A socket that fails is no reason to stop: the looks notice all but departures for a moment.
         let notified = self.events.notified(self.nic.index).unwrap_or_default();
@@ -181,7 +181,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// Why the capture cannot go on.
+    /// When the capture cannot go on.
     pub(super) fn look(&mut self) -> Result<News, LinkLost> {
         let now = match interface(self.nic.index) {
             Ok(Some(interface)) => State::of(&interface),
@@ -209,7 +209,7 @@ impl Link {
         }
     }
 
-    /// How the interface left, which is notified a little after it has.
+    /// The way in which the interface left, which is notified a little after it has.
     fn departed(&mut self) -> LinkLost {
         let deadline = Instant::now() + DEPARTURE;
         loop {
@@ -262,8 +262,8 @@ impl Link {
     }
 }
 
-/// Whether a link that came back at `now` may have been reset, and not by the sockets themselves: with ENA, each that is
-/// bound in zero-copy mode takes the link down for a moment.
+/// `true` if a link that came back at `now` may have been reset, other than by the sockets themselves: with ENA, each that
+/// is bound in zero-copy mode takes the link down for a moment.
 fn may_be_reset(last: &mut Option<Instant>, now: Instant) -> bool {
     let by_itself = last.is_some_and(|last| now.duration_since(last) < SETTLED);
     if !by_itself {
@@ -272,13 +272,14 @@ fn may_be_reset(last: &mut Option<Instant>, now: Instant) -> bool {
     !by_itself
 }
 
-/// What is wrong with the interface's MTU.
+/// A warning of packets that are lost for the interface's MTU.
 pub(super) fn mtu_warning(nic: &Nic, zero_copy: bool) -> Option<String> {
     let Nic { name, mtu, .. } = nic;
     if zero_copy && *mtu > ZERO_COPY_MTU {
         return Some(format!(
             "{name} has an MTU of {mtu}, but in zero-copy mode drivers drop frames that do not fit one packet buffer \
-             (packets of {ZERO_COPY_MTU} bytes): `ip link set dev {name} mtu {ZERO_COPY_MTU}`, or start again to have the kernel copy"
+             (packets of {ZERO_COPY_MTU} bytes): `ip link set dev {name} mtu {ZERO_COPY_MTU}`, or start again to have the \
+             kernel copy"
         ));
     }
     let is_ena = nic.driver.as_deref() == Some("ena");

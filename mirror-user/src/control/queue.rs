@@ -1,5 +1,5 @@
-//! A receive queue of the interface, as [`Rebinding`](crate::rebind::Rebinding) sees it: it survives a new name of the interface, and closes and opens
-//! the queue's gate in the XDP program.
+//! A receive queue of the interface, as [`Rebinding`](crate::rebind::Rebinding) sees it: it survives a new name of the
+//! interface, and closes and opens the queue's gate in the XDP program.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::xsk::{XskError, XskSource};
 
 /// A receive queue of the interface.
 pub(super) struct LiveQueue {
-    /// How its sockets are made; with the interface's name of now.
+    /// The plan for its sockets, with the interface's name of now.
     plan: SocketPlan,
     /// Index of the interface, which stays the same.
     index: u32,

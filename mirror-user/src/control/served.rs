@@ -1,4 +1,4 @@
-//! Whether tunnel packets reach a worker: the XDP program's counters against the worker's, while the capture runs.
+//! Tunnel packets that do not reach a worker, found by the XDP program's counters and the workers' while the capture runs.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use super::workers::RunningWorker;
 use crate::attach::Verdicts;
 use crate::wire::number::QueueId;
 
-/// How many looks in a row a queue's packets must not reach its worker, before its socket is made again.
+/// Looks in a row in which a queue's packets do not reach its worker, before its socket is made again.
 const LOOKS: u32 = 2;
-/// After how many looks more it is made again where that has not helped.
+/// Looks after which it is made again where that has not helped.
 const AGAIN: u32 = 20;
-/// How often it is said again that packets pass to the kernel unseen.
+/// Interval between warnings of packets that pass to the kernel unseen.
 const REPEAT: Duration = Duration::from_secs(60);
 
 /// Watches all queues.

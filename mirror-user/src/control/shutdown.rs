@@ -51,7 +51,7 @@ impl Shutdown {
     }
 }
 
-/// Whether the process ignores `signal`, as `/proc/self/status` has it.
+/// `true` if the process ignores `signal`, by `/proc/self/status`.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored_signals(&status).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)

@@ -18,11 +18,11 @@ use crate::nic::meter::NicMeter;
 use crate::sink::Sinks;
 use crate::xsk::CopyMode;
 
-/// How often the watching thread wakes up.
+/// Interval at which the watching thread wakes up.
 const WAKE: Duration = Duration::from_millis(50);
-/// How often it looks at what nobody tells it of.
+/// Interval between looks at the interface and the counters.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often it reads the driver's own counters: with some drivers that is a question to the device.
+/// Interval between readings of the driver's own counters: with some drivers they are a question to the device.
 const READ_DRIVER: Duration = Duration::from_secs(10);
 
 /// Watches over the parts of a capture.

@@ -1,4 +1,4 @@
-//! A worker on a thread of its own: how it starts, what becomes of a panic of it, how it ends.
+//! A worker on a thread of its own: its start, its panic, its end.
 
 use std::any::Any;
 use std::io;
@@ -25,12 +25,12 @@ use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
 use crate::xsk::{CopyMode, XskSource, XskStatistics};
 
-/// How often a queue that still belongs to another socket is tried again.
+/// Interval between attempts at a queue that still belongs to another socket.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// How often the end of the workers is looked for.
+/// Interval between looks for the end of the workers.
 const LOOK: Duration = Duration::from_millis(2);
-/// How long a worker may take that does not wait for anything any more.
+/// Time that a worker may take when it does not wait for anything any more.
 const STUCK: Duration = Duration::from_secs(5);
 
 /// A worker on a thread of its own.
@@ -45,7 +45,7 @@ pub(super) struct RunningWorker {
     thread: JoinHandle<Finished>,
 }
 
-/// What a worker's thread knows at its end.
+/// The result of a worker's thread.
 #[derive(Debug)]
 struct Finished {
     statistics: io::Result<XskStatistics>,
@@ -54,7 +54,7 @@ struct Finished {
     panic: Option<String>,
 }
 
-/// What a worker's thread is made with.
+/// The parts that a worker's thread is made of.
 pub(super) struct Post {
     /// The queue, without a socket so far.
     pub(super) queue: LiveQueue,
@@ -145,12 +145,12 @@ impl RunningWorker {
         }
     }
 
-    /// Whether it has panicked. Its thread goes on, and counts what arrives.
+    /// `true` once it has panicked. Its thread goes on, and counts what arrives.
     pub(super) fn has_panicked(&self) -> bool {
         self.panicked.load(Ordering::Relaxed)
     }
 
-    /// Whether it has ended.
+    /// `true` once its thread has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
@@ -198,7 +198,7 @@ impl RunningWorker {
     }
 }
 
-/// What a worker's thread says when it is ready to receive.
+/// A thread's message that it is ready to receive.
 struct Ready {
     copy_mode: CopyMode,
     demand: Arc<AtomicBool>,
@@ -467,7 +467,7 @@ mod tests {
         }
     }
 
-    /// What becomes of seven batches, with records of these kinds.
+    /// The ledger of seven batches with records of this kind, and the message of the panic.
     fn seven_batches(records: RecordKind, armed: bool) -> (Ledger, Option<String>) {
         let mut flags = Options::default();
         flags.output.records = Some(vec![records]);

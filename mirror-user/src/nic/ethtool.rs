@@ -59,7 +59,7 @@ pub fn driver(interface: &str) -> io::Result<String> {
     Ok(text(question.get(4..4 + NAME).unwrap_or_default()))
 }
 
-/// How many counters the driver has; `None` where it has none of its own.
+/// The number of the driver's own counters; `None` where it has none.
 fn count(socket: &OwnedFd, interface: &str) -> io::Result<Option<usize>> {
     // struct ethtool_sset_info: command, reserved, mask of sets, and a count for the one set that is asked for.
     let mut question = vec![0; 20];

@@ -1,4 +1,4 @@
-//! How far an interface's counters have moved since the meter was started.
+//! The growth of an interface's counters since the meter was started.
 //!
 //! The counters belong to a device that can be reset, be given a new name, or vanish while they are watched. A counter
 //! that falls was reset, and counts from 0 again; one that cannot be read any more has the value that was read last. In
@@ -20,7 +20,7 @@ const INTERFACE: [&str; 6] =
 /// Losses among the kernel's counters, in packets.
 pub const LOSSES: [&str; 4] = ["rx_dropped", "rx_missed_errors", "rx_over_errors", "rx_fifo_errors"];
 
-/// What became of counters while they were watched.
+/// The growth of counters while they were watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Moved {
     /// By how much each has grown.
@@ -29,7 +29,7 @@ pub struct Moved {
     /// Those that were set back meanwhile. They count from there on, what was added just before is not known.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub set_back: BTreeSet<String>,
-    /// Why the counters could not be read at the end, and are those of the last time that they could.
+    /// The error of the last reading; the counters are those of the last reading without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }
@@ -100,12 +100,12 @@ impl NicMeter {
         }
     }
 
-    /// What the kernel has counted since the start.
+    /// The growth of the kernel's counters since the start.
     pub fn interface(&self) -> &Moved {
         &self.interface.moved
     }
 
-    /// What the driver has counted since the start, of its counters that [tell of losses](tells_of_loss).
+    /// The growth of the driver's own counters that [tell of losses](tells_of_loss) since the start.
     pub fn driver(&self) -> &Moved {
         &self.driver.moved
     }
@@ -122,12 +122,12 @@ fn interface_counters(class: &Path, name: &str) -> io::Result<Vec<(String, u64)>
     Ok(counters)
 }
 
-/// Whether a driver's counter of this name is one of packets that were lost before XDP saw them.
+/// `true` if a driver's counter of this name is one of packets that were lost before XDP saw them.
 ///
 /// By the sources of the drivers: ENA has `rx_drops` and `rx_overruns` for the device, and the allowances of the
 /// instance, each of which counts packets that were queued or dropped; mlx5 `rx_out_of_buffer`, Intel's drivers
-/// `rx_no_buffer_count`, `rx_no_dma_resources` and `rx_missed_errors`, gve `rx_queue_drop_cnt`. Several are also in the kernel's
-/// counters, so that the two are not to be added up.
+/// `rx_no_buffer_count`, `rx_no_dma_resources` and `rx_missed_errors`, gve `rx_queue_drop_cnt`. Several are also in the
+/// kernel's counters, so that the two are not to be added up.
 pub fn tells_of_loss(name: &str) -> bool {
     const NAMES: [&str; 9] = [
         "rx_drops",

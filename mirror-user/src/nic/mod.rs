@@ -3,8 +3,8 @@
 //! - [`meter`]: the interface's counters, and how far they have moved.
 //! - [`ethtool`]: the counters that drivers keep under names of their own.
 //!
-//! Everything but the drivers' own counters is read from sysfs, which `ip netns exec` mounts anew, so that it speaks of the namespace's own
-//! interfaces.
+//! Everything but the drivers' own counters is read from sysfs, which `ip netns exec` mounts anew, so that it speaks of the
+//! namespace's own interfaces.
 
 pub mod ethtool;
 pub mod meter;

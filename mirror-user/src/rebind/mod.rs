@@ -26,27 +26,27 @@ use crate::counters::WorkerCounters;
 use crate::source::{Backlog, Frame, FrameSource, Received, Timestamp};
 use crate::xsk::{XskSource, XskStatistics};
 
-/// How often a socket that receives nothing is asked whether it is bound.
+/// Interval at which a socket that receives nothing is asked for its state.
 const PROBE: Duration = Duration::from_millis(500);
-/// How many times in a row nothing must have arrived before the time is looked at.
+/// Empty looks at the ring in a row before the clock is read.
 const IDLE_LOOKS: u32 = 64;
-/// How long the kernel may still deliver to a socket that was taken out of the map: longer than any poll of a driver.
+/// Time in which the kernel may still deliver to a socket that was taken out of the map: longer than any poll of a driver.
 const GRACE: Duration = Duration::from_millis(20);
-/// How often a socket that cannot be opened yet is tried again.
+/// Interval between attempts to open a socket.
 const RETRY: Duration = Duration::from_millis(50);
-/// How long a queue may still belong to a socket that was closed: the kernel releases it in a worker of its own.
+/// Time for which a queue may still belong to a closed socket: the kernel releases it in a worker of its own.
 pub const RELEASE: Duration = Duration::from_secs(5);
 
 /// A socket that can be closed and made again.
 pub trait Socket: FrameSource {
-    /// Whether the socket is bound to a queue of a device that is up.
+    /// Asks the kernel for the socket's state: bound to a queue of a device that is up, or an error.
     ///
     /// # Errors
     ///
-    /// The kernel's answer if it is not, see [`Answer`].
+    /// The kernel's answer in any other state, see [`Answer`].
     fn probe(&self) -> io::Result<()>;
 
-    /// What the kernel counted for the socket.
+    /// The kernel's counters of the socket.
     ///
     /// # Errors
     ///
@@ -80,14 +80,14 @@ impl Socket for XskSource {
 
 /// A receive queue, seen from a socket that is to serve it.
 pub trait Queue {
-    /// What serves it.
+    /// The sockets that can serve it.
     type Socket: Socket;
 
     /// Opens a socket on the queue.
     ///
     /// # Errors
     ///
-    /// Why there is none, and whether there may be one later.
+    /// When there is none; the kind of error says if there may be one later.
     fn open(&mut self) -> Result<Self::Socket, OpenError>;
 
     /// Lets packets of the queue come to the socket.
@@ -112,7 +112,7 @@ pub trait Queue {
     fn redirected(&self) -> io::Result<u64>;
 }
 
-/// Why a socket could not be opened.
+/// The reason for which a socket could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The queue still belongs to another socket.
@@ -129,7 +129,7 @@ pub enum OpenError {
     Gone(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What an answer of the kernel means for a socket (`xsk_check_common` in `net/xdp/xsk.c`, poll(2)).
+/// The meaning of a kernel's answer for a socket (`xsk_check_common` in `net/xdp/xsk.c`, poll(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A signal came in between, or there is nothing for now.
@@ -143,7 +143,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// What this error means.
+    /// The meaning of this error.
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EINTR | libc::EAGAIN) => Self::Nothing,
@@ -154,7 +154,7 @@ impl Answer {
     }
 }
 
-/// What is being done about the socket.
+/// A step on the way from one socket to the next.
 enum Phase {
     /// It serves the queue.
     Serving,
@@ -179,7 +179,7 @@ pub struct Rebinding<Q: Queue> {
     closed: XskStatistics,
     closed_without_metadata: u64,
     closed_wall_clock_steps: u64,
-    /// How often in a row nothing arrived.
+    /// Empty receives in a row.
     idle: u32,
     probed: Instant,
 }
@@ -213,7 +213,7 @@ impl<Q: Queue> Rebinding<Q> {
         self.received
     }
 
-    /// What the kernel counted for all sockets so far.
+    /// The kernel's counters, over all sockets so far.
     ///
     /// # Errors
     ///

@@ -6,18 +6,18 @@ use super::*;
 use crate::source::LinkType;
 use crate::wire::number::QueueId;
 
-/// What a device does, as far as a socket sees it.
+/// A device, as far as a socket sees it.
 #[derive(Default)]
 struct Device {
     /// Packets in the ring of the socket that is open.
     ring: usize,
-    /// Whether the socket that is open is bound.
+    /// The socket that is open is bound.
     bound: bool,
-    /// Whether packets come to the socket, and not to the kernel.
+    /// Packets come to the socket, and not to the kernel.
     admitted: bool,
-    /// What the XDP program has counted as redirected.
+    /// The XDP program's count of redirected packets.
     redirected: u64,
-    /// What the next attempts to open a socket are answered with; after that they succeed.
+    /// Answers to the next attempts to open a socket; after that they succeed.
     refusals: VecDeque<OpenError>,
     /// The kernel's answers to the next calls of receive, and to the next probes.
     receive: VecDeque<i32>,
@@ -25,7 +25,7 @@ struct Device {
     /// Sockets that are open, and those that were opened so far.
     open: usize,
     opened: usize,
-    /// What sockets count as refused, each.
+    /// Packets that each socket counts as refused.
     refused: u64,
 }
 

@@ -220,11 +220,11 @@ impl XskSource {
         self.rings.statistics()
     }
 
-    /// Whether the socket is bound to a queue of a device that is up.
+    /// Asks the kernel for the socket's state: bound to a queue of a device that is up, or an error.
     ///
     /// # Errors
     ///
-    /// The kernel's answer where it is not: ENXIO if it is not bound, ENETDOWN if the device is down.
+    /// The kernel's answer in any other state: ENXIO if it is not bound, ENETDOWN if the device is down.
     pub fn probe(&self) -> io::Result<()> {
         self.rings.probe()
     }

@@ -1,4 +1,4 @@
-//! What goes wrong while the daemon runs: it is said at once, and no packet vanishes without a count.
+//! Events that end or disturb a capture: each is said at once, and no packet vanishes without a count.
 
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -260,6 +260,31 @@ fn an_interface_that_is_renamed_or_down_for_a_while_is_captured_from_all_along()
         ended.ledger["run"]["nic"]["rx_packets"], 10_000,
         "also under the new name: {:#}",
         ended.ledger["run"]
+    );
+}
+
+/// A worker that polls busily calls the kernel all the time, and is answered that the network is down.
+#[test]
+fn an_interface_that_is_down_for_a_while_does_not_end_busy_polling() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let mut daemon = running(&pair, &["--busy-poll", "20us"]);
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "down"]);
+    daemon.wait_for("WARN veth-rx is down");
+    std::thread::sleep(Duration::from_millis(700));
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "up"]);
+    daemon.wait_for("veth-rx is up again after");
+    assert_eq!(send_all(&pair, &mixed(), &settings(5_000, Source::Live)).sent, 5_000);
+    let ended = daemon.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_balanced(&ended);
+    assert_eq!(
+        (ended.number("seen"), &ended.ledger["queues"][0]["rebinds"]),
+        (10_000, &0.into()),
+        "{:#}",
+        ended.ledger
     );
 }
 

@@ -1,4 +1,4 @@
-//! What others may do to the attachment of an XDP program: bpf(2), as bpftool calls it.
+//! Calls of bpf(2) by which others, such as bpftool, change the attachment of an XDP program.
 #![expect(unsafe_code, reason = "bpf(2) has no safe wrapper for these commands")]
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What the ledger says of packets that never reached the capture.
+//! Packets that never reached the capture, and the ledger's account of them.
 
 use mirror_bench::generator::{self, Source};
 use mirror_bench::traffic::{Profile, Share};

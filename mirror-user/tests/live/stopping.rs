@@ -1,4 +1,4 @@
-//! How a capture stops, and what a start that fails leaves behind.
+//! The end of a capture, and starts that fail.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;

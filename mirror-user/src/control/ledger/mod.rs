@@ -57,9 +57,9 @@ pub struct QueueLedger {
     pub decapsulated: u64,
     /// Frames whose arrival time is the worker's, because they came without the kernel's metadata.
     pub without_metadata: u64,
-    /// How often the queue's socket was made again, because the kernel had unbound it or packets did not reach it.
+    /// Times that the queue's socket was made again, because the kernel had unbound it or packets did not reach it.
     pub rebinds: u64,
-    /// Whether the worker panicked. What it held is `worker_panicked` under `dropped`: what was received and is in no
+    /// The worker panicked. What it held is `worker_panicked` under `dropped`: what was received and is in no
     /// other counter, since a panic leaves no other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub panicked: bool,
@@ -183,7 +183,7 @@ pub struct RunFacts {
     pub output_bytes: u64,
 }
 
-/// What the interface and its driver counted.
+/// Counters of the interface and its driver.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NicFacts {
     /// Name of the driver, where the device has one.
@@ -198,7 +198,7 @@ pub struct NicFacts {
     /// Packets that came by queues on which the driver does not run the program.
     #[serde(skip)]
     pub unseen: u64,
-    /// What else is not known of.
+    /// Losses that are in no counter.
     #[serde(skip)]
     pub notes: Vec<String>,
 }

@@ -31,7 +31,7 @@ pub struct NeverReached {
     /// The driver's own counters of losses, under its names. They may be of the same packets as those in `reasons`; the
     /// allowances of an EC2 instance count packets that were queued as well as those that were dropped.
     pub driver: BTreeMap<String, u64>,
-    /// Why a number may be too low.
+    /// Reasons for which a number may be too low.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
