@@ -36,6 +36,14 @@ reasons! {
     RxRingFull => "rx_ring_full",
     /// AF_XDP: redirected to a socket that the kernel had unbound from its queue (device reset, interface moved away).
     SocketLost => "socket_lost",
+    /// Capture file: of a link type whose packets hold neither Ethernet nor IP at a known place.
+    FileLinkType => "file_link_type",
+    /// Capture file: of an interface that the file does not describe.
+    FileInterface => "file_interface",
+    /// Capture file: longer than the block around it, or than a packet can be.
+    FileLength => "file_length",
+    /// Capture file: cut off, because the file ends within it.
+    FileCutOff => "file_cut_off",
     /// Outer frame: ends within its Ethernet, IP or UDP header.
     OuterTruncated => "outer_truncated",
     /// Outer frame: neither IPv4 nor IPv6.

@@ -18,11 +18,13 @@ impl Timestamp {
     }
 }
 
-/// What the first byte of a frame belongs to.
+/// The header that a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
     /// An Ethernet header.
     Ethernet,
+    /// An EtherType with what it is of, VLAN tags included: an Ethernet header without its addresses.
+    EtherType,
     /// An IPv4 or IPv6 header.
     Ip,
 }
@@ -85,6 +87,12 @@ pub trait FrameSource {
     /// If `index` is not below the number that `receive` returned.
     fn frame(&self, index: usize) -> Frame<'_>;
 
+    /// How often in a row it must be found empty before a partly filled batch of records is handed over and flows are
+    /// looked at. Where it is polled without waiting, a pause between two bursts is no reason for either.
+    fn patience(&self) -> u32 {
+        32
+    }
+
     /// Appends all captured bytes of frame `index` from byte `from` on, from every buffer that it spans.
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>);
 
@@ -112,6 +120,11 @@ impl<Source: FrameSource + ?Sized> FrameSource for &mut Source {
     #[inline]
     fn frame(&self, index: usize) -> Frame<'_> {
         (**self).frame(index)
+    }
+
+    #[inline]
+    fn patience(&self) -> u32 {
+        (**self).patience()
     }
 
     #[inline]

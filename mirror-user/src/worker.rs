@@ -18,10 +18,6 @@ use crate::record::Batch;
 use crate::sink::Producer;
 use crate::source::{BATCH, FrameSource, Received, Timestamp};
 
-/// How often in a row a source must be found empty before a partly filled batch is handed over and flows are looked
-/// at: a pause between two bursts is no reason for either.
-const IDLE: u32 = 32;
-
 /// How long a packet may wait on its way to the worker, at most, and how late it may be delivered. Without a packet,
 /// flows end by the time less this one.
 const LONGEST_WAY: Duration = crate::clock::LATEST;
@@ -133,7 +129,7 @@ impl<Source: FrameSource> Worker<Source> {
                 }
                 Ok(Received::Idle) => {
                     idle = idle.wrapping_add(1);
-                    if idle.is_multiple_of(IDLE) {
+                    if idle.is_multiple_of(self.source.patience()) {
                         self.rest();
                     }
                     if stopping {

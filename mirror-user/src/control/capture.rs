@@ -110,6 +110,7 @@ pub fn run(
         xdp_mode: Some(attached.mode.to_string()),
         seconds,
         nic: Some(facts),
+        files: None,
         output_bytes: written.bytes(),
     };
     let ledger = Ledger::new(run, rows(&verdicts, &ended, &written));

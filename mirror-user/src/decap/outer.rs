@@ -75,6 +75,10 @@ fn version(payload: &mut Payload<'_>, link_type: LinkType) -> Result<Version, Dr
             let ethernet = ethernet::Header::parse(&mut payload.reader).ok_or(DropReason::OuterTruncated)?;
             Version::of_ethertype(ethernet.ethertype).ok_or(DropReason::OuterNotIp)
         }
+        LinkType::EtherType => {
+            let ethertype = ethernet::tagged(&mut payload.reader).ok_or(DropReason::OuterTruncated)?;
+            Version::of_ethertype(ethertype).ok_or(DropReason::OuterNotIp)
+        }
         LinkType::Ip => {
             let mut ahead = payload.reader;
             let first_byte = ahead.u8().ok_or(DropReason::OuterTruncated)?;

@@ -86,7 +86,8 @@ impl Interfaces {
     fn number(&mut self, link_type: LinkType, out: &mut Vec<u8>) -> u32 {
         let (own, other, name, kind) = match link_type {
             LinkType::Ethernet => (&mut self.ethernet, self.ip, "mirrored-ethernet", LINKTYPE_ETHERNET),
-            LinkType::Ip => (&mut self.ip, self.ethernet, "mirrored-ip", LINKTYPE_RAW),
+            // No tunnel carries an EtherType alone.
+            LinkType::Ip | LinkType::EtherType => (&mut self.ip, self.ethernet, "mirrored-ip", LINKTYPE_RAW),
         };
         *own.get_or_insert_with(|| {
             interface_description(kind, name, out);

@@ -31,13 +31,7 @@ impl Header {
             MacAddress([d0, d1, d2, d3, d4, d5]),
             EtherType(u16::from_be_bytes([t0, t1])),
         );
-        for vlan in &mut header.link.vlans {
-            if !matches!(header.ethertype, EtherType::VLAN | EtherType::SERVICE_VLAN) {
-                break;
-            }
-            *vlan = Some(reader.u16()? & 0x0fff);
-            header.ethertype = EtherType(reader.u16()?);
-        }
+        header.ethertype = behind_tags(reader, header.ethertype, &mut header.link.vlans)?;
         Some(header)
     }
 
@@ -55,6 +49,31 @@ impl Header {
         }
         bytes.extend(self.ethertype.0.to_be_bytes());
     }
+}
+
+/// Takes an EtherType and the VLAN tags behind it, and returns the EtherType behind those; [`None`] where the bytes end
+/// within them.
+#[inline]
+pub fn tagged(reader: &mut Reader<'_>) -> Option<EtherType> {
+    let ethertype = EtherType(reader.u16()?);
+    behind_tags(reader, ethertype, &mut [None; 2])
+}
+
+/// Takes the VLAN tags that `ethertype` announces, and returns the EtherType behind them.
+#[inline]
+fn behind_tags(
+    reader: &mut Reader<'_>,
+    mut ethertype: EtherType,
+    vlans: &mut [Option<u16>; 2],
+) -> Option<EtherType> {
+    for vlan in vlans {
+        if !matches!(ethertype, EtherType::VLAN | EtherType::SERVICE_VLAN) {
+            break;
+        }
+        *vlan = Some(reader.u16()? & 0x0fff);
+        ethertype = EtherType(reader.u16()?);
+    }
+    Some(ethertype)
 }
 
 #[cfg(test)]
@@ -87,6 +106,20 @@ mod tests {
             assert_eq!(header.link.destination, MacAddress([1, 2, 3, 4, 5, 6]));
             assert_eq!(header.link.source, MacAddress([7, 8, 9, 10, 11, 12]));
             assert_eq!((header.link.vlans, header.ethertype.0, position), (vlans, ethertype, length));
+        }
+    }
+
+    #[test]
+    fn an_ethertype_alone_may_have_tags() {
+        for (bytes, ethertype) in [
+            (&[8, 0][..], Some(0x0800)),
+            (&[0x81, 0, 0, 5, 8, 0], Some(0x0800)),
+            (&[0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x86, 0xdd], Some(0x86dd)),
+            (&[0x81, 0, 0, 5, 8], None),
+            (&[8], None),
+        ] {
+            let found = tagged(&mut Reader::new(bytes));
+            assert_eq!(found.map(|ethertype| ethertype.0), ethertype, "{bytes:x?}");
         }
     }
 

@@ -107,6 +107,11 @@ impl EtherType {
     pub const SERVICE_VLAN: Self = Self(0x88a8);
     /// Transparent Ethernet bridging: in GENEVE, an Ethernet frame follows.
     pub const ETHERNET: Self = Self(0x6558);
+
+    /// Whether it is the length of a frame instead (IEEE 802.3, section 3.2.6).
+    pub const fn is_length(self) -> bool {
+        self.0 < 0x0600
+    }
 }
 
 /// An IANA IP protocol number.

@@ -2,6 +2,7 @@
 //!
 //! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
 //! - `flows`: the records of flows add up to those of packets.
+//! - `file_cases`: small captures of unusual form, and what must be read of them.
 //! - `flow_cases`: small captures that are easily misunderstood, and their right flows.
 //! - `community_ids`: Community IDs are Wireshark's.
 //! - `tshark`: the records say what Wireshark's dissection says, field by field.
@@ -20,6 +21,7 @@ mod command;
 mod community_ids;
 mod crafted;
 mod dissection;
+mod file_cases;
 mod flow_cases;
 mod flows;
 mod golden;

@@ -191,6 +191,10 @@ fn is_true(reason: DropReason, frame: &Dissection) -> bool {
         | DropReason::FillRingEmpty
         | DropReason::RxRingFull
         | DropReason::SocketLost
+        | DropReason::FileLinkType
+        | DropReason::FileInterface
+        | DropReason::FileLength
+        | DropReason::FileCutOff
         | DropReason::PolicyExcluded
         | DropReason::FlowNotIp
         | DropReason::FlowFragment

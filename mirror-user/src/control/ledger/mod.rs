@@ -6,6 +6,7 @@
 //! | what goes in | what comes out |
 //! |---|---|
 //! | XDP: redirected | received by the worker + refused by the socket's rings |
+//! | found in capture files | received by the worker + those that cannot be read |
 //! | received by the worker | decapsulated + dropped by decapsulation |
 //! | decapsulated | recorded + dropped on the way to the sink or in it |
 //!
@@ -14,6 +15,7 @@
 //! [`never_reached`].
 
 pub mod file;
+pub mod files;
 pub mod never_reached;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use std::io::{self, Write};
 use mirror_common::verdict::{Counts, Verdict};
 use serde::Serialize;
 
+use self::files::FileFacts;
 use self::never_reached::NeverReached;
 use crate::DropReason;
 use crate::counters::WorkerCounters;
@@ -49,6 +52,9 @@ pub struct QueueLedger {
     /// The socket's own counters; absent for a capture file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub af_xdp: Option<XskStatistics>,
+    /// Packets found in capture files, whether they could be read or not; absent for an interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_files: Option<u64>,
     /// Frames taken from ring or file.
     pub received: u64,
     /// Bytes of those frames.
@@ -139,7 +145,7 @@ pub struct Check {
 pub struct Ledger {
     /// Whether every packet is accounted for: each of `checks` has `entered` equal to `left`.
     pub balanced: bool,
-    /// Tunnel packets that the XDP program took, redirected or dropped; for a capture file, packets read.
+    /// Tunnel packets that the XDP program took, redirected or dropped; for capture files, the packets in them.
     pub seen: u64,
     /// Packets received from the rings or the file.
     pub received: u64,
@@ -179,6 +185,9 @@ pub struct RunFacts {
     /// What the interface itself counted in that time, all traffic together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nic: Option<NicFacts>,
+    /// The capture files; absent for an interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FileFacts>,
     /// Bytes of records written.
     pub output_bytes: u64,
 }
@@ -219,14 +228,18 @@ const RECORD_REASONS: [DropReason; 13] = [
     DropReason::SinkPanicked,
     DropReason::SinkStalled,
 ];
-/// Reasons that are counted before user space.
-const KERNEL_REASONS: [DropReason; 6] = [
+/// Reasons that are counted before the worker: by the kernel, or while a capture file is read.
+const EARLY_REASONS: [DropReason; 10] = [
     DropReason::SourceNotAllowed,
     DropReason::NoHeadroom,
     DropReason::NotCut,
     DropReason::FillRingEmpty,
     DropReason::RxRingFull,
     DropReason::SocketLost,
+    DropReason::FileLinkType,
+    DropReason::FileInterface,
+    DropReason::FileLength,
+    DropReason::FileCutOff,
 ];
 
 impl QueueLedger {
@@ -276,7 +289,7 @@ impl QueueLedger {
     /// Names the packets that a worker held when it panicked, which its counters do not tell apart.
     #[must_use]
     pub fn after_panic(mut self) -> Self {
-        let reasons = DropReason::ALL.iter().copied().filter(|reason| !KERNEL_REASONS.contains(reason));
+        let reasons = DropReason::ALL.iter().copied().filter(|reason| !EARLY_REASONS.contains(reason));
         let held = self.received.saturating_sub(self.recorded.saturating_add(self.sum(reasons)));
         *self.dropped.entry(DropReason::WorkerPanicked.name()).or_default() += held;
         self.panicked = true;
@@ -287,6 +300,16 @@ impl QueueLedger {
     pub fn unserved(queue: QueueId) -> Self {
         let dropped = DropReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
         Self { queue: queue.0, dropped, ..Self::default() }
+    }
+
+    /// Adds the packets that were `found` in capture files, and those of them that could not be read.
+    #[must_use]
+    pub fn with_files(mut self, found: u64, unread: &[(DropReason, u64)]) -> Self {
+        self.in_files = Some(found);
+        for &(reason, packets) in unread {
+            self.dropped.insert(reason.name(), packets);
+        }
+        self
     }
 
     /// Adds what the XDP program counted for the queue, by [`Verdict`].
@@ -309,7 +332,8 @@ impl QueueLedger {
     }
 
     fn seen(&self) -> u64 {
-        self.xdp.as_ref().map_or(self.received, |_| {
+        let without_xdp = self.in_files.unwrap_or(self.received);
+        self.xdp.as_ref().map_or(without_xdp, |_| {
             let taken = [
                 Verdict::Redirected,
                 Verdict::DroppedSource,
@@ -325,7 +349,7 @@ impl QueueLedger {
         let decapsulation = DropReason::ALL
             .iter()
             .copied()
-            .filter(|reason| !RECORD_REASONS.contains(reason) && !KERNEL_REASONS.contains(reason));
+            .filter(|reason| !RECORD_REASONS.contains(reason) && !EARLY_REASONS.contains(reason));
         let decapsulation = self.sum(decapsulation);
         let records = self.recorded + self.sum(RECORD_REASONS);
         let sockets = self.sum([DropReason::FillRingEmpty, DropReason::RxRingFull, DropReason::SocketLost]);
@@ -334,6 +358,15 @@ impl QueueLedger {
             .map(|redirected| check("xdp to worker", redirected, self.received + sockets))
             .into_iter()
             .collect();
+        if let Some(found) = self.in_files {
+            let unread = self.sum([
+                DropReason::FileLinkType,
+                DropReason::FileInterface,
+                DropReason::FileLength,
+                DropReason::FileCutOff,
+            ]);
+            checks.push(check("file to worker", found, self.received + unread));
+        }
         if self.panicked {
             // How far the worker had come with its last batch is not known.
             checks.push(check("worker to sink", self.received, decapsulation + records));
@@ -415,9 +448,13 @@ impl Ledger {
             let _ = writeln!(table, "  {name:<wide$}  {count:>14}");
         }
         if self.balanced {
-            let _ = match &self.never_reached {
-                None => writeln!(table, "  balanced: every packet is accounted for"),
-                Some(never) => {
+            let incomplete = self.run.files.and_then(|files| files.told());
+            let _ = match (&self.never_reached, incomplete) {
+                (None, None) => writeln!(table, "  balanced: every packet is accounted for"),
+                (None, Some(incomplete)) => {
+                    writeln!(table, "  balanced: every packet that was found is accounted for; {incomplete}")
+                }
+                (Some(never), _) => {
                     let never = never.told("never did");
                     writeln!(
                         table,

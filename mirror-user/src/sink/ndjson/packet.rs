@@ -15,7 +15,7 @@
 //! ```
 //!
 //! That is all there can be, on one line; `icmp` is there only for ICMP, and `ethertype` only where the packet is not
-//! IP. `sampling_rate` is 1: packets have records only while every packet has one.
+//! IP, and has an EtherType, not a length as in IEEE 802.3. `sampling_rate` is 1: packets have records only while every packet has one.
 
 use std::net::IpAddr;
 
@@ -36,7 +36,7 @@ pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut Clock, out: &mu
     let packet = &record.packet;
     let (ip, ethertype) = match &packet.network {
         Network::Ip(ip) => (Some(ip), None),
-        Network::Other(ethertype) => (None, Some(ethertype)),
+        Network::Other(ethertype) => (None, Some(ethertype).filter(|ethertype| !ethertype.is_length())),
     };
     let link = packet.link.as_ref();
 
@@ -254,7 +254,9 @@ mod tests {
             let tunnel = &packet.tunnel;
             let (ip, ethertype) = match packet.network {
                 Network::Ip(ip) => (Some(ip), None),
-                Network::Other(EtherType(number)) => (None, Some(format!("{number:04x}"))),
+                Network::Other(EtherType(number)) => {
+                    (None, (number >= 0x0600).then(|| format!("{number:04x}")))
+                }
             };
             let ports = ip.and_then(|ip| match ip.transport {
                 Transport::Tcp(Tcp { ports, .. }) | Transport::Udp(ports) | Transport::Sctp(ports) => {
