@@ -69,7 +69,7 @@ impl Total {
 }
 
 /// What became of the records of one worker. Packets are counted by the record that
-/// [accounts](crate::record::Batch::accounted) for them: once, however many records tell of them.
+/// [accounts](crate::record::Batch::amount) for them: once, however many records tell of them.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Handed over by the worker.
