@@ -3,7 +3,7 @@
 //! The family is part of the key: an IPv4 address is never found by an IPv6 one, not even by its mapped form
 //! (`::ffff:0:0/96`), which may stand in an IPv6 header on the wire all the same.
 
-/// Length of [`Address::family`] in bits: what the prefix of every address of a family has in front of its own bits.
+/// Length of the family of an [`Address`] in bits: what the prefix of every address of a family has in front of its own bits.
 pub const FAMILY_BITS: u32 = 32;
 
 /// An IP address.
