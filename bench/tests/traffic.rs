@@ -209,6 +209,25 @@ fn the_internet_mix_has_its_ratio() {
 }
 
 #[test]
+fn each_direction_of_a_flow_has_one_outer_port_of_its_own() {
+    const FLOWS: u64 = 50;
+    for vxlan in [Share::ALL, Share::NONE] {
+        let profile = Profile { flows: FLOWS, vxlan, ..Profile::default() };
+        let mut ports = std::collections::BTreeMap::new();
+        each(&Traffic::new(&profile).unwrap(), 6 * FLOWS, |position, bytes, _| {
+            let port = u16::from_be_bytes([bytes[34], bytes[35]]);
+            assert!(port >= 0xc000, "an ephemeral port: {port}");
+            let direction = ports.entry((position.flow, position.round % 2)).or_insert(port);
+            assert_eq!(*direction, port, "packet {}", position.number);
+        });
+        assert_eq!(ports.len() as u64, 2 * FLOWS);
+        for flow in 0..FLOWS {
+            assert_ne!(ports[&(flow, 0)], ports[&(flow, 1)], "flow {flow}");
+        }
+    }
+}
+
+#[test]
 fn sequence_numbers_of_a_flow_leave_no_gap() {
     let profile = Profile { flows: 1, udp: Share::NONE, ..Profile::default() };
     let mut next: [Option<u32>; 2] = [None, None];

@@ -5,7 +5,8 @@
 //! rest is computed here, by the same code on both sides, so that a checker knows every frame that was sent.
 //!
 //! Packets go through the flows in turn: in each round every flow gets one packet, and the rounds alternate between
-//! the two directions. A flow keeps its tunnel, addresses, ports and protocol.
+//! the two directions. A flow keeps its tunnel, addresses, ports and protocol; each of its directions has outer ports of its
+//! own.
 
 mod flow;
 mod header;

@@ -33,8 +33,11 @@ pub enum Source {
     Auto,
     /// An XDP program run inside the kernel (Linux 5.18 or later).
     Live,
-    /// An `AF_PACKET` socket.
+    /// An `AF_PACKET` socket. All frames take the transmit queue of the CPU that sends.
     Socket,
+    /// An `AF_PACKET` socket whose frames are spread over the transmit queues by a hash of their outer addresses and ports, as a
+    /// NIC spreads them over its receive queues.
+    Spread,
 }
 
 /// How much is sent, how fast, and from where.
@@ -116,13 +119,13 @@ pub fn send(
         });
     }
     let stamped = traffic.mix().stamped != 0;
-    if stamped && (settings.source == Source::Socket || settings.rate.is_none()) {
+    if stamped && (matches!(settings.source, Source::Socket | Source::Spread) || settings.rate.is_none()) {
         return Err(GenerateError::Stamps);
     }
     match settings.source {
         Source::Auto if stamped => live::send(traffic, interface, settings, stop),
         Source::Live => live::send(traffic, interface, settings, stop),
-        Source::Socket => socket::send(traffic, interface, settings, stop),
+        Source::Socket | Source::Spread => socket::send(traffic, interface, settings, stop),
         Source::Auto => match live::send(traffic, interface, settings, stop) {
             Err(GenerateError::Live(reason)) if reason.nothing_sent() => {
                 warn!("falling back to the socket, which is slower: {reason}");

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::interface::Interface;
 use super::pace::Pacer;
 use super::report::Report;
-use super::{GenerateError, Settings, pin, sys};
+use super::{GenerateError, Settings, Source, pin, sys};
 use crate::traffic::Traffic;
 
 /// Frames in one system call.
@@ -51,14 +51,15 @@ pub(super) fn send(
             if let Some(cpu) = settings.cpu {
                 pin(cpu)?; // a thread of its own, so that the caller's stays where it is
             }
-            let socket = open(interface)?;
+            let socket = open(interface, settings.source == Source::Spread)?;
             Ok(run(traffic, interface, settings, stop, &socket)?)
         });
         sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-fn open(interface: &Interface) -> Result<OwnedFd, SocketError> {
+/// Past the queueing discipline, the kernel takes the queue of the CPU; `spread` lets it choose by the headers.
+fn open(interface: &Interface, spread: bool) -> Result<OwnedFd, SocketError> {
     let failed = |action| {
         move |error| match error {
             Errno::PERM | Errno::ACCESS => SocketError::NotPermitted,
@@ -66,7 +67,9 @@ fn open(interface: &Interface) -> Result<OwnedFd, SocketError> {
         }
     };
     let socket = socket(AddressFamily::PACKET, SocketType::RAW, None).map_err(failed("open"))?;
-    sys::bypass_queueing(&socket).map_err(failed("bypass the queueing discipline"))?;
+    if !spread {
+        sys::bypass_queueing(&socket).map_err(failed("bypass the queueing discipline"))?;
+    }
     sys::bind_packet_socket(&socket, interface.index).map_err(failed("bind"))?;
     Ok(socket)
 }

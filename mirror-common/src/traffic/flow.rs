@@ -44,8 +44,6 @@ pub struct Flow {
     pub attachment: u64,
     /// The load balancer's flow cookie.
     pub cookie: u32,
-    /// Source port of the outer UDP header.
-    pub outer_port: u16,
     /// Number of the mirrored interface, below 256, behind its endpoint. Endpoints are accounts of their own:
     /// their interfaces have the same addresses and VNIs.
     pub interface: u8,
@@ -96,7 +94,6 @@ impl Flow {
             endpoint: Self::FIRST_ENDPOINT + endpoint,
             attachment: Self::FIRST_ATTACHMENT + endpoint,
             cookie: hash as u32,
-            outer_port: 0xc000 | (hash >> 32) as u16 & 0x3fff,
             interface,
             local: Self::FIRST_LOCAL + interface as u32,
             remote: Self::REMOTE_NETWORK | tag & 0x003f_ffff,
@@ -114,7 +111,18 @@ impl Flow {
     /// Source port of VXLAN: each direction has its own.
     #[inline(always)]
     pub const fn vxlan_port(&self, reply: bool) -> u16 {
-        let hash = (self.hash >> 16) as u16;
+        Self::port_of_direction((self.hash >> 16) as u16, reply)
+    }
+
+    /// Source port of the outer UDP header. It follows from the VXLAN packet, and so each direction has its own: the two
+    /// directions of a conversation can reach different receive queues.
+    #[inline(always)]
+    pub const fn outer_port(&self, reply: bool) -> u16 {
+        Self::port_of_direction((self.hash >> 32) as u16, reply)
+    }
+
+    #[inline(always)]
+    const fn port_of_direction(hash: u16, reply: bool) -> u16 {
         0xc000 | if reply { !hash & 0x3fff } else { hash & 0x3fff }
     }
 }

@@ -43,7 +43,7 @@ impl Packet {
     #[inline(always)]
     pub const fn write(&self, template: &Header, header: &mut Header) {
         *header = *template;
-        header.put(place::OUTER_PORT, self.flow.outer_port);
+        header.put(place::OUTER_PORT, self.flow.outer_port(self.reply()));
         header.put_u64(place::ENDPOINT, self.flow.endpoint);
         header.put_u64(place::ATTACHMENT, self.flow.attachment);
         header.put_u32(place::COOKIE, self.flow.cookie);

@@ -7,6 +7,7 @@ mod capture;
 mod daemon;
 mod degradation;
 mod destinations;
+mod directions;
 mod never_reached;
 mod outputs;
 mod sockets;
