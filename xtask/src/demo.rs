@@ -1,17 +1,19 @@
-//! Generator and daemon on a veth pair between two network namespaces: live progress, some records, the ledger,
-//! and whether every packet that was sent is accounted for.
+//! Generator and daemon on a veth pair between two network namespaces: live progress, a summary, and the details: some
+//! records, the ledger, and whether every packet that was sent is accounted for.
 //!
 //! - `live`: the two programs at work.
 //! - `records`: what the daemon wrote.
 //! - `accounting`: the check; a pure function of what the two programs report.
-//! - `report`: what is shown of it.
+//! - `summary`: the outcome in a few lines; `report`: the details.
 
 mod accounting;
 mod live;
 mod records;
 mod report;
+mod summary;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -22,10 +24,10 @@ use crate::interrupt::Interrupt;
 use crate::netns::{INTERFACE, Link};
 use crate::process::{self, is_root};
 use crate::setup::{self, Scope};
-use accounting::{Generated, Ledger};
+use accounting::{Check, Generated, Ledger};
 use live::Daemon;
 use records::Records;
-use report::{grouped, millions};
+use report::millions;
 
 /// Bytes of an Ethernet header, which an MTU does not count.
 const ETHERNET_HEADER: u32 = 14;
@@ -34,24 +36,43 @@ const ETHERNET_HEADER: u32 = 14;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// How many packets are sent.
-    #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     packets: u64,
     /// Over how many mirrored flows.
-    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     flows: u32,
+    /// What there is a record of.
+    #[arg(long, value_enum, default_value_t = RecordKind::Flow)]
+    records: RecordKind,
     /// Bytes of a frame on the wire, tunnel headers included; those of IPv6 in VXLAN in GENEVE need 192.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=9000))]
     frame_size: u32,
-    /// Packets per second; 0 for as fast as possible. The default is one that a worker keeps up with that shares
-    /// the machine with the generator and writes every record to a file.
-    #[arg(long, default_value_t = 500_000)]
+    /// Packets per second; 0 for as fast as possible. The default is one that two busy processors keep up with:
+    /// generator, kernel, worker and sink share the machine.
+    #[arg(long, default_value_t = 200_000)]
     rate: u64,
     /// Where the XDP program runs.
     #[arg(long, value_enum, default_value_t = Mode::Native)]
     mode: Mode,
-    /// Leave records and ledger on the disk and say where.
-    #[arg(long)]
-    keep_output: bool,
+}
+
+/// What there is a record of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum RecordKind {
+    /// Each flow, as in a capture that is told nothing else.
+    Flow,
+    /// Each packet.
+    Packet,
+}
+
+impl RecordKind {
+    /// What the daemon calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Packet => "packet",
+        }
+    }
 }
 
 /// Where an XDP program runs.
@@ -84,7 +105,7 @@ pub struct LiveArguments {
     /// The generator.
     #[arg(long)]
     generator: PathBuf,
-    /// Where records and ledger are written.
+    /// The directory in which there is to be one for records and ledger.
     #[arg(long)]
     directory: PathBuf,
 }
@@ -136,36 +157,73 @@ fn live(
     directory: &Path,
     interrupt: &Interrupt,
 ) -> Result<ExitCode> {
-    // What is made here is unmade in reverse, however this function ends: the daemon, the namespaces, the files.
-    let output = tempfile::Builder::new()
-        .prefix("mirror-demo-")
-        .tempdir_in(directory)
-        .with_context(|| format!("no directory can be made in {}", directory.display()))?;
-    let (records, ledger) = (output.path().join("records.ndjson"), output.path().join("ledger.json"));
+    let output = Output::create(directory)?;
+    // What is made here is unmade in reverse, however this function ends: the daemon, the namespaces.
     let link = Link::create(arguments.frame_size.saturating_sub(ETHERNET_HEADER).max(1500))?;
     if arguments.mode == Mode::Generic {
         // Without a native program the interface takes XDP frames only where GRO has given it NAPI.
         process::output(link.sensor.command("ethtool").args(["--offload", INTERFACE, "gro", "on"]))?;
     }
 
-    let mut daemon = Daemon::start(&link, capture, arguments.mode, &records, &ledger, interrupt)?;
+    let mut daemon = Daemon::start(&link, capture, arguments, &output, interrupt)?;
     let generated = live::send(&link, generator, arguments, &mut daemon, interrupt)?;
     daemon.stop()?;
 
-    let text = fs::read_to_string(&ledger).context("the daemon has written no ledger")?;
+    let text = fs::read_to_string(&output.ledger).context("the daemon has written no ledger")?;
     let ledger: Ledger =
         serde_json::from_str(&text).with_context(|| format!("the ledger cannot be understood: {text}"))?;
-    let records = Records::read(&records, ledger.recorded)?;
-    let complete = show(&ledger, &generated, &records);
-    if arguments.keep_output {
-        println!("\nrecords and ledger are in {}", output.keep().display());
-    }
+    let records = Records::read(&output.records)?;
+    output.hand_over()?;
+    let checks = accounting::check(&ledger, &generated, records.packets);
+    print!("{}", summary::summary(&ledger, &generated, &records, &checks, arguments, &output, capture));
+    show(&ledger, &generated, &records, &checks);
+    let complete = checks.iter().all(|check| check.holds);
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Shows the run. Returns whether every packet is accounted for.
-fn show(ledger: &Ledger, generated: &Generated, records: &Records) -> bool {
-    println!("\nsome records");
+/// The files that a run leaves: those of the run before are replaced.
+struct Output {
+    directory: PathBuf,
+    records: PathBuf,
+    ledger: PathBuf,
+}
+
+impl Output {
+    /// Makes the directory `demo` in `directory`, without the files of an earlier run.
+    fn create(directory: &Path) -> Result<Self> {
+        let directory = directory.join("demo");
+        let output = Self {
+            records: directory.join("records.ndjson"),
+            ledger: directory.join("ledger.json"),
+            directory,
+        };
+        fs::create_dir_all(&output.directory)
+            .with_context(|| format!("{} cannot be made", output.directory.display()))?;
+        for file in [&output.records, &output.ledger] {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("{} cannot be removed", file.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(output)
+    }
+
+    /// Gives the files, which root has made for itself, to the owner of the directory that they lie in.
+    fn hand_over(&self) -> Result<()> {
+        let owner = fs::metadata(self.directory.parent().unwrap_or(&self.directory))?;
+        for path in [&self.directory, &self.records, &self.ledger] {
+            chown(path, Some(owner.uid()), Some(owner.gid()))
+                .with_context(|| format!("{} cannot be given to its owner", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows the details of the run.
+fn show(ledger: &Ledger, generated: &Generated, records: &Records, checks: &[Check]) {
+    println!("\ndetails\n\nsome records");
     for sample in &records.samples {
         println!("{}", report::indented(sample));
     }
@@ -173,21 +231,12 @@ fn show(ledger: &Ledger, generated: &Generated, records: &Records) -> bool {
     println!("\nrates");
     println!("  sent      {} packets/s for {seconds:.2} s", millions(*pps));
     let share = |count: u64| millions(pps * (count as f64) / (*sent).max(1) as f64);
-    println!("  recorded  {} records/s", share(ledger.recorded));
+    println!("  recorded  {} packets/s", share(ledger.recorded));
     println!("\nledger (packets)\n{}", report::table(ledger, generated));
-    let lost = ledger.lost_before_worker();
-    if lost > 0 {
-        println!("{} packets were lost before the worker had them, and counted;", grouped(lost));
+    if ledger.lost_before_worker() > 0 {
         println!(
-            "a lower --rate avoids that. Nobody can tell their kinds, so each kind has an `at most` below.\n"
+            "Nobody can tell the kinds of packets that were lost before the worker: each kind has an `at most` below.\n"
         );
     }
-    let checks = accounting::check(ledger, generated, records.lines);
-    println!("checks\n{}", report::verdicts(&checks));
-    let complete = checks.iter().all(|check| check.holds);
-    println!(
-        "{}",
-        if complete { "every packet is accounted for" } else { "packets are NOT all accounted for" }
-    );
-    complete
+    println!("checks\n{}", report::verdicts(checks));
 }

@@ -37,7 +37,8 @@ pub struct Generated {
 /// The kind of the packets that are to become a record.
 pub const VALID: &str = "valid";
 /// Reasons that end a packet before a worker has it: in the XDP program or at the AF_XDP rings.
-const BEFORE_WORKER: [&str; 4] = ["source_not_allowed", "no_headroom", "fill_ring_empty", "rx_ring_full"];
+const BEFORE_WORKER: [&str; 6] =
+    ["source_not_allowed", "no_headroom", "not_cut", "fill_ring_empty", "rx_ring_full", "socket_lost"];
 /// Reasons that end a packet whose record was made already.
 const AT_SINK: [&str; 6] = [
     "sink_queue_full",
@@ -74,11 +75,12 @@ pub fn is_loss(reason: &str) -> bool {
     BEFORE_WORKER.contains(&reason) || AT_SINK.contains(&reason)
 }
 
-/// Checks that every packet sent is accounted for. `lines` is the number of records that were written.
+/// Checks that every packet sent is accounted for. `written` is the number of packets that the written records account
+/// for.
 ///
 /// Where packets were lost before a worker had them, nobody can tell of which kind they were: then a malformed kind
 /// may have been counted less often than it was sent, but never more often.
-pub fn check(ledger: &Ledger, generated: &Generated, lines: u64) -> Vec<Check> {
+pub fn check(ledger: &Ledger, generated: &Generated, written: u64) -> Vec<Check> {
     let sent = generated.sent;
     let all_dropped: u64 = ledger.dropped.values().sum();
     let lost = ledger.lost_before_worker();
@@ -88,7 +90,7 @@ pub fn check(ledger: &Ledger, generated: &Generated, lines: u64) -> Vec<Check> {
         equal("seen by XDP", ledger.seen, "sent", sent),
         equal("received + lost before a worker", ledger.received + lost, "seen by XDP", ledger.seen),
         equal("recorded + dropped", ledger.recorded + all_dropped, "sent", sent),
-        equal("records written", lines, "recorded", ledger.recorded),
+        equal("in the records written", written, "recorded", ledger.recorded),
     ];
     let valid = generated.by_kind.get(VALID).copied().unwrap_or(0);
     let kept = ledger.recorded + ledger.dropped_for(&AT_SINK);
@@ -214,7 +216,7 @@ mod tests {
             ("seen by XDP = sent", |ledger, _, _| ledger.seen = 999),
             ("received + lost", |ledger, _, _| ledger.received = 999),
             ("recorded + dropped", |ledger, _, _| ledger.recorded = 989),
-            ("records written", |_, _, lines| *lines = 989),
+            ("in the records written", |_, _, written| *written = 989),
             ("dropped as geneve_version", |ledger, _, _| {
                 ledger.dropped.insert("geneve_version".to_owned(), 5);
             }),

@@ -9,13 +9,15 @@ use anyhow::{Context as _, Result, bail};
 
 use super::accounting::Generated;
 use super::report::{grouped, millions};
-use super::{Arguments, Mode};
+use super::{Arguments, Output};
 use crate::interrupt::Interrupt;
 use crate::netns::{INTERFACE, Link};
 use crate::process::{self, Lines, Running};
 
 /// Shares of the traffic: VXLAN inside GENEVE, IPv6 in the mirrored packets, and malformed packets.
 const TRAFFIC: [&str; 6] = ["--vxlan", "0.5", "--ipv6", "0.25", "--malformed", "0.001"];
+/// A ring that bridges the time for which others have the worker's processor: 80 ms at the default rate, in 64 MiB.
+const RINGS: [&str; 4] = ["--rx-ring", "16384", "--frames", "16384"];
 /// The word on the daemon's standard error by which it tells that it receives.
 const READY: &str = "capturing";
 /// The daemon's exit code when its ledger does not balance.
@@ -46,14 +48,15 @@ impl Daemon {
     pub fn start(
         link: &Link,
         program: &Path,
-        mode: Mode,
-        records: &Path,
-        ledger: &Path,
+        arguments: &Arguments,
+        output: &Output,
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let mut command = link.sensor.command(program);
-        command.args(["run", "--interface", INTERFACE, "--mode", mode.name(), "--records", "packet"]);
-        command.arg("--output").arg(records).arg("--ledger").arg(ledger);
+        command.args(["run", "--interface", INTERFACE, "--mode", arguments.mode.name()]);
+        command.args(["--records", arguments.records.name()]);
+        command.args(RINGS);
+        command.arg("--output").arg(&output.records).arg("--ledger").arg(&output.ledger);
         if thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2) {
             command.args(["--cpus", "1"]);
         }
