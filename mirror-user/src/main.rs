@@ -51,7 +51,7 @@ struct RunArgs {
 
 #[derive(Args)]
 struct ReplayArgs {
-    /// Capture files, in this order; - is standard input
+    /// Capture files, pipes, or directories of capture files, in this order; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]

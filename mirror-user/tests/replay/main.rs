@@ -5,6 +5,7 @@
 //! - `file_cases`: small captures of unusual form, and what must be read of them.
 //! - `flow_cases`: small captures that are easily misunderstood, and their right flows.
 //! - `community_ids`: Community IDs are Wireshark's.
+//! - `streams`: pipes are live, directories stand for the captures in them.
 //! - `tshark`: the records say what Wireshark's dissection says, field by field.
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
@@ -35,4 +36,5 @@ mod records;
 #[path = "../support/root.rs"]
 mod root;
 mod sampling;
+mod streams;
 mod tshark;
