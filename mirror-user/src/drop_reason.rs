@@ -80,7 +80,7 @@ reasons! {
     InnerIpHeader => "inner_ip_header",
     /// Mirrored packet: more IPv6 extension headers than are followed.
     InnerExtensionHeaders => "inner_extension_headers",
-    /// The policy for the packet's tunnel allows no record to which it could contribute.
+    /// The rule for the packet's tunnel allows no record to which it could contribute.
     PolicyExcluded => "policy_excluded",
     /// Flows: neither IPv4 nor IPv6, so that there is no flow for it.
     FlowNotIp => "flow_not_ip",

@@ -6,34 +6,38 @@
 //!    capture file (`replay`).
 //! 2. [`wire`]: one protocol, one file; bytes in, values or a named [`DropReason`] out.
 //! 3. [`decap`]: from an outer frame to the mirrored [`Packet`](packet::Packet) and its tunnel identity.
-//! 4. [`policy`]: what may be recorded of which tunnel's packets.
+//! 4. [`rules`]: what may be recorded of which tunnel's packets.
 //! 5. [`flow`]: packets gathered into flows, and what is said of a flow.
 //! 6. [`record`]: what is said of a packet, in batches.
 //! 7. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
 //!
-//! [`attach`] loads the XDP program that brings a NIC's frames to their source; [`degrade`] says what a worker leaves
+//! [`xdp`] loads the XDP program that brings a NIC's frames to their source; [`degrade`] says what a worker leaves
 //! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded; [`files`]
 //! makes files that are safe from others in their directory.
 
-pub mod attach;
 pub mod clock;
-pub mod control;
+pub mod command;
+pub mod config;
 pub mod counters;
 pub mod decap;
 pub mod degrade;
 pub mod drop_reason;
 pub mod files;
 pub mod flow;
+pub mod ledger;
 pub mod nic;
 pub mod packet;
-pub mod policy;
+pub mod pipeline;
 pub mod rebind;
 pub mod record;
 pub mod replay;
+pub mod rules;
+pub mod shutdown;
 pub mod sink;
 pub mod source;
 pub mod wire;
 pub mod worker;
+pub mod xdp;
 pub mod xsk;
 
 pub use drop_reason::DropReason;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use mirror_user::control::config::options::{CaptureOptions, FlowOptions, OutputOptions, TunnelOptions};
-use mirror_user::control::config::value::HumanDuration;
-use mirror_user::control::config::{ConfigError, Options, Settings};
-use mirror_user::control::shutdown::Shutdown;
-use mirror_user::control::{Outcome, capture, replay};
+use mirror_user::command::{Outcome, replay, run};
+use mirror_user::config::options::{CaptureOptions, FlowOptions, OutputOptions, TunnelOptions};
+use mirror_user::config::value::HumanDuration;
+use mirror_user::config::{ConfigError, Options, Settings};
+use mirror_user::shutdown::Shutdown;
 use tracing_subscriber::EnvFilter;
 
 const EXIT_CODES: &str = "\
@@ -123,7 +123,7 @@ fn execute(command: Command) -> anyhow::Result<Outcome> {
         Command::Run(RunArgs { common, capture, stats_interval }) => {
             let settings = settle(common, capture)?;
             let interval = Some(stats_interval.0).filter(|&interval| interval > Duration::ZERO);
-            Ok(capture::run(&settings, interval, &shutdown)?)
+            Ok(run::run(&settings, interval, &shutdown)?)
         }
         Command::Replay(ReplayArgs { files, common }) => {
             let settings = settle(common, CaptureOptions::default())?;

@@ -13,8 +13,8 @@ use crate::decap::{DecapConfig, decapsulate_into};
 use crate::degrade::{Degradation, Level, Pressure};
 use crate::flow::{FlowRecord, FlowTable};
 use crate::packet::Packet;
-use crate::policy::{Policies, Policy, header_length};
 use crate::record::Batch;
+use crate::rules::{Recording, Rules, header_length};
 use crate::sink::Producer;
 use crate::source::{BATCH, FrameSource, Received, Timestamp};
 
@@ -39,7 +39,7 @@ pub enum WhenFull {
 pub struct Worker<Source> {
     source: Source,
     decap: DecapConfig,
-    policies: Policies,
+    rules: Rules,
     flows: Option<FlowTable>,
     degradation: Degradation,
     clock: PacketClock,
@@ -77,11 +77,11 @@ struct Outlet {
 }
 
 impl<Source: FrameSource> Worker<Source> {
-    /// A worker that makes the records that `policies` ask for; those of flows need a table, see [`Self::with_flows`].
+    /// A worker that makes the records that `rules` ask for; those of flows need a table, see [`Self::with_flows`].
     pub fn new(
         source: Source,
         decap: DecapConfig,
-        policies: Policies,
+        rules: Rules,
         degradation: Degradation,
         producer: Producer,
         when_full: WhenFull,
@@ -93,7 +93,7 @@ impl<Source: FrameSource> Worker<Source> {
             is_live: source.now().is_some(),
             source,
             decap,
-            policies,
+            rules,
             flows: None,
             degradation,
             clock: PacketClock::default(),
@@ -189,7 +189,7 @@ impl<Source: FrameSource> Worker<Source> {
     /// Finds the mirrored packets in the `count` frames of the current batch. The table takes up those that belong to
     /// flows while they are at hand; those that get a record of their own are kept until the flows are counted.
     fn decapsulate(&mut self, count: usize) {
-        let Self { source, decap, policies, flows, degradation, outlet, found, .. } = self;
+        let Self { source, decap, rules, flows, degradation, outlet, found, .. } = self;
         let counters = &outlet.counters;
         let level = degradation.level();
         let (mut bytes, mut decapsulated) = (0, 0);
@@ -204,20 +204,20 @@ impl<Source: FrameSource> Worker<Source> {
                 continue;
             }
             decapsulated += 1;
-            let policy = match allowed(policies.resolve(&packet.tunnel), level) {
-                Ok(policy) => policy,
+            let recording = match allowed(rules.resolve(&packet.tunnel), level) {
+                Ok(recording) => recording,
                 Err(reason) => {
                     counters.drop_packets(reason, 1);
                     continue;
                 }
             };
-            if policy.flows
+            if recording.flows
                 && let Some(table) = flows
             {
-                table.prepare(timestamp, &packet, policy.packets);
+                table.prepare(timestamp, &packet, recording.packets);
             }
-            if policy.packets {
-                found.push(Found { frame: index, timestamp, packet, payload: policy.payload });
+            if recording.packets {
+                found.push(Found { frame: index, timestamp, packet, payload: recording.payload });
             }
         }
         degradation.count(decapsulated);
@@ -275,19 +275,19 @@ impl<Source: FrameSource> Worker<Source> {
     }
 }
 
-/// The records that may be made of a packet with this policy, at this level.
+/// The records that may be made of a packet with this recording, at this level.
 ///
 /// # Errors
 ///
 /// The reason for which there may be none.
 #[inline]
-fn allowed(policy: Policy, level: Level) -> Result<Policy, DropReason> {
-    if policy.excludes() {
+fn allowed(recording: Recording, level: Level) -> Result<Recording, DropReason> {
+    if recording.excludes() {
         return Err(DropReason::PolicyExcluded);
     }
     match level {
-        Level::Full => Ok(policy),
-        Level::Flows | Level::Sampled(_) if policy.flows => Ok(Policy { packets: false, ..policy }),
+        Level::Full => Ok(recording),
+        Level::Flows | Level::Sampled(_) if recording.flows => Ok(Recording { packets: false, ..recording }),
         Level::Flows | Level::Sampled(_) | Level::Counters => Err(DropReason::CountersOnly),
     }
 }
@@ -433,7 +433,7 @@ mod tests {
         let worker = Worker::new(
             source,
             decap,
-            Policies::default(),
+            Rules::default(),
             degradation,
             producer,
             WhenFull::Wait,
@@ -456,7 +456,7 @@ mod tests {
         let worker = Worker::new(
             source,
             decap,
-            Policies::default(),
+            Rules::default(),
             Degradation::new(auto).unwrap(),
             producers.remove(0),
             WhenFull::Wait,

@@ -2,14 +2,14 @@
 
 mod support;
 
-use mirror_user::attach::interface::{Interface, interfaces};
-use mirror_user::attach::{Capture, Error, Mode, ModeRequest, Options, Verdicts};
+use mirror_user::xdp::interface::{Interface, interfaces};
+use mirror_user::xdp::{Mode, ModeRequest, Program, ProgramOptions, Verdicts, XdpError};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use support::{Namespace, VethOptions, VethPair, skipped_without_root};
 
-fn load() -> Capture {
-    Capture::load(&Options::default()).unwrap()
+fn load() -> Program {
+    Program::load(&ProgramOptions::default()).unwrap()
 }
 
 /// The interface `name` of the calling thread's namespace.
@@ -17,7 +17,7 @@ fn interface(name: &str) -> Interface {
     interfaces().unwrap().into_iter().find(|interface| interface.name == name).unwrap()
 }
 
-fn program_id(capture: &Capture) -> u32 {
+fn program_id(capture: &Program) -> u32 {
     capture.program().unwrap().info().unwrap().id()
 }
 
@@ -58,7 +58,7 @@ fn a_driver_without_xdp_leads_to_generic_mode_and_says_why() {
         assert_eq!(attached.mode, Mode::Generic);
         assert_eq!(attached.fallback.unwrap().to_string(), "the driver of lo has no native XDP");
         let refused = capture.attach("lo", ModeRequest::Native).unwrap_err();
-        assert!(matches!(refused, Error::ModeNotSupported { mode: Mode::Native, .. }), "{refused}");
+        assert!(matches!(refused, XdpError::ModeNotSupported { mode: Mode::Native, .. }), "{refused}");
         assert_eq!(interface("lo").program(), None);
     });
 }
@@ -75,7 +75,7 @@ fn a_veth_with_too_few_queues_leads_to_generic_mode_and_says_why() {
         let attached = load().attach("few", ModeRequest::Auto).unwrap();
         assert_eq!(attached.mode, Mode::Generic);
         let fallback = attached.fallback.unwrap();
-        assert!(matches!(fallback, Error::TooFewQueues { .. }), "{fallback}");
+        assert!(matches!(fallback, XdpError::TooFewQueues { .. }), "{fallback}");
     });
 }
 
@@ -108,7 +108,7 @@ fn an_interface_that_is_taken_is_answered_with_the_program_that_holds_it() {
             let mode = first.attach(VethPair::RECEIVING, held).unwrap().mode;
             for request in [ModeRequest::Auto, ModeRequest::Native, ModeRequest::Generic] {
                 let error = load().attach(VethPair::RECEIVING, request).unwrap_err();
-                assert!(matches!(error, Error::AlreadyAttached { .. }), "{error}");
+                assert!(matches!(error, XdpError::AlreadyAttached { .. }), "{error}");
                 let message = error.to_string();
                 let holder = format!("mirror_capture (id {}, {mode} mode)", program_id(&first));
                 assert!(message.contains(&holder), "{message}");
@@ -130,7 +130,7 @@ fn the_capabilities_that_the_error_names_are_those_that_are_needed() {
         pair.receiver.enter(|| {
             let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
             set_capabilities(None, sets).unwrap();
-            let mut capture = Capture::load(&Options::default())?;
+            let mut capture = Program::load(&ProgramOptions::default())?;
             capture.attach(VethPair::RECEIVING, ModeRequest::Native).map(|attached| attached.mode)
         })
     };
@@ -138,7 +138,7 @@ fn the_capabilities_that_the_error_names_are_those_that_are_needed() {
     assert_eq!(attempt(needed).unwrap(), Mode::Native);
     for missing in needed.iter() {
         let error = attempt(needed - missing).unwrap_err();
-        assert!(matches!(error, Error::NotPermitted { .. }), "without {missing:?}: {error}");
+        assert!(matches!(error, XdpError::NotPermitted { .. }), "without {missing:?}: {error}");
         assert!(error.to_string().contains("CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The cut that the capture program makes for a tunnel, against the policy that user space finds for the same frame.
+//! The cut that the capture program makes for a tunnel, against the rule that user space finds for the same frame.
 
 #[path = "support/root.rs"]
 mod root;
@@ -14,13 +14,13 @@ use mirror_common::port;
 use mirror_common::traffic::{Flow, Position};
 use mirror_common::tunnel::TunnelKey;
 use mirror_user::DropReason;
-use mirror_user::attach::{Capture, Error, Options};
 use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::packet::{Link, Network, Packet, Transport};
-use mirror_user::policy::{Policies, Policy, Rule};
+use mirror_user::rules::{Recording, Rule, Rules};
 use mirror_user::source::{Frame, LinkType, Timestamp};
 use mirror_user::wire::number::{EtherType, IpProtocol, MacAddress, QueueId, Vni};
 use mirror_user::wire::{ethernet, geneve, gwlb, ipv4, ipv6, udp, vxlan};
+use mirror_user::xdp::{Program, ProgramOptions, XdpError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -36,35 +36,35 @@ const XDP_REDIRECT: u32 = 4;
 /// The shortest of all snap lengths in some tests.
 const SHORTEST: u32 = 190;
 
-/// The capture program as `policies` ask for it, and user space that is told the same.
+/// The capture program as `rules` ask for it, and user space that is told the same.
 struct Sides {
-    capture: Capture,
+    capture: Program,
     _socket: OwnedFd,
-    policies: Policies,
+    rules: Rules,
     /// The shortest of all snap lengths.
     shortest: Option<u32>,
     decap: DecapConfig,
 }
 
 impl Sides {
-    fn new(rules: &[Rule], default: Policy, max_depth: u8, log_level: LevelFilter) -> Self {
-        let policies = Policies::new(rules, default).unwrap();
-        let options = Options {
+    fn new(rules: &[Rule], default: Recording, max_depth: u8, log_level: LevelFilter) -> Self {
+        let rules = Rules::new(rules, default).unwrap();
+        let options = ProgramOptions {
             vxlan_port: Some(port::VXLAN),
             session_port: (max_depth > 1).then_some(port::VXLAN),
-            snap_length: policies.rest().snap_length,
-            snap_lengths: policies.snap_lengths(),
+            snap_length: rules.rest().snap_length,
+            snap_lengths: rules.snap_lengths(),
             log_level,
-            ..Options::default()
+            ..ProgramOptions::default()
         };
         let lengths = options.snap_lengths.iter().map(|(_, length)| *length);
         let shortest = lengths.chain([options.snap_length]).flatten().min();
-        let mut capture = Capture::load(&options).unwrap();
+        let mut capture = Program::load(&options).unwrap();
         // To be found in the map, it needs no rings.
         let socket = socket(AddressFamily::XDP, SocketType::RAW, None).unwrap();
         capture.set_socket(QueueId(0), &socket).unwrap();
         let decap = DecapConfig { geneve_port: port::GENEVE, vxlan_port: port::VXLAN, max_depth };
-        Self { capture, _socket: socket, policies, shortest, decap }
+        Self { capture, _socket: socket, rules, shortest, decap }
     }
 
     /// How many bytes of `frame` the program keeps, of which the first `linear` are in the first buffer; [`None`] where
@@ -139,9 +139,9 @@ impl Sides {
     fn compare(&self, frame: &[u8]) -> Option<Option<u32>> {
         let kept = self.kept(frame, frame.len()).unwrap();
         let snap_length = match self.decapsulate(frame) {
-            _ if self.policies.snap_lengths().is_empty() => self.policies.rest().snap_length,
+            _ if self.rules.snap_lengths().is_empty() => self.rules.rest().snap_length,
             _ if self.hides_a_session(frame) => self.shortest,
-            Ok(packet) => self.policies.resolve(&packet.tunnel).snap_length,
+            Ok(packet) => self.rules.resolve(&packet.tunnel).snap_length,
             Err(
                 DropReason::GeneveTruncated
                 | DropReason::GeneveVersion
@@ -293,7 +293,7 @@ fn generated_traffic_is_cut_as_its_policies_say() {
         rule(None, Some(0), 200), // without VXLAN
         rule(None, Some(other.vni()), 210),
     ];
-    let default = Policy { snap_length: Some(175), ..Policy::default() };
+    let default = Recording { snap_length: Some(175), ..Recording::default() };
     let rules = [&rules[..], &[rule(Some(u64::MAX), None, 160)]].concat(); // which no packet falls under
     let sides = Sides::new(&rules, default, 2, LevelFilter::OFF);
     let mut buffer = traffic.buffer();
@@ -322,7 +322,7 @@ fn each_header_that_user_space_reads_the_kernel_reads() {
         rule(Some(1), Some(7), 203),
         rule(Some(99), None, SHORTEST), // which no packet falls under
     ];
-    let default = Policy { snap_length: Some(300), ..Policy::default() };
+    let default = Recording { snap_length: Some(300), ..Recording::default() };
     let sides = Sides::new(&rules, default, 2, LevelFilter::OFF);
 
     let endpoint = |id: u64| option(gwlb::CLASS, 1, &id.to_be_bytes());
@@ -371,7 +371,7 @@ fn each_header_that_user_space_reads_the_kernel_reads() {
     let mut three_tags = mirrored(2);
     let tag = [0x81, 0, 0, 7];
     three_tags.splice(12..12, tag);
-    // A frame, and the policy that user space finds for it; else the reason why it makes no record. Both cut alike,
+    // A frame, and the rule that user space finds for it; else the reason why it makes no record. Both cut alike,
     // but for those frames whose tunnel the kernel does not know for sure.
     let cases: [(&str, Vec<u8>, Result<u32, DropReason>); 39] = [
         ("a session of the endpoint", outer(&load_balanced(1, &session(7))), Ok(203)),
@@ -485,8 +485,8 @@ fn each_header_that_user_space_reads_the_kernel_reads() {
         ),
     ];
     for (name, frame) in unsure {
-        let policy = sides.policies.resolve(&sides.decapsulate(&frame).unwrap().tunnel);
-        assert_eq!(policy.snap_length, Some(201), "{name}, in user space");
+        let recording = sides.rules.resolve(&sides.decapsulate(&frame).unwrap().tunnel);
+        assert_eq!(recording.snap_length, Some(201), "{name}, in user space");
         assert!(sides.hides_a_session(&frame), "{name}");
         assert_eq!(
             sides.kept(&frame, frame.len()),
@@ -503,8 +503,8 @@ fn each_header_that_user_space_reads_the_kernel_reads() {
         let kept = sides.kept(&frame, frame.len());
         match expected {
             Ok(length) => {
-                let policy = sides.policies.resolve(&decapsulated.unwrap().tunnel);
-                assert_eq!(policy.snap_length, Some(length), "{name}, in user space");
+                let recording = sides.rules.resolve(&decapsulated.unwrap().tunnel);
+                assert_eq!(recording.snap_length, Some(length), "{name}, in user space");
                 assert_eq!(kept, Some(cut(&frame, Some(length))), "{name}, in the kernel");
             }
             Err(reason) => {
@@ -576,7 +576,7 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn any_frame_is_cut_as_its_policy_says() {
+fn any_frame_is_cut_as_its_rule_says() {
     if skipped_without_root() {
         return;
     }
@@ -584,7 +584,7 @@ fn any_frame_is_cut_as_its_policy_says() {
         for (default, max_depth) in
             [(None, 2), (Some(300), 2), (Some(150), 3), (Some(300), 8), (Some(300), 1)]
         {
-            let default = Policy { snap_length: default, ..Policy::default() };
+            let default = Recording { snap_length: default, ..Recording::default() };
             let sides = Sides::new(rules, default, max_depth, LevelFilter::OFF);
             let mut runner = TestRunner::new(Config { cases: 512, ..Config::default() });
             let compared = std::cell::Cell::new(0);
@@ -610,7 +610,7 @@ fn where_headers_lie_behind_the_first_buffer_the_shortest_rule_holds() {
         return;
     }
     let rules = [rule(Some(1), None, 201), rule(Some(1), Some(7), 203), rule(Some(2), None, SHORTEST)];
-    let default = Policy { snap_length: Some(300), ..Policy::default() };
+    let default = Recording { snap_length: Some(300), ..Recording::default() };
     let sides = Sides::new(&rules, default, 2, LevelFilter::OFF);
     let frame = outer(&load_balanced(1, &session(7)));
     // The session's VNI ends at byte 118.
@@ -630,7 +630,7 @@ fn the_verifier_takes_every_form_of_the_program() {
     let frame = outer(&load_balanced(1, &session(1)));
     for rules in rule_sets() {
         for log_level in [LevelFilter::OFF, LevelFilter::ERROR, LevelFilter::TRACE] {
-            let sides = Sides::new(&rules, Policy::default(), 2, log_level);
+            let sides = Sides::new(&rules, Recording::default(), 2, log_level);
             assert!(sides.compare(&frame).is_some());
         }
     }
@@ -640,6 +640,6 @@ fn the_verifier_takes_every_form_of_the_program() {
 fn snap_lengths_that_cut_into_the_ethernet_header_are_refused() {
     let key = TunnelKey::new(None, Some(7)).unwrap();
     let snap_lengths = vec![(key, Some(200)), (TunnelKey::new(Some(1), None).unwrap(), Some(13))];
-    let error = Capture::load(&Options { snap_lengths, ..Options::default() }).err().unwrap();
-    assert!(matches!(error, Error::SnapLength(13)), "{error}");
+    let error = Program::load(&ProgramOptions { snap_lengths, ..ProgramOptions::default() }).err().unwrap();
+    assert!(matches!(error, XdpError::SnapLength(13)), "{error}");
 }

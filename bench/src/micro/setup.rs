@@ -7,7 +7,7 @@ use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::DecapConfig;
 use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
-use mirror_user::policy::{Policies, Policy};
+use mirror_user::rules::{Recording, Rules};
 use mirror_user::sink::{self, SinkConfig, Sinks};
 use mirror_user::source::FrameSource;
 use mirror_user::wire::number::QueueId;
@@ -41,14 +41,14 @@ pub(super) fn worker<Source: FrameSource>(
     let config = SinkConfig { queue_batches: batches, ..SinkConfig::default() };
     let (mut producers, sinks) = sink::start_with(&config, 1, vec![output::forget()])?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let policy = Policy {
+    let recording = Recording {
         packets: matches!(records, Records::Packet | Records::Both),
         flows: matches!(records, Records::Flow | Records::Both),
-        ..Policy::default()
+        ..Recording::default()
     };
-    let policies = Policies::uniform(policy);
+    let rules = Rules::uniform(recording);
     let degradation = Degradation::new(DegradeConfig::default())?;
     let producer = producers.remove(0);
-    let worker = Worker::new(source, DECAP, policies, degradation, producer, WhenFull::Drop, counters);
-    Ok((if policy.flows { worker.with_flows(flow_table()?) } else { worker }, sinks))
+    let worker = Worker::new(source, DECAP, rules, degradation, producer, WhenFull::Drop, counters);
+    Ok((if recording.flows { worker.with_flows(flow_table()?) } else { worker }, sinks))
 }

@@ -14,11 +14,11 @@ use std::{io, thread};
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
-use mirror_user::attach;
-use mirror_user::control::RunError;
-use mirror_user::control::config::ConfigError;
-use mirror_user::control::ledger::Ledger;
+use mirror_user::config::ConfigError;
+use mirror_user::ledger::Ledger;
+use mirror_user::pipeline::RunError;
 use mirror_user::sink::SinkError;
+use mirror_user::xdp;
 use mirror_user::xsk::XskError;
 use serde::Serialize;
 use thiserror::Error;
@@ -208,7 +208,7 @@ pub enum ReceiverError {
     },
     /// The capture program.
     #[error(transparent)]
-    Attach(#[from] attach::Error),
+    Attach(#[from] xdp::XdpError),
     /// The daemon's socket.
     #[error(transparent)]
     Xsk(#[from] XskError),

@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use mirror_user::DropReason;
-use mirror_user::attach::{Capture, ModeRequest};
-use mirror_user::control::addresses::OwnAddresses;
-use mirror_user::control::config::options::Options;
-use mirror_user::control::config::settings::Settings;
-use mirror_user::control::config::value::Switch;
-use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
-use mirror_user::control::preflight::free_huge_page_bytes;
+use mirror_user::config::options::Options;
+use mirror_user::config::settings::Settings;
+use mirror_user::config::value::Switch;
 use mirror_user::counters::WorkerCounters;
 use mirror_user::degrade::DegradeMode;
-use mirror_user::policy::RecordKind;
+use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
+use mirror_user::pipeline::addresses::OwnAddresses;
+use mirror_user::pipeline::preflight::free_huge_page_bytes;
+use mirror_user::rules::RecordKind;
 use mirror_user::sink::{self, Format, Producer, SinkConfig, Sinks};
 use mirror_user::wire::number::QueueId;
 use mirror_user::worker::WhenFull;
+use mirror_user::xdp::{ModeRequest, Program};
 use mirror_user::xsk::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskSource};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -150,7 +150,7 @@ impl Records {
 
 /// The running pipeline.
 pub(super) struct Running {
-    program: Capture,
+    program: Program,
     counters: Arc<WorkerCounters>,
     meter: Arc<Meter>,
     stop: Arc<AtomicBool>,
@@ -165,7 +165,7 @@ impl Running {
     pub fn start(pipeline: &Pipeline, bed: &Testbed, processors: Processors) -> Result<Self, ReceiverError> {
         let directory = tempfile::tempdir().map_err(|source| ReceiverError::Directory { source })?;
         let settings = pipeline.settings(&directory)?;
-        let mut program = Capture::load(&settings.load_options(1))?;
+        let mut program = Program::load(&settings.load_options(1))?;
         bed.far.enter(|| OwnAddresses::tell(&mut program, Testbed::FAR))??;
         let (producer, sinks) = pipeline.start_sink(&settings)?;
         let source = bed.far.enter(|| open_socket(&settings, processors))??;

@@ -3,7 +3,7 @@
 //! decapsulation.
 
 use super::payload::Payload;
-use super::{DecapConfig, plain};
+use super::{DecapConfig, fast_path};
 use crate::packet::{Packet, Tunnel};
 use crate::source::{Frame, LinkType};
 use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
@@ -34,7 +34,7 @@ pub(super) fn open<'a>(
     let mut headers = Reader::new(frame.data.first_chunk::<LENGTH>()?);
     headers.skip(ethernet::Header::LENGTH - 2)?;
     let ethertype = headers.u16()?;
-    let ip = plain::Header::take(&mut headers)?;
+    let ip = fast_path::Header::take(&mut headers)?;
     headers.skip(2)?;
     let port = headers.u16()?;
     let udp_length = headers.u16()?;

@@ -8,8 +8,8 @@ use aya::maps::{Map, MapData, XskMap};
 use aya::programs::loaded_programs;
 use mirror_bench::generator::{self, Source};
 use mirror_bench::traffic::{Profile, Share};
-use mirror_user::attach::{Capture, Options};
 use mirror_user::wire::number::QueueId;
+use mirror_user::xdp::{Program, ProgramOptions};
 use mirror_user::xsk::{CopyMode, XskConfig, XskSource};
 
 use crate::bpf;
@@ -127,7 +127,7 @@ fn assert_ends(daemon: Daemon, reason: &str, packets: u64) -> Ended {
 
 /// The id of the XDP program on the receiving interface.
 fn program_on(pair: &VethPair) -> u32 {
-    let interfaces = pair.receiver.enter(|| mirror_user::attach::interface::interfaces().unwrap());
+    let interfaces = pair.receiver.enter(|| mirror_user::xdp::interface::interfaces().unwrap());
     let interface = interfaces.iter().find(|interface| interface.name == VethPair::RECEIVING).unwrap();
     interface.native_program.unwrap()
 }
@@ -214,7 +214,7 @@ fn a_program_that_is_replaced_by_others_ends_the_capture() {
     }
     let pair = VethPair::new(VethOptions::default());
     let daemon = running(&pair, &[]);
-    let other = Capture::load(&Options::default()).unwrap();
+    let other = Program::load(&ProgramOptions::default()).unwrap();
     bpf::replace(&bpf::link_of(program_on(&pair)), other.program().unwrap().fd().unwrap().as_fd());
     let expected =
         format!("another XDP program (id {}, native mode) has taken the place", other.id().unwrap());

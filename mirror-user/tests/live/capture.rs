@@ -1,4 +1,4 @@
-//! Captures of all kinds: modes, queues, frame sizes, records, policies, pressure, starts and ends.
+//! Captures of all kinds: modes, queues, frame sizes, records, rules, pressure, starts and ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -294,16 +294,16 @@ fn degradation_is_declared() {
 }
 
 #[test]
-fn each_tunnel_has_its_policy() {
+fn each_tunnel_has_its_rule() {
     if skipped_without_root() {
         return;
     }
     let pair = VethPair::new(VethOptions::default());
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("mirror-capture.toml");
-    let rules = "[[policy]]\ngwlbe_id = \"0e5d000000000001\"\nrecords = []\n\
-                 [[policy]]\ngwlbe_id = \"0e5d000000000002\"\nsnap_length = 160\n\
-                 [[policy]]\ngwlbe_id = \"0e5d000000000003\"\nrecords = [\"flow\"]\n";
+    let rules = "[[rule]]\ngwlbe_id = \"0e5d000000000001\"\nrecords = []\n\
+                 [[rule]]\ngwlbe_id = \"0e5d000000000002\"\nsnap_length = 160\n\
+                 [[rule]]\ngwlbe_id = \"0e5d000000000003\"\nrecords = [\"flow\"]\n";
     fs::write(&config, rules).unwrap();
     let daemon = Daemon::start(&pair, &["--config", config.to_str().unwrap()]);
     let profile = Profile { vxlan: Share::NONE, malformed: Share::NONE, ..mixed() };

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use mirror_user::DropReason;
-use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
+use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::packet::Packet;
-use mirror_user::policy::{Policies, Policy};
 use mirror_user::replay::ReplaySource;
+use mirror_user::rules::{Recording, Rules};
 use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError, Torn, Unfinished};
 use mirror_user::source::{FrameSource, Received, Timestamp};
 use mirror_user::wire::number::QueueId;
@@ -47,11 +47,11 @@ pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcom
     let (mut producers, sinks) = sink::start_with(&config, 1, vec![output]).unwrap();
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
     let Records { packets, flows } = records;
-    let policies = Policies::new(&[], Policy { packets, flows, ..Policy::default() }).unwrap();
+    let rules = Rules::new(&[], Recording { packets, flows, ..Recording::default() }).unwrap();
     let degradation = Degradation::new(DegradeConfig::default()).unwrap();
     let producer = producers.remove(0);
     let mut worker =
-        Worker::new(source, DECAP, policies, degradation, producer, WhenFull::Wait, Arc::clone(&counters));
+        Worker::new(source, DECAP, rules, degradation, producer, WhenFull::Wait, Arc::clone(&counters));
     if flows {
         let scarce = FlowConfig { max_flows: 16, max_tunnels: 8, ..FlowConfig::default() };
         worker = worker.with_flows(FlowTable::new(scarce).unwrap());

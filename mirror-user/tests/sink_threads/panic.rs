@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use mirror_user::control::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::counters::WorkerCounters;
+use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::sink::{self, Loss, Output, SinkConfig, SinkError, Torn, Unfinished};
 use mirror_user::source::Timestamp;
 

@@ -1,7 +1,7 @@
 //! Headers in the load balancer's form against the way of all others.
 
 use super::*;
-use crate::decap::{load_balancer, plain};
+use crate::decap::{fast_path, load_balancer};
 
 /// What is found in a frame, by the way of headers that have no known form: without its Ethernet header a frame is none
 /// of the load balancer's, and otherwise means the same.
@@ -56,7 +56,7 @@ fn the_form_is_known() {
     for (samples, is_plain) in [(plain_samples(), true), (other_samples(), false)] {
         for sample in samples {
             let (protocol, carried) = load_balancer::open(&mut packet, &frame(&sample), &CONFIG).unwrap();
-            let described = plain::describe(&mut packet, protocol, carried, &CONFIG);
+            let described = fast_path::describe(&mut packet, protocol, carried, &CONFIG);
             assert_eq!(described.is_some(), is_plain, "{sample:x?}");
         }
     }

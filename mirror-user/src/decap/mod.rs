@@ -1,0 +1,191 @@
+//! From an outer frame to the mirrored packet and its tunnel identity.
+//!
+//! The mirror's own tunnels are the outer one and, where that is GENEVE, a VXLAN directly inside it: what a Gateway
+//! Load Balancer and a traffic mirror session put around a packet. They alone make the tunnel identity, and what is
+//! malformed in them ends in its named reason.
+//!
+//! What they carry is mirrored traffic. It may be tunnelled in its turn, as a customer's overlay on the same ports.
+//! Up to [`DecapConfig::max_depth`] those tunnel headers are taken off as well, but they have no say in the identity,
+//! and a packet whose tunnel is malformed or cut off is recorded as the UDP packet that it is. So mirrored traffic can
+//! neither hide by posing as a tunnel nor have itself ascribed to another endpoint. What cannot be told apart is a
+//! session's VXLAN and other UDP to that port that enters by the same endpoint: an endpoint is for sessions only.
+//!
+//! A tunnel packet is UDP to the tunnel's port, and whole: a fragment of one is recorded as the fragment that it is.
+//!
+//! A packet ends where its length field says: padding of the outer frame does not count. Bytes may be missing at
+//! the end of any packet whose headers are there, since the mirror session, the kernel or a capture may have cut it;
+//! its original length is then the greatest that frame and length fields tell. Only outer length fields beyond the
+//! frame as it was on the wire contradict themselves.
+
+// The common path is inlined into `decapsulate` as a whole, so that the fields of headers stay in registers on their
+// way into the packet. Through memory they take half as long again.
+
+mod fast_path;
+mod layer;
+mod load_balancer;
+mod outer;
+mod payload;
+
+use crate::DropReason;
+use crate::packet::Packet;
+use crate::source::Frame;
+use crate::wire::number::{EtherType, Vni};
+use crate::wire::{geneve, gwlb, vxlan};
+
+use layer::{Datagram, Layer};
+use outer::Outer;
+use payload::Payload;
+
+/// What decapsulation is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecapConfig {
+    /// UDP destination port of GENEVE.
+    pub geneve_port: u16,
+    /// UDP destination port of VXLAN, inside GENEVE and by itself.
+    pub vxlan_port: u16,
+    /// How many tunnel headers are taken off at most, GENEVE included; the outer one always is. A packet that is
+    /// tunnelled more deeply is recorded as the UDP packet that it is at that depth. 2 suffices for the mirror's own
+    /// tunnels; more looks into the overlays of mirrored traffic, and believes the addresses in there.
+    pub max_depth: u8,
+}
+
+impl DecapConfig {
+    /// Whether UDP to this port may be a tunnel packet.
+    #[inline(always)]
+    const fn is_tunnel(&self, port: u16) -> bool {
+        port == self.geneve_port || port == self.vxlan_port
+    }
+}
+
+/// Finds the mirrored packet in `frame`.
+///
+/// # Errors
+///
+/// The one reason for which the frame has no packet that could be recorded: the first fault from the outside in.
+/// Within a GENEVE header that is the first of its base header, the O bit, the options in their order, and the
+/// protocol type.
+pub fn decapsulate(frame: &Frame<'_>, config: &DecapConfig) -> Result<Packet, DropReason> {
+    let mut packet = Packet::UNKNOWN;
+    decapsulate_into(&mut packet, frame, config)?;
+    Ok(packet)
+}
+
+/// Finds the mirrored packet in `frame`, and describes it in `packet`: a description is large, and what was read
+/// early need not be carried along until the rest is known.
+///
+/// # Errors
+///
+/// Those of [`decapsulate`]; `packet` then describes none.
+pub fn decapsulate_into(
+    packet: &mut Packet,
+    frame: &Frame<'_>,
+    config: &DecapConfig,
+) -> Result<(), DropReason> {
+    let (protocol, payload) = match load_balancer::open(packet, frame, config) {
+        Some((protocol, payload)) => {
+            if fast_path::describe(packet, protocol, payload, config).is_some() {
+                return Ok(());
+            }
+            (protocol, payload)
+        }
+        None => {
+            let mut payload = Payload::of(frame);
+            let outer = Outer::open(&mut payload, frame.link_type, config)?;
+            if outer.port != config.geneve_port {
+                let vxlan = vxlan::Header::parse(&mut payload.reader)?;
+                packet.tunnel = outer.tunnel(None);
+                packet.tunnel.vxlan_vni = Some(vxlan.vni);
+                let layer = Layer::open(payload, EtherType::ETHERNET)?;
+                describe(layer, 1, config, packet);
+                return Ok(());
+            }
+            let geneve = Geneve::open(&mut payload)?;
+            packet.tunnel = outer.tunnel(Some(geneve));
+            (geneve.protocol, payload)
+        }
+    };
+    let layer = Layer::open(payload, protocol)?;
+    match layer.datagram() {
+        Some(session) if session.port == config.vxlan_port && config.max_depth > 1 => {
+            let mut payload = session.payload.ok_or(DropReason::VxlanTruncated)?;
+            let vxlan = vxlan::Header::parse(&mut payload.reader)?;
+            packet.tunnel.vxlan_vni = Some(vxlan.vni);
+            let layer = Layer::open(payload, EtherType::ETHERNET)?;
+            describe(layer, 2, config, packet);
+        }
+        _ => describe(layer, 1, config, packet),
+    }
+    Ok(())
+}
+
+/// Describes the packet in `layer`, which is mirrored traffic, or the innermost one that tunnels in it carry. `depth`
+/// tunnel headers were taken off so far.
+#[inline(always)]
+fn describe(layer: Layer<'_>, depth: u8, config: &DecapConfig, packet: &mut Packet) {
+    if depth < config.max_depth
+        && let Some(datagram) = layer.datagram()
+        && config.is_tunnel(datagram.port)
+        && let Some(innermost) = innermost(datagram, depth, config)
+    {
+        innermost.describe(packet);
+    } else {
+        layer.describe(packet);
+    }
+}
+
+/// The innermost packet that tunnels in mirrored traffic carry; [`None`] where `datagram` is no well-formed tunnel
+/// packet.
+#[inline(never)] // rare, and kept out of the code of the others
+fn innermost<'a>(datagram: Datagram<'a>, mut depth: u8, config: &DecapConfig) -> Option<Layer<'a>> {
+    let mut layer = carried(datagram, config)?;
+    depth += 1;
+    while depth < config.max_depth
+        && let Some(deeper) = layer.datagram().and_then(|datagram| carried(datagram, config))
+    {
+        layer = deeper;
+        depth += 1;
+    }
+    Some(layer)
+}
+
+/// What `datagram` carries; [`None`] where it is no well-formed tunnel packet.
+fn carried<'a>(datagram: Datagram<'a>, config: &DecapConfig) -> Option<Layer<'a>> {
+    let mut payload = datagram.payload?;
+    let protocol = if datagram.port == config.geneve_port {
+        Geneve::open(&mut payload).ok()?.protocol
+    } else if datagram.port == config.vxlan_port {
+        vxlan::Header::parse(&mut payload.reader).ok()?;
+        EtherType::ETHERNET
+    } else {
+        return None;
+    };
+    Layer::open(payload, protocol).ok()
+}
+
+/// A GENEVE header whose options were understood.
+#[derive(Clone, Copy)]
+struct Geneve {
+    vni: Vni,
+    gwlb: gwlb::Options,
+    protocol: EtherType,
+}
+
+impl Geneve {
+    #[inline(always)]
+    fn open(payload: &mut Payload<'_>) -> Result<Self, DropReason> {
+        let header = geneve::Header::parse(&mut payload.reader)?;
+        if header.control {
+            return Err(DropReason::GeneveControl);
+        }
+        let gwlb = gwlb::Options::parse(header.options)?;
+        match header.protocol {
+            EtherType::IPV4 | EtherType::IPV6 | EtherType::ETHERNET => {
+                Ok(Self { vni: header.vni, gwlb, protocol: header.protocol })
+            }
+            _ => Err(DropReason::GeneveProtocol),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

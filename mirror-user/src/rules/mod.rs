@@ -1,0 +1,137 @@
+//! What may be recorded of which tunnel's packets.
+//!
+//! - [`rule`]: a rule as the configuration states it.
+//! - [`headers`]: how much of a packet is headers, for where its payload must not be recorded.
+//!
+//! Of the rules that a packet falls under the most specific one decides, alone: endpoint and VNI before the endpoint
+//! before the VNI before the rest. The XDP program cuts packets by the same order
+//! ([`mirror_common::tunnel::most_specific`]).
+
+pub mod headers;
+pub mod rule;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use mirror_common::tunnel::{TunnelKey, most_specific};
+
+pub use self::headers::header_length;
+pub use self::rule::{RecordKind, Rule, RuleError};
+use crate::packet::Tunnel;
+use crate::wire::number::Vni;
+
+/// What may be recorded of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// A record of the packet itself.
+    pub packets: bool,
+    /// The packet in the record of its flow.
+    pub flows: bool,
+    /// Bytes of the outer frame to keep, from its first one on; all where it is absent. The kernel cuts by it, so it
+    /// says nothing of packets from a capture file.
+    pub snap_length: Option<u32>,
+    /// What follows the transport header, and what is derived from it. Without it, packet bytes in a record end where
+    /// [`header_length`] says. The kernel only cuts at the snap length, as it does not know where headers end.
+    pub payload: bool,
+}
+
+impl Recording {
+    /// Whether there is no record to which the packet could contribute.
+    pub const fn excludes(self) -> bool {
+        !self.packets && !self.flows
+    }
+}
+
+impl Default for Recording {
+    /// Everything.
+    fn default() -> Self {
+        Self { packets: true, flows: true, snap_length: None, payload: true }
+    }
+}
+
+/// The rules of every tunnel, resolved.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    by_tunnel: HashMap<TunnelKey, Recording, BuildHasherDefault<KeyHasher>>,
+    /// Kinds of the keys in `by_tunnel`: a set of the bits in [`mirror_common::tunnel::kind`].
+    kinds: u16,
+    rest: Recording,
+}
+
+impl Rules {
+    /// Settles `rules`. What a rule leaves out is as in `default`, which also holds where no rule does.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is out of range, or for the same tunnels as one before.
+    pub fn new(rules: &[Rule], default: Recording) -> Result<Self, RuleError> {
+        rule::resolve(rules, default)
+    }
+
+    /// The same for every tunnel.
+    pub fn uniform(rest: Recording) -> Self {
+        Self { rest, ..Self::default() }
+    }
+
+    /// The one of packets for which no rule names the endpoint or the VNI.
+    pub const fn rest(&self) -> Recording {
+        self.rest
+    }
+
+    /// `true` if `holds` for any tunnel.
+    pub fn any(&self, holds: impl Fn(&Recording) -> bool) -> bool {
+        self.by_tunnel.values().chain([&self.rest]).any(holds)
+    }
+
+    /// The one for packets of `tunnel`.
+    #[inline]
+    pub fn resolve(&self, tunnel: &Tunnel) -> Recording {
+        if self.kinds == 0 {
+            return self.rest;
+        }
+        let endpoint = tunnel.endpoint.map(|endpoint| endpoint.0);
+        let vni = tunnel.vxlan_vni.or(tunnel.geneve_vni).map(Vni::get);
+        let look_up = |key: &TunnelKey| self.by_tunnel.get(key).copied();
+        most_specific(self.kinds, endpoint, vni, look_up).unwrap_or(self.rest)
+    }
+
+    /// The snap lengths by which the kernel is to cut in place of that of [`rest`](Self::rest); none where all
+    /// packets are cut alike.
+    pub fn snap_lengths(&self) -> Vec<(TunnelKey, Option<u32>)> {
+        if self.by_tunnel.values().all(|recording| recording.snap_length == self.rest.snap_length) {
+            return Vec::new();
+        }
+        self.by_tunnel.iter().map(|(key, recording)| (*key, recording.snap_length)).collect()
+    }
+}
+
+/// A hash of the words of a [`TunnelKey`]. The keys are the operator's, so nobody can choose them to collide.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15; // 2^64 by the golden ratio
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
+        let halves = (product as u64, (product >> 64) as u64);
+        self.0 = halves.0 ^ halves.1;
+    }
+
+    #[inline]
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

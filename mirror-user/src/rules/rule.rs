@@ -1,0 +1,284 @@
+//! A rule as the configuration states it, and how rules are settled.
+//!
+//! ```toml
+//! [[rule]]                      # the sessions of one endpoint: flows only, and no payload
+//! gwlbe_id = "0123456789abcdef"
+//! records = ["flow"]
+//! snap_length = 200
+//! payload = false
+//!
+//! [[rule]]                      # one session there: nothing at all
+//! gwlbe_id = "0123456789abcdef"
+//! vni = 123
+//! records = []
+//! ```
+
+use std::fmt;
+
+use mirror_common::tunnel::TunnelKey;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IntoDeserializer as _};
+use thiserror::Error;
+
+use super::{Recording, Rules};
+use crate::wire::number::{EndpointId, Vni};
+
+/// Smallest snap length other than 0: a mirrored packet from a load balancer up to its IPv4 header, without which
+/// there is no record.
+pub const MIN_SNAP_LENGTH: u32 = 152;
+
+/// A rule: one `[[rule]]` table. Without `gwlbe_id` and `vni` it is for the packets that no other rule is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The Gateway Load Balancer endpoint: 16 hexadecimal digits, as in the records.
+    pub gwlbe_id: Option<String>,
+    /// The VNI: that of the mirror session; of a packet without VXLAN, that of GENEVE.
+    pub vni: Option<u32>,
+    /// The records that are made; an empty list for none.
+    #[serde(default, deserialize_with = "RecordKind::one_or_several")]
+    pub records: Option<Vec<RecordKind>>,
+    /// Bytes of the outer frame to keep; 0: all.
+    pub snap_length: Option<u32>,
+    /// Whether what follows the transport header, or is derived from it, may be recorded.
+    pub payload: Option<bool>,
+}
+
+/// A kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordKind {
+    /// A record of each packet
+    Packet,
+    /// A record of each flow when it ends, and at intervals while it goes on
+    Flow,
+    /// Both, the same as packet,flow
+    Both,
+}
+
+impl RecordKind {
+    /// Whether `kinds` ask for records of this kind.
+    pub fn is_in(self, kinds: &[Self]) -> bool {
+        kinds.iter().any(|&kind| kind == self || kind == Self::Both)
+    }
+
+    /// Reads the kinds of a configuration file: a list, or one string as on the command line.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither, or one of them is no kind; the message has those that there are.
+    pub fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Self>>, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Vec<RecordKind>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("\"packet\", \"flow\", \"both\" or a list of these")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.split(',').map(|kind| RecordKind::deserialize(kind.trim().into_deserializer())).collect()
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Deserialize::deserialize(de::value::SeqAccessDeserializer::new(list))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor).map(Some)
+    }
+}
+
+/// What is wrong with a rule. Rules are numbered from 1 on, in the order of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RuleError {
+    /// No endpoint identifier.
+    #[error(
+        "[[rule]] number {rule}: gwlbe_id {gwlbe_id:?} is not 16 hexadecimal digits; write it as `gwlbe_id` stands \
+         in the records, which is not the vpce-… of the EC2 API"
+    )]
+    Endpoint {
+        /// Number of the rule.
+        rule: usize,
+        /// The value.
+        gwlbe_id: String,
+    },
+    /// No VNI.
+    #[error("[[rule]] number {rule}: vni {vni} exceeds 24 bits; give the session's, 0 to 16777215")]
+    Vni {
+        /// Number of the rule.
+        rule: usize,
+        /// The value.
+        vni: u32,
+    },
+    /// Too little for a record.
+    #[error(
+        "[[rule]] number {rule}: snap_length {snap_length} is below {MIN_SNAP_LENGTH}, where the headers of a mirrored \
+         packet end; give more, 0 to keep all, or `records = []` to keep nothing"
+    )]
+    SnapLength {
+        /// Number of the rule.
+        rule: usize,
+        /// The value.
+        snap_length: u32,
+    },
+    /// Two rules for the same tunnels.
+    #[error(
+        "[[rule]] number {rule} is for the same tunnels as an earlier one (same gwlbe_id and vni): make one of them"
+    )]
+    Duplicate {
+        /// Number of the later rule.
+        rule: usize,
+    },
+}
+
+/// The rules that those `stated` make, over `default`.
+pub(super) fn resolve(stated: &[Rule], default: Recording) -> Result<Rules, RuleError> {
+    let mut rules = Rules::default();
+    let mut rest = None;
+    for (number, rule) in (1..).zip(stated) {
+        let recording = rule.recording(number, default)?;
+        let earlier = match rule.key(number)? {
+            Some(key) => {
+                rules.kinds |= key.kind();
+                rules.by_tunnel.insert(key, recording)
+            }
+            None => rest.replace(recording),
+        };
+        if earlier.is_some() {
+            return Err(RuleError::Duplicate { rule: number });
+        }
+    }
+    rules.rest = rest.unwrap_or(default);
+    Ok(rules)
+}
+
+impl Rule {
+    /// The tunnels that it is for; [`None`] for the rest.
+    fn key(&self, rule: usize) -> Result<Option<TunnelKey>, RuleError> {
+        let endpoint = match &self.gwlbe_id {
+            Some(gwlbe_id) => {
+                let error = || RuleError::Endpoint { rule, gwlbe_id: gwlbe_id.clone() };
+                Some(parse_endpoint(gwlbe_id).ok_or_else(error)?)
+            }
+            None => None,
+        };
+        let vni = match self.vni {
+            Some(vni) => Some(Vni::new(vni).ok_or(RuleError::Vni { rule, vni })?),
+            None => None,
+        };
+        Ok(TunnelKey::new(endpoint.map(|endpoint| endpoint.0), vni.map(Vni::get)))
+    }
+
+    /// What it says, over `default`.
+    fn recording(&self, rule: usize, default: Recording) -> Result<Recording, RuleError> {
+        let makes =
+            |kind: RecordKind, default| self.records.as_ref().map_or(default, |records| kind.is_in(records));
+        let snap_length = match self.snap_length {
+            None => default.snap_length,
+            Some(0) => None,
+            Some(snap_length) if snap_length < MIN_SNAP_LENGTH => {
+                return Err(RuleError::SnapLength { rule, snap_length });
+            }
+            snap_length => snap_length,
+        };
+        Ok(Recording {
+            packets: makes(RecordKind::Packet, default.packets),
+            flows: makes(RecordKind::Flow, default.flows),
+            snap_length,
+            payload: self.payload.unwrap_or(default.payload),
+        })
+    }
+}
+
+/// An identifier as [`EndpointId`] is displayed, in either case.
+fn parse_endpoint(digits: &str) -> Option<EndpointId> {
+    let is_one = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_one.then(|| u64::from_str_radix(digits, 16).ok().map(EndpointId))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct File {
+        rule: Vec<Rule>,
+    }
+
+    fn settled(text: &str) -> Result<Rules, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        Rules::new(&file.rule, Recording::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_the_documented_form() {
+        let text: String = include_str!("rule.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect();
+        let rules = settled(&text).unwrap();
+        let endpoint = Some(0x0123_4567_89ab_cdef);
+        let of = |vni| rules.by_tunnel[&TunnelKey::new(endpoint, vni).unwrap()];
+        let flows = Recording { packets: false, flows: true, snap_length: Some(200), payload: false };
+        assert_eq!(of(None), flows);
+        assert_eq!(of(Some(123)), Recording { packets: false, flows: false, ..Recording::default() });
+        assert_eq!(rules.by_tunnel.len(), 2);
+        assert_eq!(rules.rest(), Recording::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_rule_or_line() {
+        let cases = [
+            ("gwlbe_id = \"vpce-0123456789\"", "[[rule]] number 2: gwlbe_id \"vpce-0123456789\" is not 16"),
+            ("gwlbe_id = \"0x23456789abcdef\"", "not 16 hexadecimal digits"),
+            ("gwlbe_id = \"+123456789abcdef\"", "not 16 hexadecimal digits"),
+            ("gwlbe_id = 1", "line 4"),
+            ("vni = 16777216", "[[rule]] number 2: vni 16777216 exceeds 24 bits"),
+            ("vni = -1", "line 4"),
+            ("snap_length = 151", "[[rule]] number 2: snap_length 151 is below 152"),
+            ("vni = 7", "[[rule]] number 2 is for the same tunnels"),
+            ("records = [\"packets\"]", "expected one of `packet`, `flow`, `both`"),
+            ("payload = \"no\"", "line 4"),
+            ("snaplen = 200", "unknown field `snaplen`"),
+        ];
+        for (line, expected) in cases {
+            let error = settled(&format!("[[rule]]\nvni = 7\n[[rule]]\n{line}\n")).unwrap_err();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+        for same in ["", "gwlbe_id = \"0123456789abcdef\"", "gwlbe_id = \"0123456789ABCDEF\"\nvni = 0"] {
+            let other = same.to_lowercase();
+            let error = settled(&format!("[[rule]]\n{same}\n[[rule]]\n{other}\n")).unwrap_err();
+            assert!(error.contains("number 2 is for the same tunnels"), "{same}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_leaves_the_rest_as_it_is_by_default() {
+        let default = Recording { packets: true, flows: false, snap_length: Some(300), payload: false };
+        let rule = |rule: Rule| Rules::new(&[rule], default).unwrap().rest();
+        assert_eq!(rule(Rule::default()), default);
+        let cases = [
+            (Rule { records: Some(vec![]), ..Rule::default() }, Recording { packets: false, ..default }),
+            (
+                Rule { records: Some(vec![RecordKind::Flow]), ..Rule::default() },
+                Recording { packets: false, flows: true, ..default },
+            ),
+            (Rule { snap_length: Some(0), ..Rule::default() }, Recording { snap_length: None, ..default }),
+            (
+                Rule { snap_length: Some(MIN_SNAP_LENGTH), ..Rule::default() },
+                Recording { snap_length: Some(MIN_SNAP_LENGTH), ..default },
+            ),
+            (Rule { payload: Some(true), ..Rule::default() }, Recording { payload: true, ..default }),
+        ];
+        for (stated, expected) in cases {
+            assert_eq!(rule(stated.clone()), expected, "{stated:?}");
+        }
+        assert!(rule(Rule { records: Some(vec![]), ..Rule::default() }).excludes());
+        assert!(!default.excludes());
+    }
+}

@@ -1,0 +1,425 @@
+//! The capture program, from loading to detaching: the safe side of the XDP program in `mirror-ebpf`.
+//!
+//! - [`error`]: why something did not work, and the remedy.
+//! - [`gate`]: one queue's way from the program to its socket.
+//! - [`interface`]: what the kernel says of the network interfaces; [`link`]: what happens to one of them.
+//! - [`address`]: the addresses that packets are taken for.
+
+pub mod address;
+pub mod error;
+pub mod gate;
+pub mod interface;
+pub mod link;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::programs::xdp::XdpLinkId;
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+use mirror_common::address::{Address, FAMILY_BITS};
+use mirror_common::config::{self, CaptureConfig};
+use mirror_common::metadata::mode;
+use mirror_common::port;
+use mirror_common::tunnel::TunnelKey;
+use mirror_common::verdict::{self, Counts};
+use tracing::level_filters::LevelFilter;
+
+use self::address::OwnAddresses;
+pub use self::address::{AddressChange, MOST_ADDRESSES};
+pub use self::error::XdpError;
+use self::gate::{Gate, GateMaps};
+use self::interface::{Interface, interfaces};
+use crate::wire::number::QueueId;
+
+/// What the capture program is told when it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramOptions {
+    /// UDP destination port of GENEVE.
+    pub geneve_port: u16,
+    /// UDP destination port of VXLAN that is not inside GENEVE; such packets pass to the kernel where it is absent.
+    pub vxlan_port: Option<u16>,
+    /// UDP destination port of VXLAN directly inside GENEVE. Its VNI is that of a packet, for `snap_lengths`; where
+    /// the port is absent, the VNI of GENEVE always is.
+    pub session_port: Option<u16>,
+    /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
+    pub snap_length: Option<u32>,
+    /// What holds in place of `snap_length` for particular tunnels; of several keys that fit a packet, the most
+    /// specific one does. Only tunnel headers in the first buffer of the packet are read: a packet whose tunnel cannot be
+    /// read is cut to the shortest of all lengths.
+    pub snap_lengths: Vec<(TunnelKey, Option<u32>)>,
+    /// Outer sources that may send tunnel packets; absent for all, empty for none. A prefix holds for its own family
+    /// only.
+    pub allowed_sources: Option<Vec<Prefix>>,
+    /// Take only packets to the addresses that [`Program::set_addresses`] was told; others pass to the kernel.
+    pub own_addresses_only: bool,
+    /// Put the metadata into a preamble of the frame even where the driver has a metadata room.
+    pub force_preamble: bool,
+    /// Receive queues of the interface, numbered from 0.
+    pub queues: u32,
+    /// Least serious event that the program logs, packet by packet. Off costs nothing; the rest is for debugging.
+    pub log_level: LevelFilter,
+}
+
+impl Default for ProgramOptions {
+    /// GENEVE on its registered port, whole packets from and to any address, one queue, no log.
+    fn default() -> Self {
+        Self {
+            geneve_port: port::GENEVE,
+            vxlan_port: None,
+            session_port: Some(port::VXLAN),
+            snap_length: None,
+            snap_lengths: Vec::new(),
+            allowed_sources: None,
+            own_addresses_only: false,
+            force_preamble: false,
+            queues: 1,
+            log_level: LevelFilter::OFF,
+        }
+    }
+}
+
+/// The addresses that agree with `address` in the first `length` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// An address of the prefix; the bits behind `length` do not matter.
+    pub address: IpAddr,
+    /// Length in bits: at most 32 with IPv4, 128 with IPv6.
+    pub length: u8,
+}
+
+impl Prefix {
+    /// As a key of the program's trie, where the family is part of every prefix.
+    fn key(self) -> Result<Key<[u8; size_of::<Address>()]>, XdpError> {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.length > most {
+            return Err(XdpError::PrefixLength { address: self.address, prefix_length: self.length });
+        }
+        Ok(Key::new(FAMILY_BITS + u32::from(self.length), key_of(self.address)))
+    }
+}
+
+/// An address as a key of the program's maps.
+fn key_of(address: IpAddr) -> [u8; size_of::<Address>()] {
+    match address {
+        IpAddr::V4(address) => Address::v4(address.octets()),
+        IpAddr::V6(address) => Address::v6(address.octets()),
+    }
+    .to_bytes()
+}
+
+/// Where in the network stack the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver, before the kernel makes anything of the packet.
+    Native,
+    /// In the network stack: works with every driver, at a fraction of the rate.
+    Generic,
+}
+
+impl Mode {
+    const fn flag(self) -> XdpMode {
+        match self {
+            Self::Native => XdpMode::Driver,
+            Self::Generic => XdpMode::Skb,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// Which modes are acceptable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeRequest {
+    /// Native, or generic where the driver does not take the program.
+    #[default]
+    Auto,
+    /// Native, or none.
+    Native,
+    /// Generic, or none.
+    Generic,
+}
+
+/// How the program came to be attached.
+#[derive(Debug)]
+pub struct Attached {
+    /// The mode that it runs in.
+    pub mode: Mode,
+    /// Why it is not native, if that was tried.
+    pub fallback: Option<XdpError>,
+}
+
+/// Packets by receive queue and verdict since the program was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Of each queue that [`ProgramOptions::queues`] counted.
+    pub queues: Vec<Counts>,
+    /// Of all other queues together: the interface got them later.
+    pub other_queues: Counts,
+}
+
+impl Verdicts {
+    /// Over all queues.
+    pub fn total(&self) -> Counts {
+        self.queues.iter().chain([&self.other_queues]).fold(Counts::default(), add)
+    }
+}
+
+fn add(mut sum: Counts, counts: &Counts) -> Counts {
+    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    sum
+}
+
+/// The loaded capture program. Dropping it detaches it.
+///
+/// The attachment belongs to a file descriptor (`bpf_link`), so the kernel ends it also when the process is
+/// killed. aya would attach by netlink, which outlives the process, if the kernel answers `EINVAL`; from Linux 5.9
+/// on that goes through the same checks and is refused as well, so it only brings the driver's own message.
+pub struct Program {
+    ebpf: Ebpf,
+    link: Option<XdpLinkId>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    gates: GateMaps,
+    addresses: OwnAddresses,
+    counters: PerCpuArray<MapData, Counts>,
+}
+
+impl Program {
+    /// Loads the program, which then waits to be attached. With a log level, events go to the logger that is
+    /// installed in the `log` crate by now.
+    ///
+    /// # Errors
+    ///
+    /// When an option is out of range, or the kernel refuses the program.
+    pub fn load(options: &ProgramOptions) -> Result<Self, XdpError> {
+        require_kernel()?;
+        let snap_lengths = options.snap_lengths.iter();
+        let snap_lengths = snap_lengths.map(|(_, length)| *length).chain([options.snap_length]).flatten();
+        let shortest = snap_lengths.min();
+        if let Some(length) = shortest.filter(|length| *length < config::MIN_SNAP_LENGTH) {
+            return Err(XdpError::SnapLength(length));
+        }
+        let sources = options.allowed_sources.iter().flatten();
+        let sources = sources.map(|prefix| prefix.key()).collect::<Result<Vec<_>, _>>()?;
+        let settings = CaptureConfig {
+            snap_length: options.snap_length.unwrap_or(0),
+            shortest_snap_length: shortest.unwrap_or(0),
+            queues: options.queues,
+            check_sources: u32::from(options.allowed_sources.is_some()),
+            check_destinations: u32::from(options.own_addresses_only),
+            metadata_mode: if options.force_preamble { mode::PREAMBLE } else { mode::METADATA },
+            geneve_port: options.geneve_port,
+            vxlan_port: options.vxlan_port.unwrap_or(0),
+            session_port: options.session_port.unwrap_or(0),
+            snap_kinds: options.snap_lengths.iter().fold(0, |kinds, (key, _)| kinds | key.kind()),
+        }
+        .to_bytes();
+        let mut ebpf = EbpfLoader::new()
+            .override_global(config::GLOBAL, &settings, true)
+            .override_global(aya_log::LEVEL, &log_level(options.log_level), true)
+            .map_max_entries(config::XSK_MAP, options.queues.max(1))
+            .map_max_entries(config::SOURCES_MAP, entries(sources.len()))
+            .map_max_entries(
+                config::DESTINATIONS_MAP,
+                if options.own_addresses_only { MOST_ADDRESSES } else { 1 },
+            )
+            .map_max_entries(config::SNAP_LENGTHS_MAP, entries(options.snap_lengths.len()))
+            .map_max_entries(verdict::MAP, options.queues.saturating_add(1))
+            .load(mirror_ebpf::capture())
+            .map_err(XdpError::from_load)?;
+        let written = |map| move |source| XdpError::Map { map, action: "written", source };
+        let mut allowed: LpmTrie<_, _, u8> = take_map(&mut ebpf, config::SOURCES_MAP)?;
+        for source in &sources {
+            allowed.insert(source, 1, 0).map_err(written(config::SOURCES_MAP))?;
+        }
+        let mut snap_lengths: HashMap<_, [u8; size_of::<TunnelKey>()], u32> =
+            take_map(&mut ebpf, config::SNAP_LENGTHS_MAP)?;
+        for (key, length) in &options.snap_lengths {
+            let inserted = snap_lengths.insert(key.to_bytes(), length.unwrap_or(0), 0);
+            inserted.map_err(written(config::SNAP_LENGTHS_MAP))?;
+        }
+        let gates = GateMaps::of(&ebpf)?;
+        let addresses = OwnAddresses::take(&mut ebpf)?;
+        let counters = take_map(&mut ebpf, verdict::MAP)?;
+        let logger = match options.log_level {
+            LevelFilter::OFF => None,
+            _ => Some(EbpfLogger::init(&mut ebpf).map_err(XdpError::Log)?),
+        };
+        let mut capture = Self { ebpf, link: None, logger, gates, addresses, counters };
+        capture.program_mut()?.load().map_err(|error| XdpError::from_load(error.into()))?;
+        Ok(capture)
+    }
+
+    /// Attaches the program to `interface`, and detaches it from where it was before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, another program holds it, or it does not take the program in a mode that
+    /// `request` allows.
+    pub fn attach(&mut self, interface: &str, request: ModeRequest) -> Result<Attached, XdpError> {
+        self.detach()?;
+        let interface = find_interface(interface)?;
+        let strictly = |mode| Attached { mode, fallback: None };
+        match request {
+            ModeRequest::Native => self.attach_in(&interface, Mode::Native).map(|()| strictly(Mode::Native)),
+            ModeRequest::Generic => {
+                self.attach_in(&interface, Mode::Generic).map(|()| strictly(Mode::Generic))
+            }
+            ModeRequest::Auto => match self.attach_in(&interface, Mode::Native) {
+                Ok(()) => Ok(strictly(Mode::Native)),
+                Err(error) if error.is_of_the_driver() => {
+                    self.attach_in(&interface, Mode::Generic)?;
+                    Ok(Attached { mode: Mode::Generic, fallback: Some(error) })
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn attach_in(&mut self, interface: &Interface, mode: Mode) -> Result<(), XdpError> {
+        let link = self.program_mut()?.attach_to_if_index(interface.index, mode.flag());
+        self.link = Some(link.map_err(|error| XdpError::from_attach(error, interface, mode))?);
+        Ok(())
+    }
+
+    /// Detaches the program, if it is attached. Its counters remain.
+    ///
+    /// # Errors
+    ///
+    /// When the program no longer knows of the attachment.
+    pub fn detach(&mut self) -> Result<(), XdpError> {
+        match self.link.take() {
+            Some(link) => self.program_mut()?.detach(link).map_err(XdpError::Detach),
+            None => Ok(()),
+        }
+    }
+
+    /// The gate of `queue`, by which tunnel packets come to its socket. It goes on when the program is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the maps of the program cannot be opened once more.
+    pub fn gate(&self, queue: QueueId) -> Result<Gate, XdpError> {
+        self.gates.gate(queue)
+    }
+
+    /// From now on, tunnel packets of `queue` go to `socket`: see [`Gate::admit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::gate`] and [`Gate::admit`].
+    pub fn set_socket(&mut self, queue: QueueId, socket: &impl AsRawFd) -> Result<(), XdpError> {
+        self.gate(queue)?.admit(socket)
+    }
+
+    /// The id by which the kernel knows the program.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not say.
+    pub fn id(&self) -> Result<u32, XdpError> {
+        self.program()?.info().map(|info| info.id()).map_err(XdpError::Id)
+    }
+
+    /// From now on, the program takes packets to `addresses` and to no others, if it was loaded with
+    /// [`ProgramOptions::own_addresses_only`]. Returns how they differ from those before.
+    ///
+    /// # Errors
+    ///
+    /// When they are more than [`MOST_ADDRESSES`], or the kernel refuses to write the map; what was written stands.
+    pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<AddressChange, XdpError> {
+        self.addresses.set(addresses)
+    }
+
+    /// The counters of the program, summed over the CPUs. Also after [`Self::detach`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to read the map.
+    pub fn verdicts(&self) -> Result<Verdicts, XdpError> {
+        let queues = self.counters.iter().map(|entry| Ok(entry?.iter().fold(Counts::default(), add)));
+        let mut queues = queues
+            .collect::<Result<Vec<Counts>, MapError>>()
+            .map_err(|source| XdpError::Map { map: verdict::MAP, action: "read", source })?;
+        let other_queues = queues.pop().unwrap_or_default();
+        Ok(Verdicts { queues, other_queues })
+    }
+
+    /// Hands what the program has logged meanwhile to the `log` crate. To be called every now and then: a log that is
+    /// full (128 KiB) loses what comes next.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// The program itself: what the kernel knows of it, and test runs.
+    ///
+    /// # Errors
+    ///
+    /// [`XdpError::Missing`], if the object was built from other sources.
+    pub fn program(&self) -> Result<&Xdp, XdpError> {
+        let program = self.ebpf.program(config::PROGRAM).ok_or(XdpError::Missing(config::PROGRAM))?;
+        program.try_into().map_err(|_: ProgramError| XdpError::Missing(config::PROGRAM))
+    }
+
+    fn program_mut(&mut self) -> Result<&mut Xdp, XdpError> {
+        let program = self.ebpf.program_mut(config::PROGRAM).ok_or(XdpError::Missing(config::PROGRAM))?;
+        program.try_into().map_err(|_: ProgramError| XdpError::Missing(config::PROGRAM))
+    }
+}
+
+/// The kernel's answer to a program that it is too old for is a bare `EINVAL`.
+fn require_kernel() -> Result<(), XdpError> {
+    match KernelVersion::current() {
+        Ok(version) if version < KernelVersion::new(5, 18, 0) => Err(XdpError::KernelTooOld {
+            release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The size of a map for so many entries: none is refused by the kernel.
+fn entries(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
+
+fn find_interface(name: &str) -> Result<Interface, XdpError> {
+    let mut interfaces = interfaces().map_err(XdpError::Interfaces)?;
+    match interfaces.iter().position(|interface| interface.name == name) {
+        Some(index) => Ok(interfaces.swap_remove(index)),
+        None => Err(XdpError::UnknownInterface {
+            name: name.to_owned(),
+            existing: interfaces.into_iter().map(|interface| interface.name).collect(),
+        }),
+    }
+}
+
+fn take_map<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, XdpError> {
+    let map = ebpf.take_map(name).ok_or(XdpError::Missing(name))?;
+    map.try_into().map_err(|source| XdpError::Map { map: name, action: "used", source })
+}
+
+/// As the number that the program compares with: 0 is off.
+fn log_level(level: LevelFilter) -> u8 {
+    let level = level.into_level().map(|level| match level {
+        tracing::Level::ERROR => aya_log::Level::Error,
+        tracing::Level::WARN => aya_log::Level::Warn,
+        tracing::Level::INFO => aya_log::Level::Info,
+        tracing::Level::DEBUG => aya_log::Level::Debug,
+        tracing::Level::TRACE => aya_log::Level::Trace,
+    });
+    level.map_or(0, u8::from)
+}
