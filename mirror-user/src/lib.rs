@@ -22,6 +22,7 @@ pub mod counters;
 pub mod decap;
 pub mod degrade;
 pub mod drop_reason;
+pub mod error;
 pub mod files;
 pub mod flow;
 pub mod ledger;
