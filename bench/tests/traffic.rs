@@ -14,9 +14,10 @@ use mirror_common::port;
 use mirror_common::traffic::{Flow, Position, Protocol};
 use mirror_user::DropReason;
 use mirror_user::decap::{DecapConfig, decapsulate};
+use mirror_user::number::{AttachmentId, EndpointId, FlowCookie, Vni};
 use mirror_user::packet::{Network, Packet, Transport};
-use mirror_user::source::{Frame, LinkType, Timestamp};
-use mirror_user::wire::number::{AttachmentId, EndpointId, FlowCookie, Vni};
+use mirror_user::source::{Frame, LinkType};
+use mirror_user::time::Timestamp;
 
 const DECAP: DecapConfig = DecapConfig { geneve_port: port::GENEVE, vxlan_port: port::VXLAN, max_depth: 2 };
 

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// A packet that is older than the one before by at most this was delivered late; an older one tells of another clock,
 /// or of one that was set back.

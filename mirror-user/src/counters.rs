@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::DropReason;
 use crate::degrade::{LEVELS, LevelUse};
 use crate::flow::FlowTable;
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 
 /// A number that one thread adds to and any thread reads. Adding takes no locked instruction.
 #[derive(Debug, Default)]

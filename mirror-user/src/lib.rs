@@ -15,6 +15,7 @@
 //! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded; [`files`]
 //! makes files that are safe from others in their directory.
 
+pub mod batch;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -27,6 +28,7 @@ pub mod files;
 pub mod flow;
 pub mod ledger;
 pub mod nic;
+pub mod number;
 pub mod packet;
 pub mod pipeline;
 pub mod rebind;
@@ -36,6 +38,7 @@ pub mod rules;
 pub mod shutdown;
 pub mod sink;
 pub mod source;
+pub mod time;
 pub mod wire;
 pub mod worker;
 pub mod xdp;

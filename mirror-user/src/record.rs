@@ -2,21 +2,11 @@
 
 use std::ops::{Add, AddAssign, Range, Sub};
 
+use crate::batch::{BATCH_RECORDS, LONGEST_PACKET};
 use crate::flow::FlowRecord;
+use crate::number::QueueId;
 use crate::packet::Packet;
-use crate::source::Timestamp;
-use crate::wire::number::QueueId;
-
-/// Most records in one [`Batch`], of packets and of flows together.
-pub const BATCH_RECORDS: usize = 1024;
-
-/// Room for packet bytes in one [`Batch`], where the sink wants them: [`BATCH_RECORDS`] packets of 1,500 bytes, and
-/// one of [`LONGEST_PACKET`].
-pub const BATCH_BYTES: usize = 2 << 20;
-
-/// Most bytes of one packet that a [`Batch`] is sure to have room for. Capture files hold no longer ones
-/// (`MAXIMUM_SNAPLEN` of libpcap).
-pub const LONGEST_PACKET: usize = 256 << 10;
+use crate::time::Timestamp;
 
 /// One packet, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,22 +1,8 @@
 //! Where frames come from: the one seam between a NIC and a capture file.
 
 use std::io;
-use std::time::Duration;
 
-/// Most frames that a source hands out at once.
-pub const BATCH: usize = 64;
-
-/// Nanoseconds since 1970-01-01 00:00:00 UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(pub u64);
-
-impl Timestamp {
-    /// The time so much earlier; not before 1970.
-    #[must_use]
-    pub fn before(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
+use crate::time::Timestamp;
 
 /// The header that a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +51,7 @@ pub struct Backlog {
     pub dropped: u64,
 }
 
-/// Hands out frames in batches of at most [`BATCH`].
+/// Hands out frames in batches of at most [`BATCH_FRAMES`](crate::batch::BATCH_FRAMES).
 ///
 /// The cycle is `receive`, then `frame` for each index, then `release`. A source that is dropped in between gives
 /// its frames back as well.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::DropReason;
+use crate::batch::BATCH_FRAMES;
 use crate::clock::PacketClock;
 use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate_into};
@@ -16,7 +17,8 @@ use crate::packet::Packet;
 use crate::record::Batch;
 use crate::rules::{Recording, Rules, header_length};
 use crate::sink::Producer;
-use crate::source::{BATCH, FrameSource, Received, Timestamp};
+use crate::source::{FrameSource, Received};
+use crate::time::Timestamp;
 
 /// How long a packet may wait on its way to the worker, at most, and how late it may be delivered. Without a packet,
 /// flows end by the time less this one.
@@ -88,7 +90,7 @@ impl<Source: FrameSource> Worker<Source> {
         counters: Arc<WorkerCounters>,
     ) -> Self {
         let outlet = Outlet { producer, when_full, counters };
-        let found = Vec::with_capacity(BATCH);
+        let found = Vec::with_capacity(BATCH_FRAMES);
         Self {
             is_live: source.now().is_some(),
             source,
@@ -344,9 +346,9 @@ mod tests {
     use crate::decap::tests::frames::mirrored_web;
     use crate::degrade::{DegradeConfig, DegradeMode};
     use crate::flow::FlowConfig;
+    use crate::number::QueueId;
     use crate::sink::{self, Destination, SinkConfig};
     use crate::source::{Backlog, Frame, LinkType};
-    use crate::wire::number::QueueId;
 
     /// Batches of one frame, a millisecond apart, that lose packets during the first second.
     struct Busy {

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 
 use mirror_user::DropReason;
 use mirror_user::decap::{DecapConfig, decapsulate};
+use mirror_user::number::{IpProtocol, Vni};
 use mirror_user::packet::{Network, Packet, Transport};
-use mirror_user::source::{Frame, LinkType, Timestamp};
-use mirror_user::wire::number::{IpProtocol, Vni};
+use mirror_user::source::{Frame, LinkType};
+use mirror_user::time::Timestamp;
 use pcap_file::DataLink;
 use pcap_file::pcap::PcapReader;
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use flow_support::*;
 use mirror_user::flow::{
     Action, Connection, EndReason, FlowConfig, FlowRecord, FlowTransport, Initiator, NetworkDirection,
-    SamplingRate, Traffic,
+    Traffic,
 };
+use mirror_user::number::SamplingRate;
+use mirror_user::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, QueueId, Vni};
 use mirror_user::packet::{Network, Packet, Ports, Transport};
-use mirror_user::source::Timestamp;
-use mirror_user::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, QueueId, Vni};
+use mirror_user::time::Timestamp;
 
 fn ping(number: u16) -> (Packet, Packet) {
     let request = udp(("10.0.0.1", 1000 + number), ("10.0.0.2", 53));

@@ -17,9 +17,10 @@ use std::time::Duration;
 use flow_support::{Run, config};
 use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::flow::{Action, EndReason, FlowRecord, FlowTransport};
+use mirror_user::number::IpProtocol;
 use mirror_user::packet::Packet;
-use mirror_user::source::{Frame, LinkType, Timestamp};
-use mirror_user::wire::number::IpProtocol;
+use mirror_user::source::{Frame, LinkType};
+use mirror_user::time::Timestamp;
 use pcap_file::pcap::PcapReader;
 
 const CONFIG: DecapConfig = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };

@@ -11,10 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow_support::*;
+use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::flow::{FlowConfig, FlowTable};
+use mirror_user::number::{EndpointId, IpProtocol};
 use mirror_user::packet::{Packet, Ports, Transport};
-use mirror_user::source::{BATCH, Timestamp};
-use mirror_user::wire::number::{EndpointId, IpProtocol};
+use mirror_user::time::Timestamp;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -93,7 +94,7 @@ fn packet_of(number: u32, wide: bool, back: bool, template: Packet) -> Packet {
 fn give(table: &mut FlowTable, now: &mut u64, step: u64, packets: impl Iterator<Item = Packet>) -> u64 {
     let mut records = 0;
     let mut packets = packets.peekable();
-    let mut batch = [(Timestamp(0), udp(("10.0.0.1", 0), ("10.0.0.2", 0))); BATCH];
+    let mut batch = [(Timestamp(0), udp(("10.0.0.1", 0), ("10.0.0.2", 0))); BATCH_FRAMES];
     while packets.peek().is_some() {
         let mut length = 0;
         for (place, packet) in batch.iter_mut().zip(packets.by_ref()) {

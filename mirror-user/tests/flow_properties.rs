@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use flow_support::*;
 use mirror_user::clock::{LATEST, PacketClock};
-use mirror_user::flow::{Action, EndReason, FlowConfig, FlowRecord, FlowTable, FlowTransport, SamplingRate};
+use mirror_user::flow::{Action, EndReason, FlowConfig, FlowRecord, FlowTable, FlowTransport};
+use mirror_user::number::SamplingRate;
+use mirror_user::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
 use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel};
-use mirror_user::source::Timestamp;
-use mirror_user::wire::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
+use mirror_user::time::Timestamp;
 use proptest::prelude::*;
 
 /// Few of each, so that packets meet in flows.

@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use flow_support::*;
-use mirror_user::flow::{Action, FlowConfig, FlowRecord, SamplingRate};
+use mirror_user::flow::{Action, FlowConfig, FlowRecord};
+use mirror_user::number::SamplingRate;
+use mirror_user::number::{EndpointId, Vni};
 use mirror_user::packet::{Packet, Ports, Transport};
-use mirror_user::source::Timestamp;
-use mirror_user::wire::number::{EndpointId, Vni};
+use mirror_user::time::Timestamp;
 
 fn one_in(flows: u32) -> SamplingRate {
     SamplingRate::one_in(flows).unwrap()

@@ -11,7 +11,7 @@ use mirror_common::config::MIN_SNAP_LENGTH;
 use mirror_common::metadata::{LENGTH, MAGIC, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
 use mirror_common::port;
 use mirror_common::verdict::Verdict;
-use mirror_user::wire::number::QueueId;
+use mirror_user::number::QueueId;
 use mirror_user::xdp::interface::interfaces;
 use mirror_user::xdp::{MOST_ADDRESSES, Prefix, Program, ProgramOptions, XdpError};
 use rustix::net::{AddressFamily, SocketType, socket};

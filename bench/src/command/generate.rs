@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
-use mirror_user::wire::number::MacAddress;
+use mirror_user::number::MacAddress;
 
 use super::common::seconds;
 use crate::generator::file::{self, Schedule};

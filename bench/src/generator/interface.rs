@@ -1,6 +1,6 @@
 //! What must be known of the interface to send from.
 
-use mirror_user::wire::number::MacAddress;
+use mirror_user::number::MacAddress;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use thiserror::Error;

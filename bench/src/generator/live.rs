@@ -327,7 +327,7 @@ fn program_error(name: &'static str) -> impl Fn(ProgramError) -> LiveError {
 #[cfg(test)]
 mod tests {
     use mirror_common::traffic::Position;
-    use mirror_user::wire::number::MacAddress;
+    use mirror_user::number::MacAddress;
 
     use super::*;
     use crate::generator::Source;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mirror_user::counters::Counter;
-use mirror_user::source::{Frame, FrameSource, Received, Timestamp};
+use mirror_user::source::{Frame, FrameSource, Received};
+use mirror_user::time::Timestamp;
 use serde::Serialize;
 
 use super::MicroError;

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::decap::{decapsulate, decapsulate_into};
 use mirror_user::flow::FlowTable;
 use mirror_user::packet::Packet;
-use mirror_user::source::{BATCH, FrameSource, Received, Timestamp};
+use mirror_user::source::{FrameSource, Received};
+use mirror_user::time::Timestamp;
 use mirror_user::worker::Worker;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -131,7 +133,7 @@ impl Stage {
             }
             Self::FlowUpdate => {
                 let mut table = flow_table()?;
-                let mut found = Vec::with_capacity(BATCH);
+                let mut found = Vec::with_capacity(BATCH_FRAMES);
                 while let Received::Frames(count) = source.receive()? {
                     found.clear();
                     for index in 0..count {

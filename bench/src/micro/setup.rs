@@ -7,10 +7,10 @@ use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::DecapConfig;
 use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
+use mirror_user::number::QueueId;
 use mirror_user::rules::{Recording, Rules};
 use mirror_user::sink::{self, SinkConfig, Sinks};
 use mirror_user::source::FrameSource;
-use mirror_user::wire::number::QueueId;
 use mirror_user::worker::{WhenFull, Worker};
 
 use super::MicroError;

@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use mirror_common::traffic::Position;
-use mirror_user::source::{BATCH, Frame, FrameSource, LinkType, Received, Timestamp};
+use mirror_user::batch::BATCH_FRAMES;
+use mirror_user::source::{Frame, FrameSource, LinkType, Received};
+use mirror_user::time::Timestamp;
 
 use crate::receiver::meter::{Busy, Meter, ticks};
 use crate::traffic::Traffic;
@@ -24,7 +26,7 @@ pub struct Synthetic {
     warm_up: u64,
     buffers: Vec<Vec<u8>>,
     /// Bytes of each frame of the batch.
-    lengths: [usize; BATCH],
+    lengths: [usize; BATCH_FRAMES],
     count: usize,
     /// When the batch was handed out.
     handed_out: u64,
@@ -39,8 +41,8 @@ impl Synthetic {
             position: Position::new(0, traffic.mix().flows),
             packets,
             warm_up,
-            buffers: (0..BATCH).map(|_| traffic.buffer()).collect(),
-            lengths: [0; BATCH],
+            buffers: (0..BATCH_FRAMES).map(|_| traffic.buffer()).collect(),
+            lengths: [0; BATCH_FRAMES],
             count: 0,
             handed_out: 0,
             meter,

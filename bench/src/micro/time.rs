@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mirror_user::batch::BATCH_FRAMES;
+use mirror_user::batch::BATCH_RECORDS;
 use mirror_user::decap::{decapsulate, decapsulate_into};
 use mirror_user::flow::FlowRecord;
+use mirror_user::number::QueueId;
 use mirror_user::packet::Packet;
-use mirror_user::record::BATCH_RECORDS;
 use mirror_user::sink::{self, Destination, Producer, SinkConfig, Sinks};
-use mirror_user::source::{BATCH, FrameSource, Received, Timestamp};
-use mirror_user::wire::number::QueueId;
+use mirror_user::source::{FrameSource, Received};
+use mirror_user::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::Serialize;
 
@@ -120,7 +122,7 @@ fn parse(packets: u64) -> Result<f64, MicroError> {
 fn update(flows: u64, packets: u64) -> Result<f64, MicroError> {
     let mut source = Synthetic::new(&traffic(flows)?, 0, flows + packets, Arc::default());
     let mut table = flow_table()?;
-    let mut found: Vec<(Timestamp, Packet)> = Vec::with_capacity(BATCH);
+    let mut found: Vec<(Timestamp, Packet)> = Vec::with_capacity(BATCH_FRAMES);
     let mut busy = Busy::default();
     while let Received::Frames(count) = source.receive()? {
         found.clear();

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mirror_user::counters::Counter;
-use mirror_user::source::{Backlog, Frame, FrameSource, Received, Timestamp};
+use mirror_user::source::{Backlog, Frame, FrameSource, Received};
+use mirror_user::time::Timestamp;
 
 use super::brake::Brake;
 

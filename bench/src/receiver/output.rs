@@ -8,7 +8,7 @@ use hdrhistogram::{CreationError, Histogram};
 use memchr::memmem::Finder;
 use mirror_common::traffic::STAMP_SHIFT;
 use mirror_user::sink::{Output, SinkError, Torn, Unfinished};
-use mirror_user::source::Timestamp;
+use mirror_user::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Longest latency that is told apart, in nanoseconds.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use mirror_common::traffic::{FLOW_SHARE, Mix, PACKET_SHARE, Protocol, SIZES};
-use mirror_user::wire::number::MacAddress;
+use mirror_user::number::MacAddress;
 use thiserror::Error;
 
 use super::fault::Fault;

@@ -7,11 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mirror_common::port;
 use mirror_common::traffic::{HEADER_LENGTH, Header, Protocol};
+use mirror_user::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni};
 use mirror_user::packet::Ports;
 use mirror_user::wire::checksum::{self, Checksum};
-use mirror_user::wire::number::{
-    AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni,
-};
 use mirror_user::wire::{ethernet, geneve, gwlb, ipv4, ipv6, tcp, udp, vxlan};
 
 use super::profile::Addresses;

@@ -17,13 +17,13 @@ use crate::config::settings::TunnelSettings;
 use crate::counters::WorkerCounters;
 use crate::ledger::files::FileFacts;
 use crate::ledger::{Ledger, QueueLedger, RunFacts};
+use crate::number::QueueId;
 use crate::pipeline::RunError;
 use crate::pipeline::drain::Drain;
 use crate::pipeline::memory::{self, Demand};
 use crate::pipeline::workers::text_of;
 use crate::replay::{FileReport, Files, ReplaySource, Report, Survey};
 use crate::shutdown::Shutdown;
-use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
 
 /// How often progress is shown.

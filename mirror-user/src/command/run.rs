@@ -20,6 +20,7 @@ use crate::counters::WorkerCounters;
 use crate::ledger::{Ledger, QueueLedger, RunFacts};
 use crate::nic::Nic;
 use crate::nic::meter::NicMeter;
+use crate::number::QueueId;
 use crate::pipeline::RunError;
 use crate::pipeline::addresses::OwnAddresses;
 use crate::pipeline::drain::Drain;
@@ -31,7 +32,6 @@ use crate::pipeline::sockets::SocketPlan;
 use crate::pipeline::workers::{Crew, EndedWorker, Post, RunningWorker};
 use crate::shutdown::Shutdown;
 use crate::sink::{SinkCounters, SinkError};
-use crate::wire::number::QueueId;
 use crate::xdp::{Mode, ModeRequest, Program, Verdicts};
 use crate::xsk::CopyMode;
 

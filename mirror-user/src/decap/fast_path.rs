@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use super::DecapConfig;
 use super::layer::{narrow, whole_tcp};
 use super::payload::Payload;
+use crate::number::{EtherType, IpProtocol, Vni};
 use crate::packet::{Ip, Link, Network, Packet, Transport};
-use crate::wire::number::{EtherType, IpProtocol, Vni};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, ipv4, tcp, udp, vxlan};
 

@@ -2,9 +2,9 @@
 
 use super::payload::Payload;
 use crate::DropReason;
+use crate::number::{EtherType, IpProtocol};
 use crate::packet::{Ip, Link, Network, Packet, Tcp, TcpState, Transport};
 use crate::wire::ip::{self, Version};
-use crate::wire::number::{EtherType, IpProtocol};
 use crate::wire::{ethernet, icmp, sctp, tcp, udp};
 
 /// A packet that a tunnel carries, opened up to its IP header.

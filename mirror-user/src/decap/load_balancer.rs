@@ -4,9 +4,9 @@
 
 use super::payload::Payload;
 use super::{DecapConfig, fast_path};
+use crate::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
 use crate::packet::{Packet, Tunnel};
 use crate::source::{Frame, LinkType};
-use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, geneve, gwlb, ipv4, udp};
 

@@ -27,9 +27,9 @@ mod outer;
 mod payload;
 
 use crate::DropReason;
+use crate::number::{EtherType, Vni};
 use crate::packet::Packet;
 use crate::source::Frame;
-use crate::wire::number::{EtherType, Vni};
 use crate::wire::{geneve, gwlb, vxlan};
 
 use layer::{Datagram, Layer};

@@ -3,10 +3,10 @@
 use super::payload::Payload;
 use super::{DecapConfig, Geneve};
 use crate::DropReason;
+use crate::number::IpProtocol;
 use crate::packet::Tunnel;
 use crate::source::LinkType;
 use crate::wire::ip::{self, Addresses, Version};
-use crate::wire::number::IpProtocol;
 use crate::wire::{ethernet, udp};
 
 /// What is kept of the link, IP and UDP header of a frame.

@@ -36,8 +36,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::flow::SamplingRate;
-use crate::source::Timestamp;
+use crate::number::SamplingRate;
+use crate::time::Timestamp;
 
 /// Time between two observations that counts as observed, at most: longer silence is no evidence of anything.
 const LONGEST_SILENCE: Duration = Duration::from_millis(500);

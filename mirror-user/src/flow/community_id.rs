@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::icmp;
 use super::record::FlowTransport;
-use crate::wire::number::IpProtocol;
+use crate::number::IpProtocol;
 
 /// Of the text: `1:` and the base64 of a SHA-1 hash.
 const LENGTH: usize = 30;

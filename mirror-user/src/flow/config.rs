@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::tunnels::Tunnels;
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 
 /// What a flow table is told. [`FlowConfig::default`] fits VPC Flow Logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::fragments::Held;
 use super::key::{self, End, Key, WideAddresses};
 use super::record::Initiator;
-use super::sampling::SamplingRate;
 use super::slab::{Slot, Vacant};
 use super::tcp::{Phase, Streams};
+use crate::number::SamplingRate;
 
 /// An unsigned number of 40 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl Flow {
     /// A flow without packets.
     pub(super) fn new(key: &Key, rate: SamplingRate, marks: Marks, origin: u16) -> Self {
         Self {
-            selector: key::with_spare(key.selector, rate.number()),
+            selector: key::with_spare(key.selector, rate.exponent()),
             addresses: key.addresses,
             first_cookie: 0,
             latest_cookie: 0,
@@ -234,12 +234,12 @@ impl Flow {
     /// How many flows this one stands for.
     #[inline(always)]
     pub(super) const fn sampling_rate(&self) -> SamplingRate {
-        SamplingRate::from_number(key::spare(self.selector))
+        SamplingRate::from_exponent(key::spare(self.selector))
     }
 
     /// Changes how many flows this one stands for.
     pub(super) const fn set_sampling_rate(&mut self, rate: SamplingRate) {
-        self.selector = key::with_spare(self.selector, rate.number());
+        self.selector = key::with_spare(self.selector, rate.exponent());
     }
 
     /// What `end` sent.

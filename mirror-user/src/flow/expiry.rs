@@ -11,9 +11,9 @@ use super::recency::Queue;
 use super::record::{Action, EndReason, FlowRecord, Initiator, Traffic};
 use super::slab::Slot;
 use super::tcp::Segment;
+use crate::number::FlowCookie;
 use crate::packet::Tunnel;
-use crate::source::Timestamp;
-use crate::wire::number::FlowCookie;
+use crate::time::Timestamp;
 
 /// Records that fall due by timeout are made at most this many per call of [`FlowTable::expire`], the rest in the calls
 /// that follow, so that a step of the clock does not hold up the packets.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::hash::Hasher;
 use super::key::{Selector, halves};
+use crate::number::IpProtocol;
 use crate::packet::{Fragment, Ip};
-use crate::source::Timestamp;
-use crate::wire::number::IpProtocol;
+use crate::time::Timestamp;
 
 /// Packets whose fragments are remembered at most.
 const CAPACITY: usize = 4096;

@@ -1,6 +1,6 @@
 //! Requests and replies of ICMP.
 
-use crate::wire::number::IpProtocol;
+use crate::number::IpProtocol;
 
 /// Types of ICMP that ask and answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

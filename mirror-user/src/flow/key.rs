@@ -6,8 +6,8 @@ use super::hash::Hasher;
 use super::icmp;
 use super::record::FlowTransport;
 use super::slab::{Slot, Vacant};
+use crate::number::IpProtocol;
 use crate::packet::{Icmp, Ip, Ports, Transport};
-use crate::wire::number::IpProtocol;
 
 /// Which end of a flow a packet left from. The ends are ordered by address and port, so that both directions
 /// have one key.

@@ -62,7 +62,6 @@ pub use self::community_id::CommunityId;
 pub use self::config::{FlowConfig, FlowConfigError};
 pub use self::direction::NetworkDirection;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
-pub use self::sampling::SamplingRate;
 
 use self::entry::{Aside, Flow};
 use self::fragments::{Fragments, Held};
@@ -75,7 +74,8 @@ use self::sampling::Sampler;
 use self::slab::Slab;
 use self::tunnels::Tunnels;
 use self::update::Visit;
-use crate::source::BATCH;
+use crate::batch::BATCH_FRAMES;
+use crate::number::SamplingRate;
 
 /// The flows of one worker.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl FlowTable {
             + Tunnels::bytes(config.max_tunnels)
             + Fragments::BYTES
             + Initiators::BYTES
-            + (BATCH * (size_of::<Visit>() + size_of::<Held>())) as u64
+            + (BATCH_FRAMES * (size_of::<Visit>() + size_of::<Held>())) as u64
     }
 
     /// An empty table. All memory is set aside here; the system gives pages as flows first need them.
@@ -189,8 +189,8 @@ impl FlowTable {
             wide: Slab::with_capacity(capacity),
             recency: Recency::with_capacity(capacity),
             counters: FlowCounters::default(),
-            batch: Vec::with_capacity(BATCH),
-            joining: Vec::with_capacity(BATCH),
+            batch: Vec::with_capacity(BATCH_FRAMES),
+            joining: Vec::with_capacity(BATCH_FRAMES),
         })
     }
 

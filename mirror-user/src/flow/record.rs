@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::community_id::CommunityId;
 use super::icmp;
-use super::sampling::SamplingRate;
+use crate::number::SamplingRate;
+use crate::number::{FlowCookie, IpProtocol, QueueId};
 use crate::packet::Tunnel;
-use crate::source::Timestamp;
-use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
+use crate::time::Timestamp;
 
 /// What is said of a flow, or of one interval of it.
 ///

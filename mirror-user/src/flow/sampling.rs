@@ -14,42 +14,7 @@
 
 use super::hash::Hasher;
 use super::key::{self, Key};
-
-/// One in so many flows: a power of two up to [`SamplingRate::HIGHEST`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SamplingRate {
-    /// Of the power of two.
-    exponent: u8,
-}
-
-impl SamplingRate {
-    /// Every flow.
-    pub const EVERY: Self = Self { exponent: 0 };
-    /// One in 32,768: the table has four bits per flow for its rate.
-    pub const HIGHEST: Self = Self { exponent: 15 };
-
-    /// One in `flows`; none if that is no power of two up to [`SamplingRate::HIGHEST`].
-    #[expect(clippy::cast_possible_truncation, reason = "at most 31")]
-    pub const fn one_in(flows: u32) -> Option<Self> {
-        let rate = Self { exponent: flows.trailing_zeros() as u8 };
-        if flows.is_power_of_two() && rate.exponent <= Self::HIGHEST.exponent { Some(rate) } else { None }
-    }
-
-    /// One in this many.
-    pub const fn get(self) -> u32 {
-        1 << self.exponent
-    }
-
-    /// The rate with this number, of which the lower four bits count.
-    pub(super) const fn from_number(number: u64) -> Self {
-        Self { exponent: (number & 0xf) as u8 }
-    }
-
-    /// A number of four bits.
-    pub(super) const fn number(self) -> u64 {
-        self.exponent as u64
-    }
-}
+use crate::number::SamplingRate;
 
 /// Selects flows.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! Packets for the tests of this module.
 
+use crate::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, Vni};
 use crate::packet::{Ip, Network, Packet, Ports, Transport, Tunnel};
-use crate::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, Vni};
 
 /// A UDP packet from 10.0.0.1 to 10.0.0.2 in the tunnel of a mirror session.
 pub(super) fn udp(source: u16, destination: u16) -> Packet {

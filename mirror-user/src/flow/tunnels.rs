@@ -13,9 +13,9 @@ use super::hash::Hasher;
 use super::interner::Interner;
 use super::key::{halves, pack_vlans};
 use super::slab::Slot;
+use crate::batch::BATCH_FRAMES;
+use crate::number::Vni;
 use crate::packet::{Packet, Tunnel};
-use crate::source::BATCH;
-use crate::wire::number::Vni;
 
 /// Of a tunnel what belongs to the flow key, in words: GWLB endpoint and VNIs.
 pub(super) type Scope = [u64; 2];
@@ -55,7 +55,7 @@ pub(super) struct Tunnels {
 
 /// Room for new origins of one batch.
 #[expect(clippy::cast_possible_truncation, reason = "64")]
-const HEADROOM: u32 = BATCH as u32;
+const HEADROOM: u32 = BATCH_FRAMES as u32;
 
 /// Recent origins that are remembered.
 const RECENT: usize = 8192;
@@ -307,7 +307,7 @@ fn words(tunnel: &Tunnel) -> ([u64; 7], Scope) {
 mod tests {
     use super::*;
     use crate::flow::testing;
-    use crate::wire::number::{AttachmentId, EndpointId, FlowCookie};
+    use crate::number::{AttachmentId, EndpointId, FlowCookie};
 
     fn packets() -> Vec<Packet> {
         let base = testing::udp(1000, 2000);

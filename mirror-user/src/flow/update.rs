@@ -12,8 +12,9 @@ use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
 use super::tcp::Segment;
 use super::tunnels::{self, Tunnels};
+use crate::batch::BATCH_FRAMES;
 use crate::packet::{Icmp, Ip, Network, Packet, Transport};
-use crate::source::{BATCH, Timestamp};
+use crate::time::Timestamp;
 
 /// A packet of the batch that belongs to a flow or may begin one, worked out before the memory of the flow is touched.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ impl FlowTable {
     /// Counts packets in their flows, and hands the records that fall due meanwhile to `out`.
     ///
     /// As long as there is room for all tunnels and fragments, what the records say depends neither on how packets are
-    /// grouped into calls nor on the seed. Memory is fetched ahead for up to [`BATCH`] packets at once, so give that
+    /// grouped into calls nor on the seed. Memory is fetched ahead for up to [`BATCH_FRAMES`] packets at once, so give that
     /// many where there are.
     pub fn update<'packets>(
         &mut self,
@@ -49,7 +50,7 @@ impl FlowTable {
         out: &mut impl FnMut(&FlowRecord),
     ) {
         for (timestamp, packet) in packets {
-            if self.batch.len() == BATCH {
+            if self.batch.len() == BATCH_FRAMES {
                 self.complete(out);
             }
             self.prepare(timestamp, packet, false);
@@ -58,7 +59,7 @@ impl FlowTable {
     }
 
     /// Takes up a packet, which is then known well enough to be forgotten. [`FlowTable::complete`] counts it, and is due
-    /// after [`BATCH`] packets; [`FlowTable::update`] does both. A packet with a record of its own is accounted for by
+    /// after [`BATCH_FRAMES`] packets; [`FlowTable::update`] does both. A packet with a record of its own is accounted for by
     /// that record; any other by the record of its flow, or as one that belongs to none.
     #[inline(always)]
     pub fn prepare(&mut self, timestamp: Timestamp, packet: &Packet, has_own_record: bool) {

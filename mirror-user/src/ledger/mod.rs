@@ -31,8 +31,8 @@ use crate::DropReason;
 use crate::counters::WorkerCounters;
 use crate::degrade::DegradeConfig;
 use crate::nic::meter::Moved;
+use crate::number::QueueId;
 use crate::sink::{self, Loss};
-use crate::wire::number::QueueId;
 use crate::xsk::XskStatistics;
 
 /// What one queue's stages counted.

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::ledger::tests::{queue, verdicts};
     use crate::nic::meter::Moved;
-    use crate::wire::number::QueueId;
+    use crate::number::QueueId;
 
     fn moved(counters: &[(&str, u64)]) -> Moved {
         let counters = counters.iter().map(|&(name, value)| (name.to_owned(), value)).collect();

@@ -11,9 +11,9 @@ use super::preflight::PreflightError;
 use crate::degrade::DegradeConfigError;
 use crate::flow::FlowConfigError;
 use crate::nic::NicError;
+use crate::number::QueueId;
 use crate::replay::ReplayError;
 use crate::sink::SinkError;
-use crate::wire::number::QueueId;
 use crate::xdp;
 use crate::xsk::XskError;
 

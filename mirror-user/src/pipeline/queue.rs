@@ -5,8 +5,8 @@ use std::io;
 
 use super::RunError;
 use super::sockets::SocketPlan;
+use crate::number::QueueId;
 use crate::rebind::{OpenError, Queue};
-use crate::wire::number::QueueId;
 use crate::xdp::gate::Gate;
 use crate::xdp::link::interface;
 use crate::xsk::{XskError, XskSource};

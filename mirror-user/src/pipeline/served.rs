@@ -7,7 +7,7 @@ use mirror_common::verdict::{Counts, Verdict};
 use tracing::warn;
 
 use super::workers::RunningWorker;
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 use crate::xdp::Verdicts;
 
 /// Looks in a row in which a queue's packets do not reach its worker, before its socket is made again.

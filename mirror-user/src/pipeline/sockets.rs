@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::config::settings::CaptureSettings;
 use crate::config::value::{Switch, XdpModeOption};
 use crate::nic::Nic;
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 use crate::xsk::bind::Alternative;
 use crate::xsk::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskSource, ZERO_COPY_MTU};
 

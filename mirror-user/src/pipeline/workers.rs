@@ -17,11 +17,11 @@ use super::queue::LiveQueue;
 use crate::config::Settings;
 use crate::counters::WorkerCounters;
 use crate::ledger::QueueLedger;
+use crate::number::QueueId;
 use crate::rebind::{OpenError, Queue, RELEASE, Rebinding};
 use crate::shutdown::Shutdown;
 use crate::sink::{self, Producer, Sinks};
 use crate::source::{FrameSource, Received};
-use crate::wire::number::QueueId;
 use crate::worker::WhenFull;
 use crate::xsk::{CopyMode, XskSource, XskStatistics};
 
@@ -383,7 +383,8 @@ mod tests {
     use crate::ledger::{Ledger, RunFacts};
     use crate::rebind::Socket;
     use crate::rules::RecordKind;
-    use crate::source::{Frame, LinkType, Timestamp};
+    use crate::source::{Frame, LinkType};
+    use crate::time::Timestamp;
 
     /// Batches of ten frames. Reading frame 4 of the third one panics.
     struct Trap {

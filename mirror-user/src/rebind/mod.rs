@@ -23,7 +23,8 @@ use tracing::{info, warn};
 
 use crate::DropReason;
 use crate::counters::WorkerCounters;
-use crate::source::{Backlog, Frame, FrameSource, Received, Timestamp};
+use crate::source::{Backlog, Frame, FrameSource, Received};
+use crate::time::Timestamp;
 use crate::xsk::{XskSource, XskStatistics};
 
 /// Interval at which a socket that receives nothing is asked for its state.

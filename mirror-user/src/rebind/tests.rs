@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::*;
+use crate::number::QueueId;
 use crate::source::LinkType;
-use crate::wire::number::QueueId;
 
 /// A device, as far as a socket sees it.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// How far the time of a packet that has just come may be from this machine's for the stream to be a capture that is going
 /// on. The two clocks are seldom the same: the packets may come from another machine.

@@ -43,7 +43,9 @@ pub use self::survey::Survey;
 use self::capture::{Capture, Next};
 use self::clock::StreamClock;
 use self::slot::Slot;
-use crate::source::{BATCH, Frame, FrameSource, Received, Timestamp};
+use crate::batch::BATCH_FRAMES;
+use crate::source::{Frame, FrameSource, Received};
+use crate::time::Timestamp;
 
 /// How long a call waits for packets of a stream. A request to stop waits no longer than that.
 const WAIT: Duration = Duration::from_millis(20);
@@ -84,7 +86,7 @@ impl ReplaySource {
             report: Report { files: problems },
             progress,
             stop,
-            slots: (0..BATCH).map(|_| Slot::default()).collect(),
+            slots: (0..BATCH_FRAMES).map(|_| Slot::default()).collect(),
             held: 0,
             idle: false,
             clock: StreamClock::default(),

@@ -10,7 +10,7 @@ use super::order::Order;
 use super::slot::{LONGEST, Slot};
 use super::step::{Fault, FaultKind, Step, Unread};
 use super::window::{Look, Window};
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// The header of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

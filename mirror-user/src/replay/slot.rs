@@ -1,6 +1,7 @@
 //! A packet of the batch, copied out of its file.
 
-use crate::source::{Frame, LinkType, Timestamp};
+use crate::source::{Frame, LinkType};
+use crate::time::Timestamp;
 
 /// Bytes of a packet that are kept, as many as other programs capture at most (`MAXIMUM_SNAPLEN` of libpcap). Where a file
 /// has more, the rest counts as cut off.

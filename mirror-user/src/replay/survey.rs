@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::report::link_name;
+use crate::number::{EtherType, IpProtocol};
 use crate::source::{Frame, LinkType};
 use crate::wire::ip::{self, Version};
-use crate::wire::number::{EtherType, IpProtocol};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, geneve, udp, vxlan};
 

@@ -43,9 +43,10 @@ mod tests {
 
     use super::*;
     use crate::decap::{DecapConfig, decapsulate};
+    use crate::number::{EtherType, IpProtocol, MacAddress, Vni};
     use crate::packet::{Link, Ports};
-    use crate::source::{Frame, LinkType, Timestamp};
-    use crate::wire::number::{EtherType, IpProtocol, MacAddress, Vni};
+    use crate::source::{Frame, LinkType};
+    use crate::time::Timestamp;
     use crate::wire::{geneve, ipv4, ipv6};
 
     const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);

@@ -17,8 +17,8 @@ use mirror_common::tunnel::{TunnelKey, most_specific};
 
 pub use self::headers::header_length;
 pub use self::rule::{RecordKind, Rule, RuleError};
+use crate::number::Vni;
 use crate::packet::Tunnel;
-use crate::wire::number::Vni;
 
 /// What may be recorded of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use serde::de::{self, Deserializer, IntoDeserializer as _};
 use thiserror::Error;
 
 use super::{Recording, Rules};
-use crate::wire::number::{EndpointId, Vni};
+use crate::number::{EndpointId, Vni};
 
 /// Smallest snap length other than 0: a mirrored packet from a load balancer up to its IPv4 header, without which
 /// there is no record.

@@ -6,7 +6,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::number::EndpointId;
+use crate::number::EndpointId;
 
 fn tunnel(endpoint: Option<u64>, geneve_vni: Option<u32>, vxlan_vni: Option<u32>) -> Tunnel {
     Tunnel {

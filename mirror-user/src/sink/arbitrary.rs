@@ -6,15 +6,13 @@ use std::time::Duration;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::flow::{
-    Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, SamplingRate, Traffic,
-};
+use crate::batch::BATCH_BYTES;
+use crate::flow::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
+use crate::number::SamplingRate;
+use crate::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
 use crate::packet::{Fragment, Icmp, Ip, Link, Network, Packet, Ports, Tcp, Transport, Tunnel};
-use crate::record::{BATCH_BYTES, Batch, PacketRecord};
-use crate::source::Timestamp;
-use crate::wire::number::{
-    AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, QueueId, Vni,
-};
+use crate::record::{Batch, PacketRecord};
+use crate::time::Timestamp;
 
 /// Addresses of both families; those of IPv6 often with zero groups.
 pub fn ip_address() -> impl Strategy<Value = IpAddr> {

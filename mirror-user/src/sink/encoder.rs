@@ -2,7 +2,8 @@
 
 use super::text::Clock;
 use super::{Format, ndjson, pcapng};
-use crate::record::{BATCH_BYTES, BATCH_RECORDS, Batch};
+use crate::batch::{BATCH_BYTES, BATCH_RECORDS};
+use crate::record::Batch;
 
 /// Where a write that failed has left off in the encoded bytes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

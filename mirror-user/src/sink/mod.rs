@@ -47,7 +47,8 @@ use self::output::claim::Made;
 use self::output::directory::{Rotation, Series};
 use self::output::{Single, claim, finisher};
 use self::writer::Writer;
-use crate::record::{BATCH_BYTES, Batch};
+use crate::batch::BATCH_BYTES;
+use crate::record::Batch;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -110,7 +111,7 @@ pub struct SinkConfig {
     /// In a directory: a file is finished when it was begun this long ago. Default: one minute, so that whatever
     /// collects the files is never further behind than that.
     pub rotate_after: Duration,
-    /// Batches of [`BATCH_RECORDS`](crate::record::BATCH_RECORDS) records in the pool of each worker; at least 2.
+    /// Batches of [`BATCH_RECORDS`](crate::batch::BATCH_RECORDS) records in the pool of each worker; at least 2.
     /// They bridge the time for which a sink stalls. Default: 64, good for 65 ms at a million packets per second;
     /// 34 MiB of address space per worker with NDJSON and 162 MiB with pcapng, of which only as much takes memory as
     /// a stall has ever needed.

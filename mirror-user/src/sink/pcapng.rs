@@ -9,10 +9,10 @@
 //! ```
 
 use super::text;
+use crate::number::QueueId;
 use crate::packet::Tunnel;
 use crate::record::PacketRecord;
 use crate::source::LinkType;
-use crate::wire::number::QueueId;
 
 /// Block type of the section header, which each file begins with.
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;

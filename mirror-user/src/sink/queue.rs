@@ -12,7 +12,8 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use super::counters::{Loss, Unfinished, WorkerCounters};
 use crate::DropReason;
-use crate::record::{Amount, BATCH_BYTES, Batch};
+use crate::batch::BATCH_BYTES;
+use crate::record::{Amount, Batch};
 
 /// How often a producer that waits for the sink looks whether anybody still does.
 const LOOK: Duration = Duration::from_millis(20);
@@ -95,7 +96,7 @@ impl Producer {
     }
 
     /// The batch to put the next record into: it has room for one more record and, where the sink wants bytes, for
-    /// [`LONGEST_PACKET`](crate::record::LONGEST_PACKET) of them. What was put into it is recorded sooner or later,
+    /// [`LONGEST_PACKET`](crate::batch::LONGEST_PACKET) of them. What was put into it is recorded sooner or later,
     /// or counted as a failed write.
     ///
     /// # Errors
@@ -220,8 +221,9 @@ mod tests {
     use proptest::test_runner::TestRunner;
 
     use super::*;
+    use crate::batch::{BATCH_RECORDS, LONGEST_PACKET};
     use crate::flow::FlowRecord;
-    use crate::record::{BATCH_RECORDS, LONGEST_PACKET, PacketRecord};
+    use crate::record::PacketRecord;
     use crate::sink::arbitrary;
     use crate::sink::counters::SinkCounters;
 

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::source::Timestamp;
-use crate::wire::number::MacAddress;
+use crate::number::MacAddress;
+use crate::time::Timestamp;
 
 /// Text of up to eight bytes in a register, the first in the lowest byte; above it zeros.
 #[derive(Clone, Copy)]

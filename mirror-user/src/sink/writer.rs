@@ -16,7 +16,7 @@ use super::output::{Output, Torn};
 use super::queue::{Consumer, Filled};
 use super::turns;
 use crate::record::{Amount, Batch};
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// How often the age of a file is looked at while no batches come.
 const TICK: Duration = Duration::from_millis(250);

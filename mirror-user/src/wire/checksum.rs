@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::number::IpProtocol;
+use crate::number::IpProtocol;
 
 /// A running ones' complement sum.
 #[derive(Clone, Copy, Debug, Default)]

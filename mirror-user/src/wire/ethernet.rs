@@ -1,7 +1,7 @@
 //! Ethernet II with up to two VLAN tags (IEEE 802.3, 802.1Q).
 
-use super::number::{EtherType, MacAddress};
 use super::reader::Reader;
+use crate::number::{EtherType, MacAddress};
 use crate::packet::Link;
 
 /// An Ethernet header and its VLAN tags.

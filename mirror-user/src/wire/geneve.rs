@@ -1,9 +1,9 @@
 //! GENEVE (RFC 8926): the base header, and the options as a walk by their lengths. What options mean is not known
 //! here; see [`gwlb`](super::gwlb).
 
-use super::number::{EtherType, Vni};
 use super::reader::Reader;
 use crate::DropReason;
+use crate::number::{EtherType, Vni};
 
 /// The O bit: a control packet.
 const CONTROL: u8 = 0x80;

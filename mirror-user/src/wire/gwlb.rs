@@ -2,8 +2,8 @@
 //! the class is registered with IANA).
 
 use super::geneve::{self, TunnelOption};
-use super::number::{AttachmentId, EndpointId, FlowCookie};
 use crate::DropReason;
+use crate::number::{AttachmentId, EndpointId, FlowCookie};
 
 /// Class of the options.
 pub const CLASS: u16 = 0x0108;

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use super::number::{EtherType, IpProtocol};
 use super::reader::Reader;
 use super::{ipv4, ipv6};
+use crate::number::{EtherType, IpProtocol};
 use crate::packet::Fragment;
 
 /// Version of the Internet Protocol.

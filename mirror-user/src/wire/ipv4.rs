@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use super::checksum::Checksum;
 use super::ip::Error;
-use super::number::IpProtocol;
 use super::reader::Reader;
+use crate::number::IpProtocol;
 use crate::packet::Fragment;
 
 const MIN_HEADER_LENGTH: u8 = 20;

@@ -3,8 +3,8 @@
 use std::net::Ipv6Addr;
 
 use super::ip::Error;
-use super::number::IpProtocol;
 use super::reader::Reader;
+use crate::number::IpProtocol;
 use crate::packet::Fragment;
 
 /// Most extension headers that are followed. A sane packet has at most one of each kind, and destination options

@@ -15,7 +15,6 @@ pub mod icmp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
-pub mod number;
 pub mod reader;
 pub mod sctp;
 pub mod tcp;

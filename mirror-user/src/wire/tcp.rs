@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::checksum;
-use super::number::IpProtocol;
 use super::reader::Reader;
+use crate::number::IpProtocol;
 use crate::packet::Ports;
 
 const MIN_HEADER_LENGTH: u8 = 20;

@@ -1,8 +1,8 @@
 //! VXLAN (RFC 7348).
 
-use super::number::Vni;
 use super::reader::Reader;
 use crate::DropReason;
+use crate::number::Vni;
 
 /// The I flag: the VNI is valid.
 const VALID_VNI: u8 = 0x08;

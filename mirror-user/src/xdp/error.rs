@@ -12,7 +12,7 @@ use mirror_common::config::MIN_SNAP_LENGTH;
 
 use super::interface::Interface;
 use super::{MOST_ADDRESSES, Mode};
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 
 /// Lines of the verifier's log that a message carries.
 const VERIFIER_TAIL: usize = 12;

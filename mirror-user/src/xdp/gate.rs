@@ -8,7 +8,7 @@ use mirror_common::config;
 use mirror_common::verdict::{self, Counts, Verdict};
 
 use super::XdpError;
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 
 /// The maps of the program that a gate needs, to be opened once more for each.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ pub use self::address::{AddressChange, MOST_ADDRESSES};
 pub use self::error::XdpError;
 use self::gate::{Gate, GateMaps};
 use self::interface::{Interface, interfaces};
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 
 /// What the capture program is told when it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

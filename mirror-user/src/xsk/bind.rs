@@ -84,7 +84,7 @@ pub(super) fn remedy(mode: CopyMode, error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::number::QueueId;
+    use crate::number::QueueId;
 
     /// linux/if_xdp.h
     const XDP_COPY: u16 = 1 << 1;

@@ -19,7 +19,7 @@ use std::fs;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// Between two looks at the distance, in nanoseconds.
 const LOOK_NS: u64 = 100_000_000;

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::CopyMode;
-use crate::wire::number::QueueId;
+use crate::number::QueueId;
 
 /// Why a socket could not be made.
 #[derive(Debug, Error)]

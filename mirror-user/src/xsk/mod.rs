@@ -23,8 +23,10 @@ use tracing::{info, warn};
 use self::clock::Clock;
 pub use self::error::XskError;
 use self::rings::Rings;
-use crate::source::{BATCH, Backlog, Frame, FrameSource, LinkType, Received, Timestamp};
-use crate::wire::number::QueueId;
+use crate::batch::BATCH_FRAMES;
+use crate::number::QueueId;
+use crate::source::{Backlog, Frame, FrameSource, LinkType, Received};
+use crate::time::Timestamp;
 
 /// Size of a UMEM frame in bytes; ENA accepts no other.
 pub const FRAME_SIZE: u32 = 4096;
@@ -156,7 +158,7 @@ pub struct XskSource {
     copy_mode: CopyMode,
     busy_poll: BusyPoll,
     /// The frames of the current batch.
-    spans: [Span; BATCH],
+    spans: [Span; BATCH_FRAMES],
     /// How many of the held descriptors belong to those frames; the rest is the beginning of a frame whose end
     /// comes with the next batch.
     whole: usize,
@@ -182,7 +184,7 @@ impl XskSource {
             rings,
             queue,
             busy_poll: config.busy_poll.map_or(BusyPoll::Off, |_| BusyPoll::Asked),
-            spans: [Span::default(); BATCH],
+            spans: [Span::default(); BATCH_FRAMES],
             whole: 0,
             clock: Clock::new(),
             idle: 0,

@@ -20,8 +20,8 @@ use xsk_rs::{CompQueue, FillQueue, RxQueue, Socket, TxQueue, Umem};
 
 use super::error::root_cause;
 use super::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskStatistics, bind};
-use crate::source::BATCH;
-use crate::wire::number::QueueId;
+use crate::batch::BATCH_FRAMES;
+use crate::number::QueueId;
 
 /// Bytes of a frame that headers are looked for in: those of a load balancer, a mirror session and the packet within
 /// take 168.
@@ -42,7 +42,7 @@ pub(super) struct Rings {
     /// Address of the UMEM, whose provenance is exposed.
     base: usize,
     rx_size: u32,
-    held: [FrameDesc; BATCH],
+    held: [FrameDesc; BATCH_FRAMES],
     count: usize,
 }
 
@@ -113,7 +113,7 @@ impl Rings {
                 remedy: "leave out --busy-poll, or use Linux 5.11 or later with CAP_NET_ADMIN",
             })?;
         }
-        let held = [FrameDesc::default(); BATCH];
+        let held = [FrameDesc::default(); BATCH_FRAMES];
         Ok(Self {
             rx,
             fill,
@@ -127,7 +127,7 @@ impl Rings {
         })
     }
 
-    /// Takes as many descriptors as have arrived and are not more than [`BATCH`] with those that are held already;
+    /// Takes as many descriptors as have arrived and are not more than [`BATCH_FRAMES`] with those that are held already;
     /// returns how many were added.
     pub(super) fn receive(&mut self) -> usize {
         let room = self.held.get_mut(self.count..).unwrap_or_default();
@@ -282,7 +282,7 @@ fn close_on_exec(socket: RawFd) -> io::Result<()> {
 /// Turns busy polling on; where that fails, says by which option.
 fn set_busy_poll(socket: RawFd, time: Duration) -> Result<(), (&'static str, io::Error)> {
     let microseconds = libc::c_int::try_from(time.as_micros()).unwrap_or(libc::c_int::MAX);
-    let budget = libc::c_int::try_from(BATCH).unwrap_or(libc::c_int::MAX);
+    let budget = libc::c_int::try_from(BATCH_FRAMES).unwrap_or(libc::c_int::MAX);
     for (name, option, value) in [
         ("SO_PREFER_BUSY_POLL", libc::SO_PREFER_BUSY_POLL, 1),
         ("SO_BUSY_POLL", libc::SO_BUSY_POLL, microseconds),

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mirror_user::flow::{FlowConfig, FlowRecord, FlowTable};
+use mirror_user::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
 use mirror_user::packet::{
     Fragment, Icmp, Ip, Link, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel,
 };
-use mirror_user::source::Timestamp;
-use mirror_user::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
+use mirror_user::time::Timestamp;
 
 pub const SECOND: u64 = 1_000_000_000;
 pub const MILLISECOND: u64 = 1_000_000;

@@ -8,7 +8,7 @@ use aya::maps::{Map, MapData, XskMap};
 use aya::programs::loaded_programs;
 use mirror_bench::generator::{self, Source};
 use mirror_bench::traffic::{Profile, Share};
-use mirror_user::wire::number::QueueId;
+use mirror_user::number::QueueId;
 use mirror_user::xdp::{Program, ProgramOptions};
 use mirror_user::xsk::{CopyMode, XskConfig, XskSource};
 

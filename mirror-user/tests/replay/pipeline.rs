@@ -10,12 +10,13 @@ use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::degrade::{Degradation, DegradeConfig};
 use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
+use mirror_user::number::QueueId;
 use mirror_user::packet::Packet;
 use mirror_user::replay::ReplaySource;
 use mirror_user::rules::{Recording, Rules};
 use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError, Torn, Unfinished};
-use mirror_user::source::{FrameSource, Received, Timestamp};
-use mirror_user::wire::number::QueueId;
+use mirror_user::source::{FrameSource, Received};
+use mirror_user::time::Timestamp;
 use mirror_user::worker::{WhenFull, Worker};
 
 /// As the program is configured where nothing is said.

@@ -3,9 +3,11 @@
 use std::fs;
 use std::sync::Arc;
 
+use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::replay::ReplaySource;
 use mirror_user::sink::Format;
-use mirror_user::source::{BATCH, Frame, FrameSource, LinkType, Received, Timestamp};
+use mirror_user::source::{Frame, FrameSource, LinkType, Received};
+use mirror_user::time::Timestamp;
 use pcap_file::pcapng::PcapNgReader;
 use pcap_file::pcapng::blocks::Block;
 use pcap_file::{DataLink, Endianness};
@@ -31,7 +33,7 @@ struct Frames {
 
 impl FrameSource for Frames {
     fn receive(&mut self) -> std::io::Result<Received> {
-        let end = self.frames.len().min(self.batch.end + BATCH);
+        let end = self.frames.len().min(self.batch.end + BATCH_FRAMES);
         self.batch = self.batch.end..end;
         Ok(if self.batch.is_empty() { Received::End } else { Received::Frames(self.batch.len()) })
     }
@@ -113,7 +115,7 @@ fn damaged_frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
         damages.iter().for_each(|damage| damage.apply(HEADERS, &mut frame));
         frame
     });
-    vec(frame, 1..2 * BATCH)
+    vec(frame, 1..2 * BATCH_FRAMES)
 }
 
 /// Packets that the records in `written` account for: each by its own record if it has one, as documented.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use mirror_user::counters::WorkerCounters;
 use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
 use mirror_user::sink::{self, Loss, Output, SinkConfig, SinkError, Torn, Unfinished};
-use mirror_user::source::Timestamp;
+use mirror_user::time::Timestamp;
 
 use crate::support::{push, read_records, wait_until};
 

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use mirror_user::DropReason;
-use mirror_user::record::BATCH_RECORDS;
+use mirror_user::batch::BATCH_RECORDS;
 use mirror_user::sink::{self, Loss, Output, Producer, SinkConfig, SinkError, Torn, Unfinished};
-use mirror_user::source::Timestamp;
+use mirror_user::time::Timestamp;
 
 use crate::support::{add, read_records, record};
 

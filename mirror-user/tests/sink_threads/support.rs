@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mirror_user::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
 use mirror_user::packet::{Ip, Link, Network, Packet, Ports, Transport, Tunnel};
 use mirror_user::record::{Batch, PacketRecord};
 use mirror_user::sink::Producer;
-use mirror_user::source::Timestamp;
-use mirror_user::wire::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
+use mirror_user::time::Timestamp;
 
 /// The record of a worker's packet; its number stands in the timestamp.
 pub fn record(worker: u32, number: u64) -> PacketRecord {

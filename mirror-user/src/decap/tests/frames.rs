@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni};
 use crate::packet::{Link, Ports};
-use crate::wire::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni};
 use crate::wire::{ethernet, geneve, gwlb, ipv4, ipv6, tcp, udp, vxlan};
 
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);

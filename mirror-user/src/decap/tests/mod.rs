@@ -6,9 +6,10 @@ mod properties;
 use frames::*;
 
 use super::*;
+use crate::number::{EndpointId, IpProtocol};
 use crate::packet::{Fragment, Icmp, Ip, Network, Ports, Tcp, Transport};
-use crate::source::{LinkType, Timestamp};
-use crate::wire::number::{EndpointId, IpProtocol};
+use crate::source::LinkType;
+use crate::time::Timestamp;
 use crate::wire::{gwlb, ipv4};
 
 const CONFIG: DecapConfig = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };

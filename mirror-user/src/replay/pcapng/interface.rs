@@ -2,7 +2,7 @@
 
 use crate::replay::link::Link;
 use crate::replay::order::Order;
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// Interfaces of a section that are kept at most; packets of further ones cannot be read.
 const MOST: usize = 1 << 16;

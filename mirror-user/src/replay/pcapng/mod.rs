@@ -14,7 +14,7 @@ use super::order::Order;
 use super::slot::{LONGEST, Slot};
 use super::step::{Fault, FaultKind, Step, Unread};
 use super::window::{Look, Window};
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// Whether a file that begins with `magic` is of this format.
 pub(super) const fn is_magic(magic: [u8; 4]) -> bool {

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use crate::number::{FlowCookie, IpProtocol, QueueId};
 use crate::packet::Tunnel;
 use crate::sink::text::{self, Clock};
-use crate::source::Timestamp;
-use crate::wire::number::{FlowCookie, IpProtocol, QueueId};
+use crate::time::Timestamp;
 
 /// The first members of a record.
 pub(super) fn begin(timestamp: Timestamp, clock: &mut Clock, out: &mut Vec<u8>) {
@@ -170,7 +170,7 @@ pub(super) fn icmp(kind: u8, code: u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 pub(super) mod samples {
     use super::*;
-    use crate::wire::number::{AttachmentId, EndpointId, Vni};
+    use crate::number::{AttachmentId, EndpointId, Vni};
 
     /// The tunnel of the documented records.
     pub fn tunnel() -> Tunnel {

@@ -224,11 +224,12 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::flow::{EndReason, Initiator, SamplingRate};
+    use crate::flow::{EndReason, Initiator};
+    use crate::number::SamplingRate;
+    use crate::number::{FlowCookie, IpProtocol, QueueId, Vni};
     use crate::sink::arbitrary;
     use crate::sink::ndjson::common::{protocol_name, samples};
-    use crate::source::Timestamp;
-    use crate::wire::number::{FlowCookie, IpProtocol, QueueId, Vni};
+    use crate::time::Timestamp;
 
     /// JSON whose members stay in order, as serde_json writes it.
     enum Json {

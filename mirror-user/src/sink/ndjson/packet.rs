@@ -20,10 +20,10 @@
 use std::net::IpAddr;
 
 use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
+use crate::number::MacAddress;
 use crate::packet::{Ip, Link, Network, Packet, Ports, Transport};
 use crate::record::PacketRecord;
 use crate::sink::text::{self, Clock};
-use crate::wire::number::MacAddress;
 
 /// No record is longer than this many bytes.
 pub(in crate::sink) const LONGEST_RECORD: usize = 1024;
@@ -125,11 +125,11 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
+    use crate::number::{EtherType, IpProtocol, QueueId, Vni};
     use crate::packet::{Icmp, Tcp};
     use crate::sink::arbitrary;
     use crate::sink::ndjson::common::{protocol_name, samples};
-    use crate::source::Timestamp;
-    use crate::wire::number::{EtherType, IpProtocol, QueueId, Vni};
+    use crate::time::Timestamp;
 
     /// The record as serde sees it; serde_json writes what the encoder must write.
     #[derive(Serialize)]

@@ -21,7 +21,7 @@ use crate::sink::Format;
 use crate::sink::counters::{Loss, Unfinished};
 use crate::sink::error::SinkError;
 use crate::sink::text::Utc;
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// First part of a final name.
 pub const PREFIX: &str = "mirror-";

@@ -22,7 +22,7 @@ use self::whole::WholeWriter;
 use super::Format;
 use super::counters::{SinkCounters, Unfinished};
 use super::error::SinkError;
-use crate::source::Timestamp;
+use crate::time::Timestamp;
 
 /// A write that failed, perhaps half-way.
 #[derive(Debug)]

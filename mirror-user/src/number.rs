@@ -1,4 +1,5 @@
-//! Numbers of the wire as types of their own, so that one cannot stand in for another.
+//! Numbers as types of their own, so that one cannot stand in for another: those of the wire, receive queues, sampling
+//! rates.
 
 use std::fmt;
 
@@ -75,6 +76,42 @@ pub struct QueueId(pub u32);
 impl fmt::Display for QueueId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+/// One in so many flows: a power of two up to [`SamplingRate::HIGHEST`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SamplingRate {
+    /// Exponent of the power of two.
+    exponent: u8,
+}
+
+impl SamplingRate {
+    /// Every flow.
+    pub const EVERY: Self = Self { exponent: 0 };
+    /// One in 32,768: the exponent takes four bits, which is what the flow table has per flow.
+    pub const HIGHEST: Self = Self { exponent: 15 };
+
+    /// One in `flows`; none if that is no power of two up to [`SamplingRate::HIGHEST`].
+    #[expect(clippy::cast_possible_truncation, reason = "at most 31")]
+    pub const fn one_in(flows: u32) -> Option<Self> {
+        let rate = Self { exponent: flows.trailing_zeros() as u8 };
+        if flows.is_power_of_two() && rate.exponent <= Self::HIGHEST.exponent { Some(rate) } else { None }
+    }
+
+    /// One in this many.
+    pub const fn get(self) -> u32 {
+        1 << self.exponent
+    }
+
+    /// The rate of an [exponent](Self::exponent), of which the lower four bits count.
+    pub(crate) const fn from_exponent(number: u64) -> Self {
+        Self { exponent: (number & 0xf) as u8 }
+    }
+
+    /// The exponent of the power of two, in four bits.
+    pub(crate) const fn exponent(self) -> u64 {
+        self.exponent as u64
     }
 }
 
