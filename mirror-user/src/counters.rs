@@ -113,7 +113,7 @@ impl WorkerCounters {
         }
     }
 
-    /// Time and packets at each level, from [`Level::Full`](crate::degrade::Level::Full) down.
+    /// Time and packets at each level, from [`DegradeLevel::Full`](crate::degrade::DegradeLevel::Full) down.
     pub fn levels(&self) -> impl Iterator<Item = (Duration, u64)> {
         self.levels.iter().map(|level| (Duration::from_nanos(level.nanoseconds.get()), level.packets.get()))
     }

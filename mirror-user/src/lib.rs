@@ -16,7 +16,6 @@
 //! makes files that are safe from others in their directory.
 
 pub mod batch;
-pub mod clock;
 pub mod command;
 pub mod config;
 pub mod counters;
@@ -30,6 +29,7 @@ pub mod ledger;
 pub mod nic;
 pub mod number;
 pub mod packet;
+pub mod packet_clock;
 pub mod pipeline;
 pub mod rebind;
 pub mod record;

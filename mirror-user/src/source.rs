@@ -75,7 +75,7 @@ pub trait FrameSource {
 
     /// How often in a row it must be found empty before a partly filled batch of records is handed over and flows are
     /// looked at. Where it is polled without waiting, a pause between two bursts is no reason for either.
-    fn patience(&self) -> u32 {
+    fn idle_limit(&self) -> u32 {
         32
     }
 
@@ -109,8 +109,8 @@ impl<Source: FrameSource + ?Sized> FrameSource for &mut Source {
     }
 
     #[inline]
-    fn patience(&self) -> u32 {
-        (**self).patience()
+    fn idle_limit(&self) -> u32 {
+        (**self).idle_limit()
     }
 
     #[inline]

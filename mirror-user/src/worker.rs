@@ -8,12 +8,12 @@ use tracing::warn;
 
 use crate::DropReason;
 use crate::batch::BATCH_FRAMES;
-use crate::clock::PacketClock;
 use crate::counters::WorkerCounters;
 use crate::decap::{DecapConfig, decapsulate_into};
-use crate::degrade::{Degradation, Level, Pressure};
+use crate::degrade::{Degradation, DegradeLevel, Pressure};
 use crate::flow::{FlowRecord, FlowTable};
 use crate::packet::Packet;
+use crate::packet_clock::PacketClock;
 use crate::record::Batch;
 use crate::rules::{Recording, Rules, header_length};
 use crate::sink::Producer;
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 
 /// How long a packet may wait on its way to the worker, at most, and how late it may be delivered. Without a packet,
 /// flows end by the time less this one.
-const LONGEST_WAY: Duration = crate::clock::LATEST;
+const LONGEST_WAY: Duration = crate::packet_clock::MAX_LATENESS;
 
 /// How often the pressure is looked at, in nanoseconds of the packets' clock.
 const LOOK_NS: u64 = 5_000_000;
@@ -131,7 +131,7 @@ impl<Source: FrameSource> Worker<Source> {
                 }
                 Ok(Received::Idle) => {
                     idle = idle.wrapping_add(1);
-                    if idle.is_multiple_of(self.source.patience()) {
+                    if idle.is_multiple_of(self.source.idle_limit()) {
                         self.rest();
                     }
                     if stopping {
@@ -184,7 +184,7 @@ impl<Source: FrameSource> Worker<Source> {
             self.look(now, Some(now));
         } else {
             (0..count).for_each(observe);
-            self.look(now, self.clock.passed());
+            self.look(now, self.clock.watermark());
         }
     }
 
@@ -269,7 +269,7 @@ impl<Source: FrameSource> Worker<Source> {
     fn finish(&mut self) {
         self.outlet.when_full = WhenFull::Wait;
         self.outlet.counters.publish_levels(self.degradation.levels());
-        let now = self.source.now().or(self.clock.at_end()).unwrap_or_default();
+        let now = self.source.now().or(self.clock.end_time()).unwrap_or_default();
         if let Some(table) = &mut self.flows {
             table.drain(now, &mut |record| self.outlet.flow(record));
             self.outlet.counters.publish_flows(table);
@@ -283,14 +283,18 @@ impl<Source: FrameSource> Worker<Source> {
 ///
 /// The reason for which there may be none.
 #[inline]
-fn allowed(recording: Recording, level: Level) -> Result<Recording, DropReason> {
+fn allowed(recording: Recording, level: DegradeLevel) -> Result<Recording, DropReason> {
     if recording.excludes() {
         return Err(DropReason::PolicyExcluded);
     }
     match level {
-        Level::Full => Ok(recording),
-        Level::Flows | Level::Sampled(_) if recording.flows => Ok(Recording { packets: false, ..recording }),
-        Level::Flows | Level::Sampled(_) | Level::Counters => Err(DropReason::CountersOnly),
+        DegradeLevel::Full => Ok(recording),
+        DegradeLevel::Flows | DegradeLevel::Sampled(_) if recording.flows => {
+            Ok(Recording { packets: false, ..recording })
+        }
+        DegradeLevel::Flows | DegradeLevel::Sampled(_) | DegradeLevel::Counters => {
+            Err(DropReason::CountersOnly)
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 mod support;
 
 use mirror_user::xdp::interface::{Interface, interfaces};
-use mirror_user::xdp::{Mode, ModeRequest, Program, ProgramOptions, Verdicts, XdpError};
+use mirror_user::xdp::{AttachMode, AttachModeRequest, Program, ProgramConfig, Verdicts, XdpError};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use support::{Namespace, VethOptions, VethPair, skipped_without_root};
 
 fn load() -> Program {
-    Program::load(&ProgramOptions::default()).unwrap()
+    Program::load(&ProgramConfig::default()).unwrap()
 }
 
 /// The interface `name` of the calling thread's namespace.
@@ -30,8 +30,8 @@ fn a_veth_takes_the_program_in_its_driver() {
     let pair = VethPair::new(VethOptions { mtu: 8_500, ..VethOptions::default() });
     pair.receiver.enter(|| {
         let mut capture = load();
-        let attached = capture.attach(VethPair::RECEIVING, ModeRequest::Auto).unwrap();
-        assert_eq!(attached.mode, Mode::Native);
+        let attached = capture.attach(VethPair::RECEIVING, AttachModeRequest::Auto).unwrap();
+        assert_eq!(attached.mode, AttachMode::Native);
         assert!(attached.fallback.is_none());
         assert_eq!(interface(VethPair::RECEIVING).native_program, Some(program_id(&capture)));
 
@@ -40,7 +40,7 @@ fn a_veth_takes_the_program_in_its_driver() {
         assert_eq!(capture.verdicts().unwrap().total(), Verdicts::default().total());
         capture.detach().unwrap(); // once more is no error
 
-        capture.attach(VethPair::RECEIVING, ModeRequest::Generic).unwrap();
+        capture.attach(VethPair::RECEIVING, AttachModeRequest::Generic).unwrap();
         assert_eq!(interface(VethPair::RECEIVING).generic_program, Some(program_id(&capture)));
         drop(capture);
         assert_eq!(interface(VethPair::RECEIVING).program(), None);
@@ -54,11 +54,11 @@ fn a_driver_without_xdp_leads_to_generic_mode_and_says_why() {
     }
     Namespace::new("lo").enter(|| {
         let mut capture = load();
-        let attached = capture.attach("lo", ModeRequest::Auto).unwrap();
-        assert_eq!(attached.mode, Mode::Generic);
+        let attached = capture.attach("lo", AttachModeRequest::Auto).unwrap();
+        assert_eq!(attached.mode, AttachMode::Generic);
         assert_eq!(attached.fallback.unwrap().to_string(), "the driver of lo has no native XDP");
-        let refused = capture.attach("lo", ModeRequest::Native).unwrap_err();
-        assert!(matches!(refused, XdpError::ModeNotSupported { mode: Mode::Native, .. }), "{refused}");
+        let refused = capture.attach("lo", AttachModeRequest::Native).unwrap_err();
+        assert!(matches!(refused, XdpError::ModeNotSupported { mode: AttachMode::Native, .. }), "{refused}");
         assert_eq!(interface("lo").program(), None);
     });
 }
@@ -72,8 +72,8 @@ fn a_veth_with_too_few_queues_leads_to_generic_mode_and_says_why() {
     namespace.run("ip", &["link", "add", "few", "type", "veth", "peer", "name", "many", "numtxqueues", "2"]);
     namespace.run("ethtool", &["--set-channels", "many", "tx", "2"]);
     namespace.enter(|| {
-        let attached = load().attach("few", ModeRequest::Auto).unwrap();
-        assert_eq!(attached.mode, Mode::Generic);
+        let attached = load().attach("few", AttachModeRequest::Auto).unwrap();
+        assert_eq!(attached.mode, AttachMode::Generic);
         let fallback = attached.fallback.unwrap();
         assert!(matches!(fallback, XdpError::TooFewQueues { .. }), "{fallback}");
     });
@@ -87,7 +87,7 @@ fn an_unknown_interface_is_answered_with_those_that_exist() {
     let pair = VethPair::new(VethOptions::default());
     pair.receiver.enter(|| {
         for name in ["eth7", "", "a\0b", "longer-than-any-interface"] {
-            let error = load().attach(name, ModeRequest::Auto).unwrap_err();
+            let error = load().attach(name, AttachModeRequest::Auto).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!("there is no interface {name:?} here; there are: lo, {}", VethPair::RECEIVING)
@@ -103,10 +103,12 @@ fn an_interface_that_is_taken_is_answered_with_the_program_that_holds_it() {
     }
     let pair = VethPair::new(VethOptions::default());
     pair.receiver.enter(|| {
-        for (held, keyword) in [(ModeRequest::Native, "xdpdrv"), (ModeRequest::Generic, "xdpgeneric")] {
+        for (held, keyword) in
+            [(AttachModeRequest::Native, "xdpdrv"), (AttachModeRequest::Generic, "xdpgeneric")]
+        {
             let mut first = load();
             let mode = first.attach(VethPair::RECEIVING, held).unwrap().mode;
-            for request in [ModeRequest::Auto, ModeRequest::Native, ModeRequest::Generic] {
+            for request in [AttachModeRequest::Auto, AttachModeRequest::Native, AttachModeRequest::Generic] {
                 let error = load().attach(VethPair::RECEIVING, request).unwrap_err();
                 assert!(matches!(error, XdpError::AlreadyAttached { .. }), "{error}");
                 let message = error.to_string();
@@ -130,12 +132,12 @@ fn the_capabilities_that_the_error_names_are_those_that_are_needed() {
         pair.receiver.enter(|| {
             let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
             set_capabilities(None, sets).unwrap();
-            let mut capture = Program::load(&ProgramOptions::default())?;
-            capture.attach(VethPair::RECEIVING, ModeRequest::Native).map(|attached| attached.mode)
+            let mut capture = Program::load(&ProgramConfig::default())?;
+            capture.attach(VethPair::RECEIVING, AttachModeRequest::Native).map(|attached| attached.mode)
         })
     };
     let needed = CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN;
-    assert_eq!(attempt(needed).unwrap(), Mode::Native);
+    assert_eq!(attempt(needed).unwrap(), AttachMode::Native);
     for missing in needed.iter() {
         let error = attempt(needed - missing).unwrap_err();
         assert!(matches!(error, XdpError::NotPermitted { .. }), "without {missing:?}: {error}");

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flow_support::*;
-use mirror_user::clock::{LATEST, PacketClock};
 use mirror_user::flow::{Action, EndReason, FlowConfig, FlowRecord, FlowTable, FlowTransport};
 use mirror_user::number::SamplingRate;
 use mirror_user::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
 use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel};
+use mirror_user::packet_clock::{MAX_LATENESS, PacketClock};
 use mirror_user::time::Timestamp;
 use proptest::prelude::*;
 
@@ -321,7 +321,7 @@ proptest! {
             waiting.packets(&[(*time, *packet)]);
             clock.observe(*time);
             let found = &mut waiting.records;
-            let passed = clock.passed().unwrap().before(LATEST);
+            let passed = clock.watermark().unwrap().before(MAX_LATENESS);
             waiting.table.expire(passed, &mut |record| found.push(*record));
         }
         let (again, _) = waiting.finish();
@@ -469,7 +469,7 @@ fn times_and_ends_are_those_of_a_plain_model() {
                 clock.observe(*time);
             }
             let found = &mut run.records;
-            let passed = clock.passed().unwrap().before(LATEST);
+            let passed = clock.watermark().unwrap().before(MAX_LATENESS);
             run.table.expire(passed, &mut |record| {
                 expired += u32::from(matches!(record.action, Action::End(_)));
                 found.push(*record);

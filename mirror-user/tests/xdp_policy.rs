@@ -21,7 +21,7 @@ use mirror_user::rules::{Recording, Rule, Rules};
 use mirror_user::source::{Frame, LinkType};
 use mirror_user::time::Timestamp;
 use mirror_user::wire::{ethernet, geneve, gwlb, ipv4, ipv6, udp, vxlan};
-use mirror_user::xdp::{Program, ProgramOptions, XdpError};
+use mirror_user::xdp::{Program, ProgramConfig, XdpError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -50,13 +50,13 @@ struct Sides {
 impl Sides {
     fn new(rules: &[Rule], default: Recording, max_depth: u8, log_level: LevelFilter) -> Self {
         let rules = Rules::new(rules, default).unwrap();
-        let options = ProgramOptions {
+        let options = ProgramConfig {
             vxlan_port: Some(port::VXLAN),
             session_port: (max_depth > 1).then_some(port::VXLAN),
             snap_length: rules.rest().snap_length,
             snap_lengths: rules.snap_lengths(),
             log_level,
-            ..ProgramOptions::default()
+            ..ProgramConfig::default()
         };
         let lengths = options.snap_lengths.iter().map(|(_, length)| *length);
         let shortest = lengths.chain([options.snap_length]).flatten().min();
@@ -237,7 +237,7 @@ fn udp(destination: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn geneve(protocol: EtherType, vni: u32, options: &[u8], payload: &[u8]) -> Vec<u8> {
-    let options = geneve::Options::new(options).unwrap();
+    let options = geneve::OptionList::new(options).unwrap();
     let header = geneve::Header { control: false, protocol, vni: Vni::new(vni).unwrap(), options };
     wrap(|bytes| header.emit(bytes), payload)
 }
@@ -641,6 +641,6 @@ fn the_verifier_takes_every_form_of_the_program() {
 fn snap_lengths_that_cut_into_the_ethernet_header_are_refused() {
     let key = TunnelKey::new(None, Some(7)).unwrap();
     let snap_lengths = vec![(key, Some(200)), (TunnelKey::new(Some(1), None).unwrap(), Some(13))];
-    let error = Program::load(&ProgramOptions { snap_lengths, ..ProgramOptions::default() }).err().unwrap();
+    let error = Program::load(&ProgramConfig { snap_lengths, ..ProgramConfig::default() }).err().unwrap();
     assert!(matches!(error, XdpError::SnapLength(13)), "{error}");
 }

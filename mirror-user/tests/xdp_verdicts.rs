@@ -13,7 +13,7 @@ use mirror_common::port;
 use mirror_common::verdict::Verdict;
 use mirror_user::number::QueueId;
 use mirror_user::xdp::interface::interfaces;
-use mirror_user::xdp::{MOST_ADDRESSES, Prefix, Program, ProgramOptions, XdpError};
+use mirror_user::xdp::{MOST_ADDRESSES, Prefix, Program, ProgramConfig, XdpError};
 use rustix::net::{AddressFamily, SocketType, socket};
 use tracing::level_filters::LevelFilter;
 
@@ -102,7 +102,7 @@ fn af_xdp_socket() -> OwnedFd {
 }
 
 /// Loads the program, and gives it a socket for queue 0.
-fn load_with_socket(options: &ProgramOptions) -> (Program, OwnedFd) {
+fn load_with_socket(options: &ProgramConfig) -> (Program, OwnedFd) {
     let mut capture = Program::load(options).unwrap();
     let socket = af_xdp_socket();
     capture.set_socket(QueueId(0), &socket).unwrap();
@@ -195,7 +195,7 @@ fn link_layer() {
         return;
     }
     use Verdict::{PassedNotIp, PassedTooShort, Redirected};
-    let (capture, _socket) = load_with_socket(&ProgramOptions::default());
+    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
     let packet = ipv4(0, 0, UDP, &udp(port::GENEVE, b"payload"));
     check(
         &capture,
@@ -223,7 +223,7 @@ fn ipv4_headers() {
     use Verdict::{PassedFragment, PassedNotTunnel, PassedTooShort, Redirected};
     const DONT_FRAGMENT: u16 = 0x4000;
     const MORE_FRAGMENTS: u16 = 0x2000;
-    let (capture, _socket) = load_with_socket(&ProgramOptions::default());
+    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
     let datagram = udp(port::GENEVE, b"payload");
     let frame = |packet: &[u8]| ethernet(&[], IPV4, packet);
     let with_first_byte = |byte: u8| {
@@ -265,7 +265,7 @@ fn ipv6_headers() {
     const DESTINATION_OPTIONS: (u8, usize) = (60, 24);
     const ROUTING: (u8, usize) = (43, 40);
     const AUTHENTICATION: (u8, usize) = (51, 28);
-    let (capture, _socket) = load_with_socket(&ProgramOptions::default());
+    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
     let datagram = udp(port::GENEVE, b"payload");
     let frame = |extensions: &[(u8, usize)]| ethernet(&[], IPV6, &ipv6(extensions, UDP, &datagram));
     let whole = ipv6(&[HOP_BY_HOP, (60, 2048)], UDP, &datagram);
@@ -314,7 +314,7 @@ fn ports() {
     let to = |port: u16| ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(port, b"payload")));
     let runt = |length: usize| ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(port::GENEVE, &[])[..length]));
 
-    let (capture, _socket) = load_with_socket(&ProgramOptions::default());
+    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
     check(
         &capture,
         &[
@@ -329,7 +329,7 @@ fn ports() {
             ("an end behind the UDP header", runt(8), Redirected),
         ],
     );
-    let options = ProgramOptions { geneve_port: 7000, vxlan_port: Some(4789), ..ProgramOptions::default() };
+    let options = ProgramConfig { geneve_port: 7000, vxlan_port: Some(4789), ..ProgramConfig::default() };
     let (capture, _socket) = load_with_socket(&options);
     check(
         &capture,
@@ -370,7 +370,7 @@ fn sources() {
     ];
     let check = |allowed_sources, expected: [Verdict; 3], case: &str| {
         let (capture, _socket) =
-            load_with_socket(&ProgramOptions { allowed_sources, ..ProgramOptions::default() });
+            load_with_socket(&ProgramConfig { allowed_sources, ..ProgramConfig::default() });
         for (frame, expected, name) in
             [(&v4, expected[0], "IPv4"), (&v6, expected[1], "IPv6"), (&mapped, expected[2], "mapped IPv4")]
         {
@@ -393,11 +393,8 @@ fn destinations() {
         return;
     }
     use Verdict::{DroppedSource, PassedNotTunnel, PassedOtherDestination, Redirected};
-    let options = ProgramOptions {
-        own_addresses_only: true,
-        vxlan_port: Some(port::VXLAN),
-        ..ProgramOptions::default()
-    };
+    let options =
+        ProgramConfig { own_addresses_only: true, vxlan_port: Some(port::VXLAN), ..ProgramConfig::default() };
     let (mut capture, _socket) = load_with_socket(&options);
     let v4 = |to| ethernet(&[], IPV4, &ipv4(0, 0, UDP, &udp(to, b"payload")));
     let v6 = |to| ethernet(&[VLAN], IPV6, &ipv6(&[(0, 8)], UDP, &udp(to, b"payload")));
@@ -439,7 +436,7 @@ fn destinations() {
     assert_eq!(capture.set_addresses(&many[1..]).unwrap().added.len(), MOST_ADDRESSES as usize);
 
     // What is not for this host passes, also where its source is not allowed.
-    let options = ProgramOptions { allowed_sources: Some(Vec::new()), ..options };
+    let options = ProgramConfig { allowed_sources: Some(Vec::new()), ..options };
     let (mut capture, _socket) = load_with_socket(&options);
     capture.set_addresses(&[own_v4]).unwrap();
     for (frame, expected) in [(v4(port::GENEVE), DroppedSource), (v6(port::GENEVE), PassedOtherDestination)] {
@@ -452,12 +449,12 @@ fn options_out_of_range_are_refused() {
     for (address, length) in [("10.0.0.0", 33), ("::", 129)] {
         let allowed_sources = Some(vec![Prefix { address: address.parse().unwrap(), length }]);
         let error =
-            Program::load(&ProgramOptions { allowed_sources, ..ProgramOptions::default() }).err().unwrap();
+            Program::load(&ProgramConfig { allowed_sources, ..ProgramConfig::default() }).err().unwrap();
         assert!(matches!(error, XdpError::PrefixLength { .. }), "{error}");
         assert!(error.to_string().contains(&format!("{address}/{length}")), "{error}");
     }
     let snap_length = Some(MIN_SNAP_LENGTH - 1);
-    let error = Program::load(&ProgramOptions { snap_length, ..ProgramOptions::default() }).err().unwrap();
+    let error = Program::load(&ProgramConfig { snap_length, ..ProgramConfig::default() }).err().unwrap();
     assert!(matches!(error, XdpError::SnapLength(13)), "{error}");
 }
 
@@ -471,7 +468,7 @@ fn queues_without_a_socket_pass_the_packet_as_it_came() {
         let found = interfaces().unwrap().into_iter().find(|found| found.name == VethPair::RECEIVING);
         let on = |queue| Context { queue, ingress_interface: found.as_ref().unwrap().index, metadata: 0 };
         // The interface has one queue more than the program was told of.
-        let options = ProgramOptions { queues: 3, snap_length: Some(64), ..ProgramOptions::default() };
+        let options = ProgramConfig { queues: 3, snap_length: Some(64), ..ProgramConfig::default() };
         let mut capture = Program::load(&options).unwrap();
         let socket = af_xdp_socket();
         capture.set_socket(QueueId(1), &socket).unwrap();
@@ -507,7 +504,7 @@ fn a_redirected_packet_carries_metadata_and_is_cut() {
         for snap_length in [None, Some(MIN_SNAP_LENGTH), Some(128), Some(1_514), Some(4_000), Some(9_014)] {
             for force_preamble in [false, true] {
                 let case = format!("{length} bytes, cut to {snap_length:?}, preamble {force_preamble}");
-                let options = ProgramOptions { snap_length, force_preamble, ..ProgramOptions::default() };
+                let options = ProgramConfig { snap_length, force_preamble, ..ProgramConfig::default() };
                 let (capture, _socket) = load_with_socket(&options);
                 let kept = snap_length.map_or(length, |snap_length| length.min(snap_length as usize));
                 let earlier = monotonic_ns();
@@ -545,7 +542,7 @@ fn a_packet_without_room_for_metadata_is_dropped_and_counted() {
     if skipped_without_root() {
         return;
     }
-    let (capture, _socket) = load_with_socket(&ProgramOptions::default());
+    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
     // Of the 256 bytes of headroom, foreign metadata takes all but 48, of which the kernel needs 40 for itself.
     let input = [vec![0xaa; 208], geneve(200)].concat();
     let outcome = run(&capture, Context { metadata: 208, ..Context::default() }, &input);
@@ -571,11 +568,8 @@ fn the_program_logs_at_the_level_that_it_was_loaded_with() {
         (LevelFilter::TRACE, &[refusal, redirection]),
     ];
     for (log_level, expected) in cases {
-        let options = ProgramOptions {
-            allowed_sources: allowed_sources.clone(),
-            log_level,
-            ..ProgramOptions::default()
-        };
+        let options =
+            ProgramConfig { allowed_sources: allowed_sources.clone(), log_level, ..ProgramConfig::default() };
         let (mut capture, _socket) = load_with_socket(&options);
         assert_eq!(run(&capture, Context::default(), &refused).verdict, Verdict::DroppedSource);
         assert_eq!(run(&capture, Context::default(), &redirected).verdict, Verdict::Redirected);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hdrhistogram::{CreationError, Histogram};
 use memchr::memmem::Finder;
 use mirror_common::traffic::STAMP_SHIFT;
-use mirror_user::sink::{Output, SinkError, Torn, Unfinished};
+use mirror_user::sink::{Output, PartialWrite, SinkError, Unfinished};
 use mirror_user::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
@@ -119,7 +119,7 @@ impl<Look: FnMut(&[u8]) + Send> Output for Shown<Look> {
         false
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         self.0(bytes);
         Ok(())
     }

@@ -18,7 +18,7 @@ use mirror_user::pipeline::preflight::free_huge_page_bytes;
 use mirror_user::rules::RecordKind;
 use mirror_user::sink::{self, Format, Producer, SinkConfig, Sinks};
 use mirror_user::worker::WhenFull;
-use mirror_user::xdp::{ModeRequest, Program};
+use mirror_user::xdp::{AttachModeRequest, Program};
 use mirror_user::xsk::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskSource};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -197,7 +197,7 @@ impl Running {
             _directory: directory,
         };
         let program = &mut running.program;
-        bed.far.enter(|| program.attach(Testbed::FAR, ModeRequest::Native))??;
+        bed.far.enter(|| program.attach(Testbed::FAR, AttachModeRequest::Native))??;
         Ok(running)
     }
 

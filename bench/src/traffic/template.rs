@@ -23,7 +23,7 @@ pub(super) const ENDPOINT_OPTION: usize = GENEVE_OPTIONS;
 /// Offset of the option that holds the flow cookie.
 pub(super) const COOKIE_OPTION: usize = GENEVE_OPTIONS + 24;
 /// Offset of what GENEVE carries.
-pub(super) const GENEVE_PAYLOAD: usize = GENEVE_OPTIONS + gwlb::Options::LENGTH;
+pub(super) const GENEVE_PAYLOAD: usize = GENEVE_OPTIONS + gwlb::Identity::LENGTH;
 /// Offset of the VXLAN header.
 pub(super) const VXLAN: usize = GENEVE_PAYLOAD + ipv4::Header::LENGTH + udp::Header::LENGTH;
 /// Offset of the IP packet that VXLAN carries.
@@ -118,13 +118,13 @@ pub(super) fn shorten(frame: &mut Vec<u8>, length: usize) {
 /// What the load balancer puts around `payload`.
 fn tunnel(addresses: &Addresses, protocol: EtherType, payload: &[u8]) -> Vec<u8> {
     let mut options = Vec::new();
-    gwlb::Options {
+    gwlb::Identity {
         endpoint: Some(EndpointId(0)),
         attachment: Some(AttachmentId(0)),
         cookie: Some(FlowCookie(0)),
     }
     .emit(&mut options);
-    let options = geneve::Options::new(&options).unwrap_or_default();
+    let options = geneve::OptionList::new(&options).unwrap_or_default();
     let geneve = geneve::Header { control: false, protocol, vni: Vni::from_bytes([0; 3]), options };
     let length = geneve.length() + payload.len();
     let mut frame = Vec::new();

@@ -22,7 +22,7 @@ use crate::pipeline::RunError;
 use crate::pipeline::drain::Drain;
 use crate::pipeline::memory::{self, Demand};
 use crate::pipeline::workers::text_of;
-use crate::replay::{FileReport, Files, ReplaySource, Report, Survey};
+use crate::replay::{CaptureFiles, FileReport, ReplaySource, Report, Survey};
 use crate::shutdown::Shutdown;
 use crate::worker::WhenFull;
 
@@ -37,7 +37,7 @@ const WATCH: Duration = Duration::from_millis(20);
 ///
 /// When no file can be read, the output cannot be opened, or a file would be overwritten by the output.
 pub fn run(arguments: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Result<Outcome, RunError> {
-    let found = Files::find(arguments);
+    let found = CaptureFiles::find(arguments);
     tell_others(&found.others);
     let files = &found.paths;
     for output in iter::once(&settings.output.path).chain(&settings.output.ledger) {

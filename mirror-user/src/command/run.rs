@@ -32,7 +32,7 @@ use crate::pipeline::sockets::SocketPlan;
 use crate::pipeline::workers::{Crew, EndedWorker, Post, RunningWorker};
 use crate::shutdown::Shutdown;
 use crate::sink::{SinkCounters, SinkError};
-use crate::xdp::{Mode, ModeRequest, Program, Verdicts};
+use crate::xdp::{AttachMode, AttachModeRequest, Program, Verdicts};
 use crate::xsk::CopyMode;
 
 /// Captures from the interface until `shutdown` is requested, standard output is closed or something happens after which
@@ -48,7 +48,7 @@ pub fn run(
     shutdown: &Shutdown,
 ) -> Result<Outcome, RunError> {
     let capture = &settings.capture;
-    let nic = Nic::look(capture.interface.as_deref().ok_or(RunError::NoInterface)?)?;
+    let nic = Nic::query(capture.interface.as_deref().ok_or(RunError::NoInterface)?)?;
     check_system()?;
     let queues = choose_queues(&nic, capture.queues.as_deref())?;
     let cpus = choose_cpus(&nic, capture.cpus.as_deref(), &allowed_cpus())?;
@@ -67,9 +67,9 @@ pub fn run(
     let mut crew = Crew::default();
     for ((&queue, producer), &cpu) in queues.iter().zip(producers).zip(cpus.iter().cycle()) {
         let queue = QueueId(queue);
-        let gate = program.gate(queue)?;
+        let entry = program.queue_entry(queue)?;
         crew.add(Post {
-            queue: LiveQueue::new(sockets.clone(), nic.index, queue, gate),
+            queue: LiveQueue::new(sockets.clone(), nic.index, queue, entry),
             counters: Arc::new(WorkerCounters::new(queue)),
             cpu,
             producer,
@@ -179,16 +179,16 @@ fn rows(verdicts: &Verdicts, ended: &[EndedWorker], written: &SinkCounters) -> V
 }
 
 /// `--strict` takes the fall-back away from the automatic choice.
-fn mode_request(capture: &CaptureSettings) -> ModeRequest {
+fn mode_request(capture: &CaptureSettings) -> AttachModeRequest {
     match (capture.mode, capture.strict) {
-        (XdpModeOption::Auto, false) => ModeRequest::Auto,
-        (XdpModeOption::Auto, true) | (XdpModeOption::Native, _) => ModeRequest::Native,
-        (XdpModeOption::Generic, _) => ModeRequest::Generic,
+        (XdpModeOption::Auto, false) => AttachModeRequest::Auto,
+        (XdpModeOption::Auto, true) | (XdpModeOption::Native, _) => AttachModeRequest::Native,
+        (XdpModeOption::Generic, _) => AttachModeRequest::Generic,
     }
 }
 
 /// Says what runs where: the line that tells a reader that the capture has begun.
-fn announce(nic: &Nic, mode: Mode, workers: &[RunningWorker], zero_copy: bool) {
+fn announce(nic: &Nic, mode: AttachMode, workers: &[RunningWorker], zero_copy: bool) {
     for worker in workers {
         let RunningWorker { counters, cpu, copy_mode, .. } = worker;
         info!("queue {}: worker on processor {cpu}, AF_XDP in {} mode", counters.queue, copy_mode.name());

@@ -15,7 +15,7 @@ use crate::pipeline::served::Served;
 use crate::pipeline::workers::RunningWorker;
 use crate::shutdown::Shutdown;
 use crate::sink::Sinks;
-use crate::xdp::{Mode, Program};
+use crate::xdp::{AttachMode, Program};
 use crate::xsk::CopyMode;
 
 /// Interval at which the watching thread wakes up.
@@ -30,7 +30,7 @@ pub(crate) struct Watch {
     link: Link,
     meter: NicMeter,
     served: Served,
-    mode: Mode,
+    mode: AttachMode,
     addresses: Option<OwnAddresses>,
     looked: Instant,
     driver_read: Instant,
@@ -39,7 +39,12 @@ pub(crate) struct Watch {
 impl Watch {
     /// A watch on `link`, whose counters `meter` reads, and to which the program is attached in `mode`; it takes packets to
     /// `addresses`, or to all.
-    pub(crate) fn new(link: Link, meter: NicMeter, mode: Mode, addresses: Option<OwnAddresses>) -> Self {
+    pub(crate) fn new(
+        link: Link,
+        meter: NicMeter,
+        mode: AttachMode,
+        addresses: Option<OwnAddresses>,
+    ) -> Self {
         let now = Instant::now();
         Self { link, meter, served: Served::default(), mode, addresses, looked: now, driver_read: now }
     }
@@ -104,7 +109,7 @@ impl Watch {
         let name = &self.link.nic().name;
         let verdicts = program.verdicts()?;
         // In generic mode the program sees packets that were merged before.
-        if queues_were_added && self.mode == Mode::Native {
+        if queues_were_added && self.mode == AttachMode::Native {
             self.served.queues_were_added(came, &verdicts);
         }
         if is_due {

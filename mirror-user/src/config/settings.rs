@@ -249,9 +249,9 @@ impl Settings {
     }
 
     /// What the XDP program is told, on an interface with so many receive queues.
-    pub fn load_options(&self, queues: u32) -> xdp::ProgramOptions {
+    pub fn load_options(&self, queues: u32) -> xdp::ProgramConfig {
         let Self { capture, tunnel, .. } = self;
-        xdp::ProgramOptions {
+        xdp::ProgramConfig {
             geneve_port: tunnel.geneve_port,
             vxlan_port: capture.vxlan.then_some(tunnel.vxlan_port),
             session_port: (tunnel.max_depth > 1).then_some(tunnel.vxlan_port),

@@ -15,7 +15,7 @@ const LENGTH: usize = ethernet::Header::LENGTH
     + ipv4::Header::LENGTH
     + udp::Header::LENGTH
     + geneve::Header::LENGTH
-    + gwlb::Options::LENGTH;
+    + gwlb::Identity::LENGTH;
 /// Version 0, eight words of options; neither the O bit nor the C bit.
 const GENEVE_WITH_OPTIONS: u16 = 0x0800;
 

@@ -166,7 +166,7 @@ fn carried<'a>(datagram: Datagram<'a>, config: &DecapConfig) -> Option<Layer<'a>
 #[derive(Clone, Copy)]
 struct Geneve {
     vni: Vni,
-    gwlb: gwlb::Options,
+    gwlb: gwlb::Identity,
     protocol: EtherType,
 }
 
@@ -177,7 +177,7 @@ impl Geneve {
         if header.control {
             return Err(DropReason::GeneveControl);
         }
-        let gwlb = gwlb::Options::parse(header.options)?;
+        let gwlb = gwlb::Identity::parse(header.options)?;
         match header.protocol {
             EtherType::IPV4 | EtherType::IPV6 | EtherType::ETHERNET => {
                 Ok(Self { vni: header.vni, gwlb, protocol: header.protocol })

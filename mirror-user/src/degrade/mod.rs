@@ -1,7 +1,7 @@
 //! Declared degradation: what a worker leaves off when it cannot keep up, by rule, instead of losing packets at random.
 //!
 //! A [`Degradation`] belongs to one worker. It is told of the pressure that the worker is under, and answers at which
-//! [`Level`] to work. It counts time and packets at each level, for the ledger. It does no work itself and reads no
+//! [`DegradeLevel`] to work. It counts time and packets at each level, for the ledger. It does no work itself and reads no
 //! clock.
 //!
 //! # The rule of the automatic mode
@@ -17,16 +17,16 @@
 //! - Who has to leave a level within [`DegradeConfig::relapse`] after stepping up to it must be calm for twice as long before
 //!   stepping up to that level again, up to [`DegradeConfig::longest_calm`]. When a level has held for that time, or the worker
 //!   could go further up, the wait for it is the first one again.
-//! - [`Level::Counters`], at which nothing is recorded, is left after [`DegradeConfig::longest_calm`] for a try, calm or not.
+//! - [`DegradeLevel::Counters`], at which nothing is recorded, is left after [`DegradeConfig::longest_calm`] for a try, calm or not.
 //!
 //! # What follows from it, with the values of [`DegradeConfig::default`]
 //!
 //! A sender of mirrored traffic can cause pressure, and must not gain much by it.
 //!
 //! - A burst of 100 ms leads to one in 8 flows at most, and all is as before 2 s later; 16 s later if it is one of many. Bursts
-//!   once a minute find the worker at [`Level::Full`] each time.
-//! - Pressure that is over within a second never leads to [`Level::Counters`], however often it comes.
-//! - [`Level::Counters`] ends within 8 s after the pressure has gone, and all is as before after 11 s, if it was a single flood
+//!   once a minute find the worker at [`DegradeLevel::Full`] each time.
+//! - Pressure that is over within a second never leads to [`DegradeLevel::Counters`], however often it comes.
+//! - [`DegradeLevel::Counters`] ends within 8 s after the pressure has gone, and all is as before after 11 s, if it was a single flood
 //!   of whatever length, and after 32 s in any case. While a flood goes on, one in 64 flows are recorded for a second at
 //!   least in every nine.
 //! - Under a load that is too high for a level, the worker visits that level less and less often, at last every 8 s.
@@ -44,7 +44,7 @@ const LONGEST_SILENCE: Duration = Duration::from_millis(500);
 
 /// What a worker records of its packets, from all to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum DegradeLevel {
     /// Everything that the configuration asks for.
     Full,
     /// Flows, but no packets.
@@ -55,7 +55,7 @@ pub enum Level {
     Counters,
 }
 
-impl Level {
+impl DegradeLevel {
     /// Name in log, ledger and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl Level {
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for DegradeLevel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())?;
         match self {
@@ -116,7 +116,7 @@ pub struct DegradeConfig {
     pub low_fill: f32,
     /// How long the ring must be full, and the least time between two changes of the level.
     pub window: Duration,
-    /// How long pressure must have lasted for the step down from each level, from [`Level::Full`] on, in ascending order.
+    /// How long pressure must have lasted for the step down from each level, from [`DegradeLevel::Full`] on, in ascending order.
     pub down_after: [Duration; LEVELS - 1],
     /// How long it must be calm for a step up, at first; longer than the window.
     pub calm: Duration,
@@ -146,10 +146,10 @@ impl Default for DegradeConfig {
 }
 
 impl DegradeConfig {
-    /// Every level, from [`Level::Full`] down.
-    pub fn levels(&self) -> [Level; LEVELS] {
-        let [first, second] = self.rates.map(Level::Sampled);
-        [Level::Full, Level::Flows, first, second, Level::Counters]
+    /// Every level, from [`DegradeLevel::Full`] down.
+    pub fn levels(&self) -> [DegradeLevel; LEVELS] {
+        let [first, second] = self.rates.map(DegradeLevel::Sampled);
+        [DegradeLevel::Full, DegradeLevel::Flows, first, second, DegradeLevel::Counters]
     }
 
     /// The same, if it can be followed.
@@ -215,7 +215,7 @@ pub struct Pressure {
 
 /// Why a level was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum TransitionReason {
     /// The receive ring was filled too far for too long.
     RingFill,
     /// The kernel dropped packets.
@@ -228,7 +228,7 @@ pub enum Reason {
     Try,
 }
 
-impl Reason {
+impl TransitionReason {
     /// Name in log and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -245,11 +245,11 @@ impl Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The level before.
-    pub from: Level,
+    pub from: DegradeLevel,
     /// The level from now on: the next one.
-    pub to: Level,
+    pub to: DegradeLevel,
     /// Why.
-    pub reason: Reason,
+    pub reason: TransitionReason,
 }
 
 impl fmt::Display for Transition {
@@ -262,7 +262,7 @@ impl fmt::Display for Transition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LevelUse {
     /// The level.
-    pub level: Level,
+    pub level: DegradeLevel,
     /// How long it was in force, from the first observation to the latest.
     pub time: Duration,
     /// Packets that were worked on meanwhile.
@@ -276,7 +276,7 @@ pub const LEVELS: usize = 5;
 #[derive(Debug)]
 pub struct Degradation {
     config: DegradeConfig,
-    /// What was done at each level, from [`Level::Full`] down.
+    /// What was done at each level, from [`DegradeLevel::Full`] down.
     levels: [LevelUse; LEVELS],
     /// The position of the level in force.
     current: usize,
@@ -298,7 +298,7 @@ pub struct Degradation {
 }
 
 impl Degradation {
-    /// Begins at the level of the mode; the automatic one at [`Level::Full`].
+    /// Begins at the level of the mode; the automatic one at [`DegradeLevel::Full`].
     ///
     /// # Errors
     ///
@@ -327,11 +327,11 @@ impl Degradation {
     }
 
     /// The level in force.
-    pub fn level(&self) -> Level {
-        self.levels.get(self.current).map_or(Level::Full, |used| used.level)
+    pub fn level(&self) -> DegradeLevel {
+        self.levels.get(self.current).map_or(DegradeLevel::Full, |used| used.level)
     }
 
-    /// What was done at each level, from [`Level::Full`] down to [`Level::Counters`].
+    /// What was done at each level, from [`DegradeLevel::Full`] down to [`DegradeLevel::Counters`].
     pub const fn levels(&self) -> &[LevelUse; LEVELS] {
         &self.levels
     }
@@ -361,14 +361,14 @@ impl Degradation {
         }
         match reason {
             Some(reason) if self.has_lasted() => self.step_down(reason),
-            None if self.is_calm_enough() => self.step_up(Reason::Calm),
-            _ if self.is_blind_for_long() => self.step_up(Reason::Try),
+            None if self.is_calm_enough() => self.step_up(TransitionReason::Calm),
+            _ if self.is_blind_for_long() => self.step_up(TransitionReason::Try),
             Some(_) | None => None,
         }
     }
 
     /// Brings the state up to date. Why there is pressure now, if there is.
-    fn follow(&mut self, elapsed: Duration, pressure: Pressure) -> Option<Reason> {
+    fn follow(&mut self, elapsed: Duration, pressure: Pressure) -> Option<TransitionReason> {
         let DegradeConfig { window, calm, relapse, high_fill, low_fill, .. } = self.config;
         let lasting = |state: Option<Duration>| state.map_or(Duration::ZERO, |so_far| so_far + elapsed);
         self.since_change += elapsed;
@@ -383,11 +383,11 @@ impl Degradation {
         self.calm_for = is_calm.then(|| lasting(self.calm_for));
 
         let reason = if ring_drops > 0 {
-            Some(Reason::RingDrops)
+            Some(TransitionReason::RingDrops)
         } else if sink_queue_full > 0 {
-            Some(Reason::SinkQueueFull)
+            Some(TransitionReason::SinkQueueFull)
         } else {
-            self.high_for.filter(|high_for| *high_for >= window).map(|_| Reason::RingFill)
+            self.high_for.filter(|high_for| *high_for >= window).map(|_| TransitionReason::RingFill)
         };
         self.pressed_for = self.pressed_for.map(|pressed_for| pressed_for + elapsed);
         if reason.is_some() {
@@ -417,7 +417,7 @@ impl Degradation {
 
     /// Whether nothing was recorded for so long that it is time for a try.
     fn is_blind_for_long(&self) -> bool {
-        self.level() == Level::Counters && self.since_change >= self.config.longest_calm
+        self.level() == DegradeLevel::Counters && self.since_change >= self.config.longest_calm
     }
 
     /// Changes for how long it must be calm for a step up to the level in force.
@@ -427,7 +427,7 @@ impl Degradation {
         }
     }
 
-    fn step_down(&mut self, reason: Reason) -> Option<Transition> {
+    fn step_down(&mut self, reason: TransitionReason) -> Option<Transition> {
         if self.since_up.take().is_some() {
             let longest = self.config.longest_calm;
             self.set_calm_needed(|needed| needed.saturating_mul(2).min(longest));
@@ -435,7 +435,7 @@ impl Degradation {
         self.change(self.current.checked_add(1)?, reason)
     }
 
-    fn step_up(&mut self, reason: Reason) -> Option<Transition> {
+    fn step_up(&mut self, reason: TransitionReason) -> Option<Transition> {
         let calm = self.config.calm;
         self.set_calm_needed(|_| calm);
         let transition = self.change(self.current.checked_sub(1)?, reason)?;
@@ -445,7 +445,7 @@ impl Degradation {
     }
 
     /// Goes to the level at a position, if there is one.
-    fn change(&mut self, position: usize, reason: Reason) -> Option<Transition> {
+    fn change(&mut self, position: usize, reason: TransitionReason) -> Option<Transition> {
         let to = self.levels.get(position)?.level;
         let from = self.level();
         self.current = position;

@@ -104,7 +104,7 @@ fn drops_step_down_at_once_and_on_if_they_last() {
 
 #[test]
 fn pressure_lasts_over_short_pauses() {
-    for (pause, expected) in [(99, Level::Counters), (100, Level::Flows)] {
+    for (pause, expected) in [(99, DegradeLevel::Counters), (100, DegradeLevel::Flows)] {
         let mut run = Run::new(AUTO);
         run.hold(CALM, 1000);
         for _ in 0..15 {
@@ -123,7 +123,7 @@ fn short_bursts_and_half_full_rings_change_nothing() {
         assert_changes(&run.hold(CALM, 1), &[]);
     }
     run.hold(DROPS, 1);
-    assert_eq!(run.degradation.level(), Level::Flows);
+    assert_eq!(run.degradation.level(), DegradeLevel::Flows);
     assert_changes(&run.hold(BUSY, 100_000), &[]);
     for _ in 0..10 {
         assert_changes(&run.hold(CALM, 999), &[]);
@@ -158,7 +158,7 @@ fn the_wait_is_that_of_one_level() {
     }
     // Full has not held, the others have nothing to do with that.
     run.hold(DROPS, 2_000);
-    assert_eq!(run.degradation.level(), Level::Counters);
+    assert_eq!(run.degradation.level(), DegradeLevel::Counters);
     let times: Vec<u64> = run.hold(CALM, 60_000).into_iter().map(|(time, _)| time).collect();
     assert_eq!(times, [1_001, 2_002, 3_003, 11_004]);
 }
@@ -317,9 +317,9 @@ proptest! {
                 prop_assert!(since_change >= AUTO.window);
                 let (from, to) = (position(transition.from), position(transition.to));
                 prop_assert_eq!(from.abs_diff(to), 1);
-                prop_assert_eq!(to < from, matches!(transition.reason, Reason::Calm | Reason::Try));
-                if transition.reason == Reason::Try {
-                    prop_assert_eq!(transition.from, Level::Counters);
+                prop_assert_eq!(to < from, matches!(transition.reason, TransitionReason::Calm | TransitionReason::Try));
+                if transition.reason == TransitionReason::Try {
+                    prop_assert_eq!(transition.from, DegradeLevel::Counters);
                     prop_assert!(since_change >= AUTO.longest_calm);
                 } else if to < from {
                     prop_assert!(calm >= AUTO.calm && since_change >= AUTO.calm);
@@ -348,10 +348,10 @@ proptest! {
             for millisecond in 0..100_000_u64 {
                 let Some(Transition { to, reason, .. }) = run.observe(pressure) else { continue };
                 // A try, or its end.
-                let is_of_try = reason == Reason::Try || (is_try && to == Level::Counters);
-                is_try = reason == Reason::Try;
+                let is_of_try = reason == TransitionReason::Try || (is_try && to == DegradeLevel::Counters);
+                is_try = reason == TransitionReason::Try;
                 if !is_of_try {
-                    changes.push((millisecond, reason == Reason::Calm));
+                    changes.push((millisecond, reason == TransitionReason::Calm));
                 }
             }
             prop_assert!(changes.windows(2).all(|pair| pair[0].1 == pair[1].1), "{:?}", changes);
@@ -430,7 +430,7 @@ fn a_short_burst_costs_two_seconds() {
 fn bursts_once_a_minute_find_all_as_it_was() {
     let mut simulation = Simulation::new();
     for _ in 0..60 {
-        assert_eq!(simulation.run.degradation.level(), Level::Full);
+        assert_eq!(simulation.run.degradation.level(), DegradeLevel::Full);
         simulation.send(FLOOD, 100);
         simulation.send(USUAL, 60 * SECOND - 100);
         let [full, .., rarely, counters] = simulation.take();
@@ -442,7 +442,7 @@ fn bursts_once_a_minute_find_all_as_it_was() {
 fn floods_once_a_minute_cannot_keep_it_blind() {
     let mut simulation = Simulation::new();
     for _ in 0..60 {
-        assert_eq!(simulation.run.degradation.level(), Level::Full);
+        assert_eq!(simulation.run.degradation.level(), DegradeLevel::Full);
         simulation.send(FLOOD, 3 * SECOND);
         simulation.send(USUAL, 57 * SECOND);
         let [full, .., counters] = simulation.take();
@@ -510,6 +510,6 @@ proptest! {
         let [full, .., counters] = simulation.take();
         prop_assert!(counters <= 8 * SECOND + 10, "{counters}");
         prop_assert!(full >= 8 * SECOND - 50, "{full}");
-        prop_assert_eq!(simulation.run.degradation.level(), Level::Full);
+        prop_assert_eq!(simulation.run.degradation.level(), DegradeLevel::Full);
     }
 }

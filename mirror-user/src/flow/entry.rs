@@ -1,7 +1,7 @@
 //! What the table remembers of a flow.
 
 use super::fragments::Held;
-use super::key::{self, End, Key, WideAddresses};
+use super::key::{self, Key, Side, WideAddresses};
 use super::record::Initiator;
 use super::slab::{Slot, Vacant};
 use super::tcp::{Phase, Streams};
@@ -40,7 +40,7 @@ impl U40 {
 }
 
 /// What the table remembers of a flow on each packet, in two cache lines. What is needed less often is in
-/// [`Aside`].
+/// [`ColdPart`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Flow {
@@ -48,14 +48,14 @@ pub(super) struct Flow {
     selector: u64,
     /// [`Key::addresses`]. In IPv6 the lower half is the slot of the addresses.
     pub(super) addresses: u64,
-    /// The first cookie, if [`Marks::COOKIE`] is set.
+    /// The first cookie, if [`Flags::COOKIE`] is set.
     pub(super) first_cookie: u32,
-    /// The latest cookie, if [`Marks::COOKIE`] is set.
+    /// The latest cookie, if [`Flags::COOKIE`] is set.
     pub(super) latest_cookie: u32,
     /// Number of the latest origin.
     pub(super) origin: u16,
     /// What is known of the initiator and of the record before.
-    pub(super) marks: Marks,
+    pub(super) flags: Flags,
     /// What is known of the TCP connection.
     pub(super) phase: Phase,
     /// What each end sent.
@@ -91,7 +91,7 @@ pub(super) struct Direction {
 
 /// The part of a flow that most packets leave alone.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Aside {
+pub(super) struct ColdPart {
     /// Neighbours among the flows of the same origin: slot numbers of the flow before and of the one behind, 0 where
     /// there is none.
     pub(super) neighbours: [u32; 2],
@@ -107,7 +107,7 @@ pub(super) struct Aside {
     pub(super) disorder: [Disorder; 2],
 }
 
-const _: () = assert!(size_of::<Aside>() == 48);
+const _: () = assert!(size_of::<ColdPart>() == 48);
 
 /// TCP segments out of turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,14 +122,14 @@ pub(super) struct Disorder {
 
 /// Facts about a flow, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks(u8);
+pub(super) struct Flags(u8);
 
-impl Marks {
+impl Flags {
     /// The initiator is the high end.
     const HIGH: u8 = 1;
     /// The initiator is known from SYN.
     const SYN: u8 = 2;
-    /// The initiator is known from an ICMP query; together with [`Marks::SYN`], from an earlier flow.
+    /// The initiator is known from an ICMP query; together with [`Flags::SYN`], from an earlier flow.
     const REQUEST: u8 = 4;
     const EARLIER: u8 = Self::SYN | Self::REQUEST;
     /// A cookie was seen.
@@ -138,15 +138,15 @@ impl Marks {
     pub(super) const REPORTED: u8 = 16;
     /// The earliest packet of the initiator is the one SYN that it sent.
     pub(super) const HANDSHAKE: u8 = 32;
-    /// The packets have VLAN tags: those of [`Aside::vlans`].
+    /// The packets have VLAN tags: those of [`ColdPart::vlans`].
     pub(super) const VLANS: u8 = 64;
 
-    /// Marks of a flow with this initiator.
+    /// Flags of a flow with this initiator.
     #[inline(always)]
-    pub(super) const fn new(initiator: End, known_from: Initiator) -> Self {
+    pub(super) const fn new(initiator: Side, known_from: Initiator) -> Self {
         let end = match initiator {
-            End::Low => 0,
-            End::High => Self::HIGH,
+            Side::Low => 0,
+            Side::High => Self::HIGH,
         };
         let evidence = match known_from {
             Initiator::Syn => Self::SYN,
@@ -176,14 +176,14 @@ impl Marks {
     }
 
     /// Corrects the initiator, by a SYN.
-    pub(super) const fn set_initiator(&mut self, initiator: End) {
+    pub(super) const fn set_initiator(&mut self, initiator: Side) {
         self.0 = self.0 & !(Self::HIGH | Self::REQUEST) | Self::new(initiator, Initiator::Syn).0;
     }
 
     /// The initiator.
     #[inline(always)]
-    pub(super) const fn initiator(self) -> End {
-        if self.has(Self::HIGH) { End::High } else { End::Low }
+    pub(super) const fn initiator(self) -> Side {
+        if self.has(Self::HIGH) { Side::High } else { Side::Low }
     }
 
     /// How the initiator is known.
@@ -212,14 +212,14 @@ pub(super) struct Counted {
 
 impl Flow {
     /// A flow without packets.
-    pub(super) fn new(key: &Key, rate: SamplingRate, marks: Marks, origin: u16) -> Self {
+    pub(super) fn new(key: &Key, rate: SamplingRate, flags: Flags, origin: u16) -> Self {
         Self {
             selector: key::with_spare(key.selector, rate.exponent()),
             addresses: key.addresses,
             first_cookie: 0,
             latest_cookie: 0,
             origin,
-            marks,
+            flags,
             phase: Phase::default(),
             directions: [Direction::default(); 2],
         }
@@ -244,21 +244,21 @@ impl Flow {
 
     /// What `end` sent.
     #[inline(always)]
-    pub(super) const fn direction(&self, end: End) -> &Direction {
+    pub(super) const fn direction(&self, end: Side) -> &Direction {
         let [low, high] = &self.directions;
         match end {
-            End::Low => low,
-            End::High => high,
+            Side::Low => low,
+            Side::High => high,
         }
     }
 
     /// What `end` sent.
     #[inline(always)]
-    pub(super) const fn direction_mut(&mut self, end: End) -> &mut Direction {
+    pub(super) const fn direction_mut(&mut self, end: Side) -> &mut Direction {
         let [low, high] = &mut self.directions;
         match end {
-            End::Low => low,
-            End::High => high,
+            Side::Low => low,
+            Side::High => high,
         }
     }
 
@@ -293,8 +293,8 @@ impl Flow {
     /// Adds the latest cookie.
     #[inline(always)]
     pub(super) fn add_cookie(&mut self, cookie: u32) {
-        if !self.marks.has(Marks::COOKIE) {
-            self.marks.set(Marks::COOKIE);
+        if !self.flags.has(Flags::COOKIE) {
+            self.flags.set(Flags::COOKIE);
             self.first_cookie = cookie;
         }
         self.latest_cookie = cookie;
@@ -302,15 +302,15 @@ impl Flow {
 
     /// Begins the next interval.
     pub(super) fn reset(&mut self) {
-        self.marks.set(Marks::REPORTED);
-        self.marks.clear(Marks::HANDSHAKE);
+        self.flags.set(Flags::REPORTED);
+        self.flags.clear(Flags::HANDSHAKE);
         for direction in &mut self.directions {
             direction.reset();
         }
     }
 }
 
-impl Aside {
+impl ColdPart {
     /// Forgets what was told in a record.
     pub(super) fn reset(&mut self) {
         for disorder in &mut self.disorder {
@@ -389,7 +389,7 @@ impl Vacant for Flow {
     fn vacant(next: Slot) -> Self {
         let none =
             Key { selector: 0, addresses: next.number().into(), wide: WideAddresses::default(), vlans: 0 };
-        Self::new(&none, SamplingRate::EVERY, Marks::default(), 0)
+        Self::new(&none, SamplingRate::EVERY, Flags::default(), 0)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a slot number was put in")]
@@ -413,20 +413,20 @@ mod tests {
 
     #[test]
     fn marks_are_apart() {
-        for initiator in [End::Low, End::High] {
+        for initiator in [Side::Low, Side::High] {
             for known_from in [Initiator::Syn, Initiator::Request, Initiator::Earlier, Initiator::FirstPacket]
             {
-                let mut marks = Marks::new(initiator, known_from);
-                for mark in [Marks::COOKIE, Marks::REPORTED, Marks::HANDSHAKE, Marks::VLANS] {
-                    assert!(!marks.has(mark));
-                    marks.set(mark);
+                let mut flags = Flags::new(initiator, known_from);
+                for mark in [Flags::COOKIE, Flags::REPORTED, Flags::HANDSHAKE, Flags::VLANS] {
+                    assert!(!flags.has(mark));
+                    flags.set(mark);
                 }
-                assert_eq!((marks.initiator(), marks.known_from()), (initiator, known_from));
-                marks.set_initiator(initiator.other());
-                assert_eq!((marks.initiator(), marks.known_from()), (initiator.other(), Initiator::Syn));
-                marks.clear(Marks::HANDSHAKE);
+                assert_eq!((flags.initiator(), flags.known_from()), (initiator, known_from));
+                flags.set_initiator(initiator.other());
+                assert_eq!((flags.initiator(), flags.known_from()), (initiator.other(), Initiator::Syn));
+                flags.clear(Flags::HANDSHAKE);
                 assert!(
-                    marks.has(Marks::COOKIE) && marks.has(Marks::REPORTED) && !marks.has(Marks::HANDSHAKE)
+                    flags.has(Flags::COOKIE) && flags.has(Flags::REPORTED) && !flags.has(Flags::HANDSHAKE)
                 );
             }
         }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::FlowTable;
-use super::entry::{Direction, Disorder, Flow, Marks};
-use super::key::{self, End, Key, WideAddresses};
+use super::entry::{Direction, Disorder, Flags, Flow};
+use super::key::{self, Key, Side, WideAddresses};
+use super::lru::LruList;
 use super::memory;
-use super::recency::Queue;
 use super::record::{Action, EndReason, FlowRecord, Initiator, Traffic};
 use super::slab::Slot;
 use super::tcp::Segment;
@@ -33,11 +33,11 @@ impl FlowTable {
         for _ in 0..DUE_PER_CALL {
             if let Some((slot, queue)) = self.oldest_ahead() {
                 // It is by another clock, and may not keep the others from being looked at.
-                self.recency.touch(slot, queue);
+                self.lru.touch(slot, queue);
             } else if let Some((slot, reason)) = self.oldest_timed_out() {
                 self.end(slot, reason, out);
             } else if let Some(slot) = self.oldest_quiet() {
-                self.recency.pass_quiet();
+                self.lru.pass_quiet();
                 if self.flows[slot].start() != u64::MAX {
                     self.report(slot, out);
                 }
@@ -51,8 +51,8 @@ impl FlowTable {
     pub fn drain(&mut self, now: Timestamp, out: &mut impl FnMut(&FlowRecord)) {
         self.now = now.0;
         self.fragments.give_up();
-        for queue in [Queue::Closing, Queue::Idle] {
-            while let Some(slot) = self.recency.oldest(queue) {
+        for queue in [LruList::Closing, LruList::Idle] {
+            while let Some(slot) = self.lru.oldest(queue) {
                 let reason = self.timeout_of(slot).unwrap_or(EndReason::Shutdown);
                 self.end(slot, reason, out);
             }
@@ -60,23 +60,23 @@ impl FlowTable {
     }
 
     /// The flow that has been idle longest in its queue, if it is ahead of the time.
-    fn oldest_ahead(&self) -> Option<(Slot, Queue)> {
-        [Queue::Idle, Queue::Closing].into_iter().find_map(|queue| {
-            let slot = self.recency.oldest(queue)?;
+    fn oldest_ahead(&self) -> Option<(Slot, LruList)> {
+        [LruList::Idle, LruList::Closing].into_iter().find_map(|queue| {
+            let slot = self.lru.oldest(queue)?;
             let is_ahead = self.flows[slot].last() > self.now.saturating_add(AHEAD);
             is_ahead.then_some((slot, queue))
         })
     }
 
     fn oldest_timed_out(&self) -> Option<(Slot, EndReason)> {
-        [Queue::Idle, Queue::Closing].into_iter().find_map(|queue| {
-            let slot = self.recency.oldest(queue)?;
+        [LruList::Idle, LruList::Closing].into_iter().find_map(|queue| {
+            let slot = self.lru.oldest(queue)?;
             self.timeout_of(slot).map(|reason| (slot, reason))
         })
     }
 
     fn oldest_quiet(&self) -> Option<Slot> {
-        self.recency
+        self.lru
             .oldest_not_passed()
             .filter(|&slot| self.flows[slot].last().saturating_add(self.timeouts.active) <= self.now)
     }
@@ -103,7 +103,7 @@ impl FlowTable {
         &self,
         slot: Slot,
         time: u64,
-        sender: End,
+        sender: Side,
         segment: Option<&Segment>,
     ) -> Option<EndReason> {
         let flow = &self.flows[slot];
@@ -130,11 +130,11 @@ impl FlowTable {
 
     /// The reason for which a flow has ended if a segment with SYN begins another connection.
     #[cold]
-    fn succeeded(&self, slot: Slot, segment: &Segment, sender: End) -> Option<EndReason> {
+    fn succeeded(&self, slot: Slot, segment: &Segment, sender: Side) -> Option<EndReason> {
         let flow = &self.flows[slot];
-        let aside = self.asides.get(slot.number() as usize)?;
+        let cold = self.cold_parts.get(slot.number() as usize)?;
         let reason = if flow.phase.is_over() { over(flow) } else { EndReason::Reused };
-        flow.is_succeeded_by(aside, segment, sender).then_some(reason)
+        flow.is_succeeded_by(cold, segment, sender).then_some(reason)
     }
 
     /// Whether a flow's record would cover more time than one may, with a packet of `time`.
@@ -149,9 +149,9 @@ impl FlowTable {
     /// Ends the flow that has been idle longest.
     #[cold]
     pub(super) fn make_room(&mut self, out: &mut impl FnMut(&FlowRecord)) {
-        let oldest = [Queue::Idle, Queue::Closing]
+        let oldest = [LruList::Idle, LruList::Closing]
             .into_iter()
-            .filter_map(|queue| self.recency.oldest(queue))
+            .filter_map(|queue| self.lru.oldest(queue))
             .min_by_key(|&slot| self.flows[slot].last());
         if let Some(slot) = oldest {
             self.evict(slot, out);
@@ -188,12 +188,12 @@ impl FlowTable {
 
     /// Makes the record of a flow's interval, and begins the next one.
     pub(super) fn report(&mut self, slot: Slot, out: &mut impl FnMut(&FlowRecord)) {
-        let action = if self.flows[slot].marks.has(Marks::REPORTED) { Action::Update } else { Action::Open };
+        let action = if self.flows[slot].flags.has(Flags::REPORTED) { Action::Update } else { Action::Open };
         self.counters.records += 1;
         out(&self.record(slot, action));
         self.flows[slot].reset();
-        if let Some(aside) = self.asides.get_mut(slot.number() as usize) {
-            aside.reset();
+        if let Some(cold) = self.cold_parts.get_mut(slot.number() as usize) {
+            cold.reset();
         }
     }
 
@@ -212,7 +212,7 @@ impl FlowTable {
         out(&self.record(slot, Action::End(reason)));
         let flow = self.flows[slot];
         let (selector, addresses, origin) = (flow.selector(), flow.addresses, flow.origin);
-        let vlans = self.asides.get(slot.number() as usize).map_or(0, |aside| aside.vlans);
+        let vlans = self.cold_parts.get(slot.number() as usize).map_or(0, |cold| cold.vlans);
         let wide = if key::is_wide(selector) {
             self.wide[key::wide_slot(addresses)]
         } else {
@@ -221,10 +221,10 @@ impl FlowTable {
         let key = Key { selector, addresses, wide, vlans };
         if matches!(reason, EndReason::Idle | EndReason::Evicted | EndReason::ClockStep)
             && flow.phase.is_established()
-            && matches!(flow.marks.known_from(), Initiator::Syn | Initiator::Earlier)
+            && matches!(flow.flags.known_from(), Initiator::Syn | Initiator::Earlier)
         {
             let identity = self.identity(&key, origin);
-            self.initiators.remember(&identity, flow.marks.initiator());
+            self.initiators.remember(&identity, flow.flags.initiator());
         }
         let hash = if key::is_wide(selector) {
             self.wide.remove(key::wide_slot(addresses));
@@ -234,12 +234,12 @@ impl FlowTable {
         };
         let hash = key::with_vlans(hash, vlans, &self.hasher);
         self.index.remove(self.index.place(hash), slot);
-        self.recency.remove(slot);
+        self.lru.remove(slot);
         self.leave_origin(slot);
         self.flows.remove(slot);
         self.tunnels.release(origin);
         // Where one flow ends, the next one often does as well.
-        if let Some(next) = self.recency.oldest(Queue::Idle) {
+        if let Some(next) = self.lru.oldest(LruList::Idle) {
             memory::prefetch(&self.flows[next]);
         }
     }
@@ -258,8 +258,8 @@ impl FlowTable {
 
     fn record(&self, slot: Slot, action: Action) -> FlowRecord {
         let flow = &self.flows[slot];
-        let aside = self.asides.get(slot.number() as usize).copied().unwrap_or_default();
-        let initiator = flow.marks.initiator();
+        let cold = self.cold_parts.get(slot.number() as usize).copied().unwrap_or_default();
+        let initiator = flow.flags.initiator();
         let selector = flow.selector();
         let [low, high] = if key::is_wide(selector) {
             self.wide[key::wide_slot(flow.addresses)]
@@ -268,15 +268,15 @@ impl FlowTable {
         } else {
             key::narrow(flow.addresses).map(|address| IpAddr::V4(Ipv4Addr::from_bits(address)))
         };
-        let [from_low, from_high] = [End::Low, End::High].map(|end| {
-            let [low, high] = aside.disorder;
-            traffic(flow.direction(end), if end == End::Low { low } else { high })
+        let [from_low, from_high] = [Side::Low, Side::High].map(|end| {
+            let [low, high] = cold.disorder;
+            traffic(flow.direction(end), if end == Side::Low { low } else { high })
         });
         let (source, destination, forward, reverse) = match initiator {
-            End::Low => (low, high, from_low, from_high),
-            End::High => (high, low, from_high, from_low),
+            Side::Low => (low, high, from_low, from_high),
+            Side::High => (high, low, from_high, from_low),
         };
-        let cookie = |number| flow.marks.has(Marks::COOKIE).then_some(FlowCookie(number));
+        let cookie = |number| flow.flags.has(Flags::COOKIE).then_some(FlowCookie(number));
         let tunnel = self.tunnels.get(flow.origin);
         let (start, end) = flow.interval();
         let packets: u64 = flow.directions.iter().map(|direction| u64::from(direction.packets)).sum();
@@ -288,17 +288,17 @@ impl FlowTable {
             end: Timestamp(end),
             tunnel: Tunnel { cookie: cookie(flow.latest_cookie), ..tunnel },
             first_cookie: cookie(flow.first_cookie),
-            vlans: key::unpack_vlans(aside.vlans),
+            vlans: key::unpack_vlans(cold.vlans),
             source,
             destination,
             protocol: key::protocol(selector),
             transport: key::transport(selector, initiator),
-            initiator: flow.marks.known_from(),
+            initiator: flow.flags.known_from(),
             forward,
             reverse,
-            accounted: packets.saturating_sub(aside.own_records.into()),
+            accounted: packets.saturating_sub(cold.own_records.into()),
             connection: flow.phase.connection(action == Action::End(EndReason::Idle)),
-            handshake: (aside.handshake > 0).then(|| Duration::from_micros(aside.handshake.into())),
+            handshake: (cold.handshake > 0).then(|| Duration::from_micros(cold.handshake.into())),
         }
     }
 }

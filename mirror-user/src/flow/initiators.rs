@@ -5,7 +5,7 @@
 //! connections that were established are remembered, so that a flood of SYN puts nobody out.
 
 use super::hash::Hasher;
-use super::key::End;
+use super::key::Side;
 
 /// Connections that are remembered at most: 1 MiB.
 const CAPACITY: usize = 1 << 16;
@@ -41,7 +41,7 @@ impl Initiators {
     }
 
     /// Remembers the initiator of a connection.
-    pub(super) fn remember(&mut self, identity: &Identity, initiator: End) {
+    pub(super) fn remember(&mut self, identity: &Identity, initiator: Side) {
         let (word, number) = self.place(identity);
         self.age += 1;
         let age = self.age;
@@ -56,10 +56,10 @@ impl Initiators {
     }
 
     /// The initiator of a connection, if it is remembered.
-    pub(super) fn recall(&self, identity: &Identity) -> Option<End> {
+    pub(super) fn recall(&self, identity: &Identity) -> Option<Side> {
         let (word, number) = self.place(identity);
         let remembered = self.places.get(number)?.iter().find(|remembered| remembered.word & !1 == word)?;
-        Some(if remembered.word & 1 == 0 { End::Low } else { End::High })
+        Some(if remembered.word & 1 == 0 { Side::Low } else { Side::High })
     }
 
     /// The word that stands for a connection, and where: 62 bits under a secret seed, so that one connection is not
@@ -82,12 +82,12 @@ mod tests {
     fn remembers_the_latest_initiator_of_each() {
         let mut initiators = Initiators::new(Hasher::new(9));
         assert_eq!(initiators.recall(&[0; 8]), None);
-        initiators.remember(&[0; 8], End::High);
-        initiators.remember(&[1; 8], End::Low);
-        assert_eq!(initiators.recall(&[0; 8]), Some(End::High));
-        assert_eq!(initiators.recall(&[1; 8]), Some(End::Low));
-        initiators.remember(&[0; 8], End::Low);
-        assert_eq!(initiators.recall(&[0; 8]), Some(End::Low));
+        initiators.remember(&[0; 8], Side::High);
+        initiators.remember(&[1; 8], Side::Low);
+        assert_eq!(initiators.recall(&[0; 8]), Some(Side::High));
+        assert_eq!(initiators.recall(&[1; 8]), Some(Side::Low));
+        initiators.remember(&[0; 8], Side::Low);
+        assert_eq!(initiators.recall(&[0; 8]), Some(Side::Low));
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
         let mut initiators = Initiators::new(Hasher::new(9));
         let capacity = CAPACITY as u64;
         for number in 0..4 * capacity {
-            initiators.remember(&[number; 8], End::High);
+            initiators.remember(&[number; 8], Side::High);
         }
         let known = |range: std::ops::Range<u64>| {
             range.filter(|&number| initiators.recall(&[number; 8]).is_some()).count()

@@ -13,14 +13,14 @@ use crate::packet::{Icmp, Ip, Ports, Transport};
 /// have one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum End {
+pub(super) enum Side {
     /// The end with the lower address and port.
     Low = 0,
     /// The other one.
     High = 1,
 }
 
-impl End {
+impl Side {
     /// The end that a packet left from, by address and port of its source and destination.
     #[inline(always)]
     fn of_source<T: Ord + Copy>(source: T, destination: T) -> Self {
@@ -143,7 +143,7 @@ impl Key {
         scope: u16,
         vlans: u32,
         hasher: &Hasher,
-    ) -> (Self, u64, End) {
+    ) -> (Self, u64, Side) {
         let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE | selector.word;
         let (source_port, destination_port) = (u64::from(selector.source), u64::from(selector.destination));
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
@@ -151,7 +151,7 @@ impl Key {
             let source = u64::from(source.to_bits()) << 16 | source_port;
             let destination = u64::from(destination.to_bits()) << 16 | destination_port;
             let (low, high) = (source.min(destination), source.max(destination));
-            let sender = End::of_source(source, destination);
+            let sender = Side::of_source(source, destination);
             let addresses = low >> 16 | high >> 16 << 32;
             let selector = common ^ turned(selector, sender) | low & PORT | (high & PORT) << 16;
             let hash = with_vlans(narrow_hash(addresses, selector, hasher), vlans, hasher);
@@ -159,10 +159,10 @@ impl Key {
         } else {
             let source = (wide(ip.source), source_port);
             let destination = (wide(ip.destination), destination_port);
-            let sender = End::of_source(source, destination);
+            let sender = Side::of_source(source, destination);
             let (low, high) = match sender {
-                End::Low => (source, destination),
-                End::High => (destination, source),
+                Side::Low => (source, destination),
+                Side::High => (destination, source),
             };
             let wide = WideAddresses([low.0, high.0]);
             let selector = common ^ turned(selector, sender) | WIDE | low.1 | high.1 << 16;
@@ -175,7 +175,7 @@ impl Key {
 
 /// The bits of a selector that are the other way round for this sender.
 #[inline(always)]
-fn turned(selector: Selector, sender: End) -> u64 {
+fn turned(selector: Selector, sender: Side) -> u64 {
     selector.turned * sender as u64
 }
 
@@ -287,7 +287,7 @@ pub(super) const fn protocol(selector: u64) -> IpProtocol {
 }
 
 /// The transport of a selector word, as `sender` sees it.
-pub(super) fn transport(word: u64, sender: End) -> FlowTransport {
+pub(super) fn transport(word: u64, sender: Side) -> FlowTransport {
     #[expect(clippy::cast_possible_truncation, reason = "the fields are 16 bits each")]
     let (low, high) = (word as u16, (word >> 16) as u16);
     let [kind, code] = low.to_be_bytes();
@@ -298,8 +298,8 @@ pub(super) fn transport(word: u64, sender: End) -> FlowTransport {
         (FORM_PORTS, _) if matches!(protocol, IpProtocol::ICMP | IpProtocol::ICMPV6) => {
             FlowTransport::Icmp { kind, code, identifier: Some(high) }
         }
-        (FORM_PORTS, End::Low) => FlowTransport::Ports { source: low, destination: high },
-        (FORM_PORTS, End::High) => FlowTransport::Ports { source: high, destination: low },
+        (FORM_PORTS, Side::Low) => FlowTransport::Ports { source: low, destination: high },
+        (FORM_PORTS, Side::High) => FlowTransport::Ports { source: high, destination: low },
         (FORM_ICMP, _) => FlowTransport::Icmp { kind, code, identifier: None },
         (FORM_ICMP_IDENTIFIER, _) => FlowTransport::Icmp { kind, code, identifier: Some(high) },
         _ => FlowTransport::Unread,
@@ -364,7 +364,7 @@ mod tests {
         matches!(ip.transport, Transport::Icmp(Icmp { kind, .. }) if !matches!(kind, 0 | 8))
     }
 
-    fn key(ip: &Ip) -> (Key, u64, End) {
+    fn key(ip: &Ip) -> (Key, u64, Side) {
         Key::of(ip, Selector::of(ip), 3, 0, &Hasher::new(5))
     }
 

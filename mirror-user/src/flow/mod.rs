@@ -45,8 +45,8 @@ mod index;
 mod initiators;
 mod interner;
 mod key;
+mod lru;
 mod memory;
-mod recency;
 mod record;
 mod sampling;
 mod slab;
@@ -63,13 +63,13 @@ pub use self::config::{FlowConfig, FlowConfigError};
 pub use self::direction::NetworkDirection;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, FlowTransport, Initiator, Traffic};
 
-use self::entry::{Aside, Flow};
+use self::entry::{ColdPart, Flow};
 use self::fragments::{Fragments, Held};
 use self::hash::Hasher;
 use self::index::Index;
 use self::initiators::Initiators;
 use self::key::WideAddresses;
-use self::recency::Recency;
+use self::lru::Lru;
 use self::sampling::Sampler;
 use self::slab::Slab;
 use self::tunnels::Tunnels;
@@ -92,9 +92,9 @@ pub struct FlowTable {
     index: Index,
     flows: Slab<Flow>,
     /// By the number of the flow's slot.
-    asides: Vec<Aside>,
+    cold_parts: Vec<ColdPart>,
     wide: Slab<WideAddresses>,
-    recency: Recency,
+    lru: Lru,
     counters: FlowCounters,
     /// The packets that were taken up and are not counted yet.
     batch: Vec<Visit>,
@@ -153,9 +153,9 @@ impl FlowTable {
     pub const fn bytes(config: &FlowConfig) -> u64 {
         let capacity = config.max_flows as usize;
         Slab::<Flow>::bytes(capacity)
-            + Slab::<Aside>::bytes(capacity + 1)
+            + Slab::<ColdPart>::bytes(capacity + 1)
             + Slab::<WideAddresses>::bytes(capacity)
-            + Recency::bytes(capacity)
+            + Lru::bytes(capacity)
             + Index::bytes(config.max_flows)
             + Tunnels::bytes(config.max_tunnels)
             + Fragments::BYTES
@@ -172,8 +172,8 @@ impl FlowTable {
         let config = config.checked()?;
         let hasher = Hasher::new(config.seed);
         let capacity = config.max_flows as usize;
-        let mut asides = memory::huge_vec(capacity + 1);
-        asides.push(Aside::default());
+        let mut cold_parts = memory::huge_vec(capacity + 1);
+        cold_parts.push(ColdPart::default());
         Ok(Self {
             config,
             timeouts: Timeouts::new(&config),
@@ -185,9 +185,9 @@ impl FlowTable {
             initiators: Initiators::new(hasher),
             index: Index::with_capacity(config.max_flows),
             flows: Slab::with_capacity(capacity),
-            asides,
+            cold_parts,
             wide: Slab::with_capacity(capacity),
-            recency: Recency::with_capacity(capacity),
+            lru: Lru::with_capacity(capacity),
             counters: FlowCounters::default(),
             batch: Vec::with_capacity(BATCH_FRAMES),
             joining: Vec::with_capacity(BATCH_FRAMES),

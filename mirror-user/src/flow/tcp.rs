@@ -1,7 +1,7 @@
 //! What a TCP connection has come to, as far as a bystander can tell who may miss packets or see them late.
 
-use super::entry::{Aside, Disorder, Flow, Marks};
-use super::key::End;
+use super::entry::{ColdPart, Disorder, Flags, Flow};
+use super::key::Side;
 use super::record::{Connection, Initiator};
 use crate::packet::TcpState;
 
@@ -38,7 +38,7 @@ enum Stage {
     /// Beyond the handshake.
     Open,
     /// FIN of this end.
-    Closing(End),
+    Closing(Side),
     /// All FINs that can be expected.
     Closed,
     /// RST.
@@ -65,7 +65,7 @@ impl Phase {
 
     /// The bit `mark` of `end`.
     #[inline(always)]
-    const fn of(mark: u8, end: End) -> u8 {
+    const fn of(mark: u8, end: Side) -> u8 {
         mark << end as u8
     }
 
@@ -75,8 +75,8 @@ impl Phase {
             0 => Stage::None,
             1 => Stage::Handshake,
             Self::OPEN => Stage::Open,
-            3 => Stage::Closing(End::Low),
-            4 => Stage::Closing(End::High),
+            3 => Stage::Closing(Side::Low),
+            4 => Stage::Closing(Side::High),
             Self::CLOSED => Stage::Closed,
             6 => Stage::Reset,
             _ => Stage::Refused,
@@ -89,8 +89,8 @@ impl Phase {
             Stage::None => 0,
             Stage::Handshake => 1,
             Stage::Open => Self::OPEN,
-            Stage::Closing(End::Low) => 3,
-            Stage::Closing(End::High) => 4,
+            Stage::Closing(Side::Low) => 3,
+            Stage::Closing(Side::High) => 4,
             Stage::Closed => Self::CLOSED,
             Stage::Reset => 6,
             Stage::Refused => 7,
@@ -100,13 +100,13 @@ impl Phase {
 
     /// Whether the place of `end` in its stream is known.
     #[inline(always)]
-    const fn has_sequence(self, end: End) -> bool {
+    const fn has_sequence(self, end: Side) -> bool {
         self.0 & Self::of(Self::SEQUENCE, end) != 0
     }
 
     /// Whether the stream of `end` has a gap that may still be filled by late segments.
     #[inline(always)]
-    const fn has_gap(self, end: End) -> bool {
+    const fn has_gap(self, end: Side) -> bool {
         self.0 & Self::of(Self::GAP, end) != 0
     }
 
@@ -174,35 +174,35 @@ impl Streams {
     const ANSWERED: u16 = 1024;
 
     #[inline(always)]
-    const fn has(&self, fact: u16, end: End) -> bool {
+    const fn has(&self, fact: u16, end: Side) -> bool {
         self.facts & fact << end as u8 != 0
     }
 
     #[inline(always)]
-    const fn set(&mut self, fact: u16, end: End, is_so: bool) {
+    const fn set(&mut self, fact: u16, end: Side, is_so: bool) {
         let bit = fact << end as u8;
         self.facts = if is_so { self.facts | bit } else { self.facts & !bit };
     }
 
     #[inline(always)]
-    const fn lowest(&self, end: End) -> u32 {
+    const fn lowest(&self, end: Side) -> u32 {
         self.lowest[end as usize]
     }
 
     #[inline(always)]
-    const fn set_lowest(&mut self, end: End, sequence: u32) {
+    const fn set_lowest(&mut self, end: Side, sequence: u32) {
         self.lowest[end as usize] = sequence;
     }
 
     /// Notes the sequence number of an end's SYN.
-    const fn begin(&mut self, end: End, sequence: u32) {
+    const fn begin(&mut self, end: Side, sequence: u32) {
         self.set_lowest(end, sequence);
         self.set(Self::BEGUN, end, true);
     }
 
     /// Notes a segment from before all that were seen of `end`, late as it is.
     #[inline(always)]
-    const fn extend_back(&mut self, end: End, sequence: u32) {
+    const fn extend_back(&mut self, end: Side, sequence: u32) {
         let before = self.lowest(end).wrapping_sub(sequence);
         if before <= NEAR && !self.has(Self::BEGUN, end) {
             self.set_lowest(end, sequence);
@@ -210,8 +210,8 @@ impl Streams {
     }
 
     /// The end that reset the connection.
-    const fn reset_by(&self) -> End {
-        if self.facts & Self::RESET_BY_HIGH != 0 { End::High } else { End::Low }
+    const fn reset_by(&self) -> Side {
+        if self.facts & Self::RESET_BY_HIGH != 0 { Side::High } else { Side::Low }
     }
 }
 
@@ -250,7 +250,7 @@ impl Segment {
 
     /// The initiator of the connection, if the segment shows it, where `sender` sent it.
     #[inline(always)]
-    pub(super) const fn initiator(&self, sender: End) -> Option<End> {
+    pub(super) const fn initiator(&self, sender: Side) -> Option<Side> {
         match self.flags & (SYN | ACK | RST) {
             SYN => Some(sender),
             flags if flags == SYN | ACK => Some(sender.other()),
@@ -275,16 +275,16 @@ impl Segment {
     /// The length that it takes up in the sequence numbers (RFC 9293, section 3.4).
     #[inline(always)]
     fn length(&self) -> u32 {
-        let marks = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
-        self.payload_length.saturating_add(marks)
+        let flags = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
+        self.payload_length.saturating_add(flags)
     }
 }
 
 impl Flow {
     /// Whether `segment`, which [has SYN](Segment::has_syn), begins another connection on the addresses and ports of
     /// this one. A SYN that comes late belongs to this one: its sequence number is right before what was seen.
-    pub(super) fn is_succeeded_by(&self, aside: &Aside, segment: &Segment, sender: End) -> bool {
-        let streams = &aside.streams;
+    pub(super) fn is_succeeded_by(&self, cold: &ColdPart, segment: &Segment, sender: Side) -> bool {
+        let streams = &cold.streams;
         let other = sender.other();
         if self.phase.stage() == Stage::None {
             return false;
@@ -309,35 +309,35 @@ impl Flow {
     }
 
     /// Whether nothing of `end` was seen but RST.
-    fn is_nothing_but_reset(&self, streams: &Streams, end: End) -> bool {
+    fn is_nothing_but_reset(&self, streams: &Streams, end: Side) -> bool {
         self.phase.has_sequence(end) && streams.lowest(end) == self.direction(end).next_sequence
     }
 
     /// Follows the connection through a packet that was counted already.
     #[inline(always)]
-    pub(super) fn follow(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
+    pub(super) fn follow(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) {
         // By far most packets: data or acknowledgments of an open connection.
         let is_plain =
             self.phase.is_plainly_open() && segment.flags & (SYN | FIN | RST) == 0 && !segment.is_shut;
-        if is_plain || self.change_stage(aside, segment, sender, time) {
-            self.follow_sequence(aside, segment, sender, time);
+        if is_plain || self.change_stage(cold, segment, sender, time) {
+            self.follow_sequence(cold, segment, sender, time);
         }
     }
 
     /// Changes the stage, if the segment does. Whether the segment is a part of its sender's stream.
-    fn change_stage(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) -> bool {
+    fn change_stage(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) -> bool {
         if segment.flags & RST != 0 {
-            self.follow_reset(&mut aside.streams, segment, sender);
+            self.follow_reset(&mut cold.streams, segment, sender);
             return false;
         }
         self.note_initiator(segment, sender);
-        let streams = &mut aside.streams;
+        let streams = &mut cold.streams;
         let stage = self.phase.stage();
         if stage == Stage::None && segment.flags & (SYN | ACK) == ACK {
             streams.set(Streams::ANSWERED, sender.other(), true);
             streams.set_lowest(sender.other(), segment.acknowledgment);
         }
-        let by_initiator = sender == self.marks.initiator();
+        let by_initiator = sender == self.flags.initiator();
         // Seen for the first time, though later ones were seen before.
         let mut is_late = false;
         let next = if segment.flags & SYN != 0 {
@@ -367,9 +367,9 @@ impl Flow {
             match stage {
                 Stage::None => Stage::Open,
                 Stage::Handshake => {
-                    if by_initiator && self.marks.has(Marks::HANDSHAKE) && segment.flags & ACK != 0 {
+                    if by_initiator && self.flags.has(Flags::HANDSHAKE) && segment.flags & ACK != 0 {
                         let nanoseconds = time.saturating_sub(self.direction(sender).first);
-                        aside.handshake = u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX).max(1);
+                        cold.handshake = u32::try_from(nanoseconds / 1000).unwrap_or(u32::MAX).max(1);
                     }
                     Stage::Open
                 }
@@ -378,32 +378,32 @@ impl Flow {
             }
         };
         self.phase.set_stage(next);
-        self.watch_window(&mut aside.streams, segment, sender);
+        self.watch_window(&mut cold.streams, segment, sender);
         if is_late {
-            let [low, high] = &mut aside.disorder;
-            let disorder = if sender == End::Low { low } else { high };
+            let [low, high] = &mut cold.disorder;
+            let disorder = if sender == Side::Low { low } else { high };
             disorder.out_of_order = disorder.out_of_order.saturating_add(1);
         }
         !is_late
     }
 
     /// Corrects the initiator, if the segment shows it and it was not known.
-    fn note_initiator(&mut self, segment: &Segment, sender: End) {
-        if matches!(self.marks.known_from(), Initiator::FirstPacket | Initiator::Earlier)
+    fn note_initiator(&mut self, segment: &Segment, sender: Side) {
+        if matches!(self.flags.known_from(), Initiator::FirstPacket | Initiator::Earlier)
             && let Some(initiator) = segment.initiator(sender)
         {
-            self.marks.set_initiator(initiator);
+            self.flags.set_initiator(initiator);
         }
     }
 
-    fn stage_after_syn(&mut self, streams: &Streams, segment: &Segment, sender: End) -> Stage {
+    fn stage_after_syn(&mut self, streams: &Streams, segment: &Segment, sender: Side) -> Stage {
         let stage = self.phase.stage();
         let other = sender.other();
         let answers = segment.flags & ACK != 0;
         match stage {
             Stage::None => {
                 if !answers {
-                    self.marks.set(Marks::HANDSHAKE);
+                    self.flags.set(Flags::HANDSHAKE);
                 }
                 Stage::Handshake
             }
@@ -420,9 +420,9 @@ impl Flow {
                 Stage::Refused
             }
             _ => {
-                if sender == self.marks.initiator() {
+                if sender == self.flags.initiator() {
                     // Which SYN the answer is to cannot be told any more.
-                    self.marks.clear(Marks::HANDSHAKE);
+                    self.flags.clear(Flags::HANDSHAKE);
                 }
                 stage
             }
@@ -430,7 +430,7 @@ impl Flow {
     }
 
     /// Takes an RST up, if its numbers are plausible.
-    fn follow_reset(&mut self, streams: &mut Streams, segment: &Segment, sender: End) {
+    fn follow_reset(&mut self, streams: &mut Streams, segment: &Segment, sender: Side) {
         let other = sender.other();
         let is_known = self.phase.has_sequence(sender);
         let is_plausible = if is_known {
@@ -456,7 +456,7 @@ impl Flow {
         let next = match stage {
             Stage::Closed | Stage::Reset | Stage::Refused => stage,
             Stage::None if segment.is_refusal() => Stage::Refused,
-            Stage::Handshake if sender != self.marks.initiator() && !is_known => Stage::Refused,
+            Stage::Handshake if sender != self.flags.initiator() && !is_known => Stage::Refused,
             _ => Stage::Reset,
         };
         self.phase.set_stage(next);
@@ -479,7 +479,7 @@ impl Flow {
         }
         if next != stage {
             streams.facts &= !(Streams::RESET_BY_HIGH | Streams::REACHED);
-            if sender == End::High {
+            if sender == Side::High {
                 streams.facts |= Streams::RESET_BY_HIGH;
             }
             if self.phase.has_sequence(other) {
@@ -491,7 +491,7 @@ impl Flow {
 
     /// Whether a segment shows that the connection goes on after FIN or RST, which then were not what they seemed: the
     /// end that sent them sends new data, or acknowledges what the other sent after an RST.
-    fn goes_on(&self, streams: &Streams, segment: &Segment, sender: End) -> bool {
+    fn goes_on(&self, streams: &Streams, segment: &Segment, sender: Side) -> bool {
         let next = self.direction(sender).next_sequence;
         let ahead = segment.sequence.wrapping_add(segment.payload_length).wrapping_sub(next);
         let brings_more =
@@ -511,7 +511,7 @@ impl Flow {
     }
 
     /// Notes whether the sender's window is closed.
-    fn watch_window(&mut self, streams: &mut Streams, segment: &Segment, sender: End) {
+    fn watch_window(&mut self, streams: &mut Streams, segment: &Segment, sender: Side) {
         streams.set(Streams::SHUT, sender, segment.is_shut && segment.flags & SYN == 0);
         let watched = (Streams::SHUT | Streams::PROBED) * 3;
         if streams.facts & watched != 0 {
@@ -524,7 +524,7 @@ impl Flow {
     /// Finds segments out of turn. In doubt there are none: what fills a gap soon was late, not sent again;
     /// and lengths are those of the length fields, so that a packet that was cut looks as long as it was.
     #[inline(always)]
-    fn follow_sequence(&mut self, aside: &mut Aside, segment: &Segment, sender: End, time: u64) {
+    fn follow_sequence(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) {
         /// Beyond half of the largest window (RFC 7323, section 2.3) it is no longer the same stream.
         const FAR: u32 = 1 << 29;
 
@@ -533,7 +533,7 @@ impl Flow {
         let known = self.phase.has_sequence(sender);
         let next = self.direction(sender).next_sequence;
         let ahead = segment.sequence.wrapping_sub(next);
-        if self.phase.0 & Phase::WATCHED != 0 && self.is_probe(&mut aside.streams, segment, sender, ahead) {
+        if self.phase.0 & Phase::WATCHED != 0 && self.is_probe(&mut cold.streams, segment, sender, ahead) {
             return;
         }
         if known && (ahead == 0 || length == 0) {
@@ -542,10 +542,10 @@ impl Flow {
             }
             return;
         }
-        let Aside { streams, disorder, handshake, .. } = aside;
+        let ColdPart { streams, disorder, handshake, .. } = cold;
         let disorder = match (disorder, sender) {
-            ([low, _], End::Low) => low,
-            ([_, high], End::High) => high,
+            ([low, _], Side::Low) => low,
+            ([_, high], Side::High) => high,
         };
         if !known || ahead < FAR {
             // What came before may still be on its way, except before a SYN.
@@ -583,7 +583,7 @@ impl Flow {
 
     /// Whether a segment only asks whether the other's window is still closed (RFC 9293, section 3.8.6.1): a byte,
     /// mostly the next one, again and again. What follows it may begin before or behind that byte.
-    fn is_probe(&mut self, streams: &mut Streams, segment: &Segment, sender: End, ahead: u32) -> bool {
+    fn is_probe(&mut self, streams: &mut Streams, segment: &Segment, sender: Side, ahead: u32) -> bool {
         let is_shut = streams.has(Streams::SHUT, sender.other());
         if is_shut && segment.length() == 1 && segment.payload_length == 1 {
             streams.set(Streams::PROBED, sender, true);

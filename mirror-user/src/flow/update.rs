@@ -1,13 +1,13 @@
 //! The way of a batch of packets through the table.
 
 use super::FlowTable;
-use super::entry::{Aside, Counted, Flow, Marks};
+use super::entry::{ColdPart, Counted, Flags, Flow};
 use super::fragments::{Attribution, Piece};
 use super::icmp;
 use super::index::Place;
-use super::key::{self, End, Key, Selector};
+use super::key::{self, Key, Selector, Side};
+use super::lru::LruList;
 use super::memory;
-use super::recency::Queue;
 use super::record::{FlowRecord, Initiator};
 use super::slab::Slot;
 use super::tcp::Segment;
@@ -24,11 +24,11 @@ pub(super) struct Visit {
     /// Where the flow probably is.
     candidate: Slot,
     timestamp: Timestamp,
-    sender: End,
+    sender: Side,
     /// Number of its origin, which is held until the packet was counted.
     origin: u16,
     /// The initiator of the flow, if it is known from an ICMP query.
-    requester: Option<End>,
+    requester: Option<Side>,
     /// Whether it has a record of its own, which accounts for it.
     has_own_record: bool,
     /// Whether the next one of [`FlowTable::joining`] comes with it.
@@ -162,10 +162,10 @@ impl FlowTable {
         for visit in &mut *batch {
             visit.candidate = self.index.candidate(visit.place);
             memory::prefetch(&self.flows[visit.candidate]);
-            self.recency.prefetch(visit.candidate);
+            self.lru.prefetch(visit.candidate);
         }
         for visit in &*batch {
-            self.recency.prefetch_neighbours(visit.candidate);
+            self.lru.prefetch_neighbours(visit.candidate);
             let flow = &self.flows[visit.candidate];
             if key::is_wide(flow.selector()) {
                 memory::prefetch(&self.wide[key::wide_slot(flow.addresses)]);
@@ -208,28 +208,28 @@ impl FlowTable {
             flow.add_cookie(cookie);
         }
         if (visit.segment.is_some() || visit.has_own_record)
-            && let Some(aside) = self.asides.get_mut(slot.number() as usize)
+            && let Some(cold) = self.cold_parts.get_mut(slot.number() as usize)
         {
-            aside.own_records = aside.own_records.saturating_add(visit.has_own_record.into());
+            cold.own_records = cold.own_records.saturating_add(visit.has_own_record.into());
             if let Some(segment) = &visit.segment {
-                flow.follow(aside, segment, visit.sender, time);
+                flow.follow(cold, segment, visit.sender, time);
             }
         }
-        let queue = if flow.phase.is_over() { Queue::Closing } else { Queue::Idle };
+        let queue = if flow.phase.is_over() { LruList::Closing } else { LruList::Idle };
         if flow.origin == visit.origin {
             // The flow has its own hold.
             self.tunnels.release(visit.origin);
         } else {
             self.change_origin(slot, visit.origin);
         }
-        self.recency.touch(slot, queue);
+        self.lru.touch(slot, queue);
         self.counters.attributed += 1;
         Some(slot)
     }
 
     /// Counts fragments that waited for a packet in the flow of that packet, or with it.
     #[cold]
-    fn join(&mut self, slot: Option<Slot>, joining: usize, sender: End, out: &mut impl FnMut(&FlowRecord)) {
+    fn join(&mut self, slot: Option<Slot>, joining: usize, sender: Side, out: &mut impl FnMut(&FlowRecord)) {
         let Some(&held) = self.joining.get(joining) else { return };
         let Some(slot) = slot else {
             self.counters.not_sampled += held.unaccounted();
@@ -243,8 +243,8 @@ impl FlowTable {
             self.report(slot, out);
         }
         self.flows[slot].direction_mut(sender).count_held(&held);
-        if let Some(aside) = self.asides.get_mut(slot.number() as usize) {
-            aside.own_records = aside.own_records.saturating_add(held.own_records);
+        if let Some(cold) = self.cold_parts.get_mut(slot.number() as usize) {
+            cold.own_records = cold.own_records.saturating_add(held.own_records);
         }
         self.counters.attributed += u64::from(held.packets);
     }
@@ -275,8 +275,8 @@ impl FlowTable {
     /// Whether the packets of a flow have these VLANs.
     #[inline(always)]
     fn has_vlans(&self, slot: Slot, vlans: u32) -> bool {
-        if self.flows[slot].marks.has(Marks::VLANS) {
-            self.asides.get(slot.number() as usize).is_some_and(|aside| aside.vlans == vlans)
+        if self.flows[slot].flags.has(Flags::VLANS) {
+            self.cold_parts.get(slot.number() as usize).is_some_and(|cold| cold.vlans == vlans)
         } else {
             vlans == 0
         }
@@ -287,30 +287,30 @@ impl FlowTable {
         if self.flows.is_full() {
             self.make_room(out);
         }
-        let mut marks = visit.marks();
-        if visit.segment.is_some() && marks.known_from() == Initiator::FirstPacket {
+        let mut flags = visit.flags();
+        if visit.segment.is_some() && flags.known_from() == Initiator::FirstPacket {
             let identity = self.identity(&visit.key, visit.origin);
             if let Some(initiator) = self.initiators.recall(&identity) {
-                marks = Marks::new(initiator, Initiator::Earlier);
+                flags = Flags::new(initiator, Initiator::Earlier);
             }
         }
         if visit.key.vlans != 0 {
-            marks.set(Marks::VLANS);
+            flags.set(Flags::VLANS);
         }
-        let mut flow = Flow::new(&visit.key, self.sampler.rate(), marks, visit.origin);
+        let mut flow = Flow::new(&visit.key, self.sampler.rate(), flags, visit.origin);
         self.tunnels.hold_again(visit.origin);
         if key::is_wide(visit.key.selector) {
             flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(visit.key.wide));
         }
         let slot = self.flows.insert(flow);
-        let aside = Aside { vlans: visit.key.vlans, ..Aside::default() };
-        match self.asides.get_mut(slot.number() as usize) {
-            Some(place) => *place = aside,
-            None => self.asides.push(aside),
+        let cold = ColdPart { vlans: visit.key.vlans, ..ColdPart::default() };
+        match self.cold_parts.get_mut(slot.number() as usize) {
+            Some(place) => *place = cold,
+            None => self.cold_parts.push(cold),
         }
         self.enter_origin(slot, visit.origin);
         self.index.insert(visit.place, slot);
-        self.recency.insert(slot, Queue::Idle);
+        self.lru.insert(slot, LruList::Idle);
         self.counters.created += 1;
         slot
     }
@@ -327,8 +327,8 @@ impl FlowTable {
     /// Puts a flow in front of the flows of its origin.
     fn enter_origin(&mut self, slot: Slot, origin: u16) {
         let second = self.tunnels.first_flow(origin).number();
-        if let Some(aside) = self.asides.get_mut(slot.number() as usize) {
-            aside.neighbours = [0, second];
+        if let Some(cold) = self.cold_parts.get_mut(slot.number() as usize) {
+            cold.neighbours = [0, second];
         }
         self.set_neighbour(second, 0, slot.number());
         self.tunnels.set_first_flow(origin, slot);
@@ -336,7 +336,8 @@ impl FlowTable {
 
     /// Takes a flow out of those of its origin.
     pub(super) fn leave_origin(&mut self, slot: Slot) {
-        let Some(&Aside { neighbours: [before, behind], .. }) = self.asides.get(slot.number() as usize)
+        let Some(&ColdPart { neighbours: [before, behind], .. }) =
+            self.cold_parts.get(slot.number() as usize)
         else {
             return;
         };
@@ -351,28 +352,28 @@ impl FlowTable {
     /// Sets the flow before (0) or behind (1) that of a slot number; not of 0, which is none.
     fn set_neighbour(&mut self, number: u32, side: usize, neighbour: u32) {
         if number != 0
-            && let Some(aside) = self.asides.get_mut(number as usize)
+            && let Some(cold) = self.cold_parts.get_mut(number as usize)
         {
-            aside.neighbours[side] = neighbour;
+            cold.neighbours[side] = neighbour;
         }
     }
 }
 
 impl Visit {
-    /// The marks of the flow whose first packet this is.
-    fn marks(&self) -> Marks {
+    /// The flags of the flow whose first packet this is.
+    fn flags(&self) -> Flags {
         let initiator = self.segment.and_then(|segment| segment.initiator(self.sender));
         match (initiator, self.requester) {
-            (Some(initiator), _) => Marks::new(initiator, Initiator::Syn),
-            (None, Some(requester)) => Marks::new(requester, Initiator::Request),
-            (None, None) => Marks::new(self.sender, Initiator::FirstPacket),
+            (Some(initiator), _) => Flags::new(initiator, Initiator::Syn),
+            (None, Some(requester)) => Flags::new(requester, Initiator::Request),
+            (None, None) => Flags::new(self.sender, Initiator::FirstPacket),
         }
     }
 }
 
 /// Who asked, where the packet is of an ICMP query.
 #[inline(always)]
-fn requester(ip: &Ip, sender: End) -> Option<End> {
+fn requester(ip: &Ip, sender: Side) -> Option<Side> {
     let (Transport::Icmp(Icmp { kind, .. }) | Transport::Icmpv6(Icmp { kind, .. })) = ip.transport else {
         return None;
     };

@@ -30,7 +30,7 @@ use self::never_reached::NeverReached;
 use crate::DropReason;
 use crate::counters::WorkerCounters;
 use crate::degrade::DegradeConfig;
-use crate::nic::meter::Moved;
+use crate::nic::meter::CounterGrowth;
 use crate::number::QueueId;
 use crate::sink::{self, Loss};
 use crate::xsk::XskStatistics;
@@ -200,10 +200,10 @@ pub struct NicFacts {
     pub driver: Option<String>,
     /// The kernel's counters.
     #[serde(flatten)]
-    pub counters: Moved,
+    pub counters: CounterGrowth,
     /// The driver's own counters of losses; in the ledger they stand under `never_reached`.
     #[serde(skip)]
-    pub driver_counters: Moved,
+    pub driver_counters: CounterGrowth,
     /// Packets that came by queues on which the driver does not run the program.
     #[serde(skip)]
     pub unseen: u64,

@@ -131,12 +131,12 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::ledger::tests::{queue, verdicts};
-    use crate::nic::meter::Moved;
+    use crate::nic::meter::CounterGrowth;
     use crate::number::QueueId;
 
-    fn moved(counters: &[(&str, u64)]) -> Moved {
+    fn moved(counters: &[(&str, u64)]) -> CounterGrowth {
         let counters = counters.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-        Moved { counters, ..Moved::default() }
+        CounterGrowth { counters, ..CounterGrowth::default() }
     }
 
     fn unserved(number: u32, packets: u64) -> QueueLedger {
@@ -191,8 +191,9 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_is_said() {
-        let gone = Moved { incomplete: Some("No such device".to_owned()), ..moved(&[("rx_dropped", 2)]) };
-        let reset = Moved { set_back: ["rx_drops".to_owned()].into(), ..moved(&[("rx_drops", 1)]) };
+        let gone =
+            CounterGrowth { incomplete: Some("No such device".to_owned()), ..moved(&[("rx_dropped", 2)]) };
+        let reset = CounterGrowth { set_back: ["rx_drops".to_owned()].into(), ..moved(&[("rx_drops", 1)]) };
         let nic = NicFacts { counters: gone, driver_counters: reset, ..NicFacts::default() };
         let text = NeverReached::new(&nic, &[]).told("never did");
         assert!(

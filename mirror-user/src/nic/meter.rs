@@ -22,7 +22,7 @@ pub const LOSSES: [&str; 4] = ["rx_dropped", "rx_missed_errors", "rx_over_errors
 
 /// The growth of counters while they were watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Moved {
+pub struct CounterGrowth {
     /// By how much each has grown.
     #[serde(flatten)]
     pub counters: BTreeMap<String, u64>,
@@ -38,7 +38,7 @@ pub struct Moved {
 #[derive(Debug, Default)]
 struct Meter {
     last: BTreeMap<String, u64>,
-    moved: Moved,
+    moved: CounterGrowth,
 }
 
 impl Meter {
@@ -93,7 +93,7 @@ impl NicMeter {
     pub fn read_driver(&mut self, name: &str) {
         match ethtool::statistics(name) {
             Ok(counters) => {
-                let of_losses = |(name, _): &(String, u64)| tells_of_loss(name);
+                let of_losses = |(name, _): &(String, u64)| is_loss_counter(name);
                 self.driver.note(counters.into_iter().filter(of_losses));
             }
             Err(error) => self.driver.fail(&error),
@@ -101,12 +101,12 @@ impl NicMeter {
     }
 
     /// The growth of the kernel's counters since the start.
-    pub fn interface(&self) -> &Moved {
+    pub fn interface(&self) -> &CounterGrowth {
         &self.interface.moved
     }
 
-    /// The growth of the driver's own counters that [tell of losses](tells_of_loss) since the start.
-    pub fn driver(&self) -> &Moved {
+    /// The growth of the driver's own counters that [tell of losses](is_loss_counter) since the start.
+    pub fn driver(&self) -> &CounterGrowth {
         &self.driver.moved
     }
 }
@@ -128,7 +128,7 @@ fn interface_counters(class: &Path, name: &str) -> io::Result<Vec<(String, u64)>
 /// instance, each of which counts packets that were queued or dropped; mlx5 `rx_out_of_buffer`, Intel's drivers
 /// `rx_no_buffer_count`, `rx_no_dma_resources` and `rx_missed_errors`, gve `rx_queue_drop_cnt`. Several are also in the
 /// kernel's counters, so that the two are not to be added up.
-pub fn tells_of_loss(name: &str) -> bool {
+pub fn is_loss_counter(name: &str) -> bool {
     const NAMES: [&str; 9] = [
         "rx_drops",
         "rx_overruns",
@@ -234,7 +234,7 @@ mod tests {
             ("ena_admin_q_aborted_cmd", false),
         ];
         for (name, expected) in names {
-            assert_eq!(tells_of_loss(name), expected, "{name}");
+            assert_eq!(is_loss_counter(name), expected, "{name}");
         }
     }
 }

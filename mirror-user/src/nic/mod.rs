@@ -72,14 +72,14 @@ impl Nic {
     /// # Errors
     ///
     /// When there is no such interface, it is down, or sysfs cannot be read.
-    pub fn look(name: &str) -> Result<Self, NicError> {
-        let nic = Self::look_in(Path::new("/sys/class/net"), name)?;
+    pub fn query(name: &str) -> Result<Self, NicError> {
+        let nic = Self::query_in(Path::new("/sys/class/net"), name)?;
         // A virtual interface has no device in sysfs, whose driver could be named there.
         let driver = nic.driver.or_else(|| ethtool::driver(name).ok());
         Ok(Self { driver, ..nic })
     }
 
-    fn look_in(class: &Path, name: &str) -> Result<Self, NicError> {
+    fn query_in(class: &Path, name: &str) -> Result<Self, NicError> {
         let directory = class.join(name);
         if name.is_empty() || name.contains('/') || !directory.is_dir() {
             return Err(NicError::Unknown { name: name.to_owned(), existing: names(class) });
@@ -205,16 +205,16 @@ mod tests {
         fs::write(eth.join("mtu"), "9001\n").unwrap();
         fs::write(eth.join("ifindex"), "12\n").unwrap();
         fs::write(eth.join("uevent"), "DEVTYPE=vlan\nINTERFACE=eth7\n").unwrap();
-        let nic = Nic::look_in(class.path(), "eth7").unwrap();
+        let nic = Nic::query_in(class.path(), "eth7").unwrap();
         assert_eq!((nic.index, nic.mtu, nic.queues, nic.numa_node), (12, 9001, 2, None));
         assert_eq!(nic.driver.as_deref(), Some("vlan"));
 
         fs::write(eth.join("flags"), "0x1002\n").unwrap();
-        let down = Nic::look_in(class.path(), "eth7").unwrap_err().to_string();
+        let down = Nic::query_in(class.path(), "eth7").unwrap_err().to_string();
         assert!(down.contains("ip link set eth7 up"), "{down}");
 
-        let unknown = Nic::look_in(class.path(), "eth8").unwrap_err().to_string();
+        let unknown = Nic::query_in(class.path(), "eth8").unwrap_err().to_string();
         assert_eq!(unknown, "there is no interface eth8; there is eth7");
-        assert!(Nic::look_in(class.path(), "../net").is_err());
+        assert!(Nic::query_in(class.path(), "../net").is_err());
     }
 }

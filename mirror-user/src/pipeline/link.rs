@@ -8,9 +8,9 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::nic::{Nic, receive_queues};
-use crate::xdp::Mode;
+use crate::xdp::AttachMode;
 use crate::xdp::interface::Interface;
-use crate::xdp::link::{Departure, LinkEvents, interface};
+use crate::xdp::link_events::{Departure, LinkEvents, interface};
 use crate::xsk::ZERO_COPY_MTU;
 
 /// Largest packet from a Gateway Load Balancer, without its Ethernet header: 8,500 bytes and 68 of encapsulation.
@@ -61,7 +61,7 @@ pub enum LinkLost {
         /// Id of that program.
         id: u32,
         /// Its mode.
-        mode: Mode,
+        mode: AttachMode,
     },
 }
 
@@ -73,7 +73,7 @@ struct State {
     is_up: bool,
     has_carrier: bool,
     queues: u32,
-    program: Option<(Mode, u32)>,
+    program: Option<(AttachMode, u32)>,
 }
 
 /// A difference between two states.
@@ -302,7 +302,7 @@ mod tests {
             is_up: true,
             has_carrier: true,
             queues: 4,
-            program: Some((Mode::Native, 17)),
+            program: Some((AttachMode::Native, 17)),
         }
     }
 

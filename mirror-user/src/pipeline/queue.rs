@@ -1,4 +1,4 @@
-//! A receive queue of the interface, as [`Rebinding`](crate::rebind::Rebinding) sees it: it survives a new name of the
+//! A receive queue of the interface, as [`RebindingSource`](crate::rebind::RebindingSource) sees it: it survives a new name of the
 //! interface, and closes and opens the queue's gate in the XDP program.
 
 use std::io;
@@ -6,9 +6,9 @@ use std::io;
 use super::RunError;
 use super::sockets::SocketPlan;
 use crate::number::QueueId;
-use crate::rebind::{OpenError, Queue};
-use crate::xdp::gate::Gate;
-use crate::xdp::link::interface;
+use crate::rebind::{OpenError, QueueControl};
+use crate::xdp::link_events::interface;
+use crate::xdp::queue::QueueEntry;
 use crate::xsk::{XskError, XskSource};
 
 /// A receive queue of the interface.
@@ -18,17 +18,17 @@ pub(crate) struct LiveQueue {
     /// Index of the interface, which stays the same.
     index: u32,
     queue: QueueId,
-    gate: Gate,
+    entry: QueueEntry,
 }
 
 impl LiveQueue {
     /// The queue `queue` of the interface with the index `index`.
-    pub(crate) fn new(plan: SocketPlan, index: u32, queue: QueueId, gate: Gate) -> Self {
-        Self { plan, index, queue, gate }
+    pub(crate) fn new(plan: SocketPlan, index: u32, queue: QueueId, entry: QueueEntry) -> Self {
+        Self { plan, index, queue, entry }
     }
 }
 
-impl Queue for LiveQueue {
+impl QueueControl for LiveQueue {
     type Socket = XskSource;
 
     fn open(&mut self) -> Result<XskSource, OpenError> {
@@ -40,16 +40,16 @@ impl Queue for LiveQueue {
         self.plan.open(self.queue).map_err(of_run_error)
     }
 
-    fn admit(&mut self, socket: &XskSource) -> io::Result<()> {
-        self.gate.admit(socket).map_err(io::Error::other)
+    fn set_socket(&mut self, socket: &XskSource) -> io::Result<()> {
+        self.entry.set_socket(socket).map_err(io::Error::other)
     }
 
-    fn shut(&mut self) -> io::Result<()> {
-        self.gate.shut().map_err(io::Error::other)
+    fn clear_socket(&mut self) -> io::Result<()> {
+        self.entry.clear_socket().map_err(io::Error::other)
     }
 
     fn redirected(&self) -> io::Result<u64> {
-        self.gate.redirected().map_err(io::Error::other)
+        self.entry.redirected().map_err(io::Error::other)
     }
 }
 

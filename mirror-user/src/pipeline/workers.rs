@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::counters::WorkerCounters;
 use crate::ledger::QueueLedger;
 use crate::number::QueueId;
-use crate::rebind::{OpenError, Queue, RELEASE, Rebinding};
+use crate::rebind::{OpenError, QueueControl, RELEASE, RebindingSource};
 use crate::shutdown::Shutdown;
 use crate::sink::{self, Producer, Sinks};
 use crate::source::{FrameSource, Received};
@@ -222,7 +222,7 @@ fn serve(
         }
     };
     let copy_mode = socket.copy_mode();
-    let mut source = Rebinding::new(queue, socket, Arc::clone(&counters));
+    let mut source = RebindingSource::new(queue, socket, Arc::clone(&counters));
     let demand = source.demand();
     work(&mut source, &counters, panicked, drained, |source| {
         let worker = settings.worker(source, producer, WhenFull::Drop, &counters);
@@ -247,12 +247,12 @@ fn serve(
 
 /// Has `worker` work on what `source` receives. Where it panics, takes what arrives until all is drained, so that no
 /// packet is lost without a count.
-fn work<Q: Queue>(
-    source: &mut Rebinding<Q>,
+fn work<Q: QueueControl>(
+    source: &mut RebindingSource<Q>,
     counters: &WorkerCounters,
     panicked: &AtomicBool,
     drained: &Shutdown,
-    worker: impl FnOnce(&mut Rebinding<Q>) -> io::Result<()>,
+    worker: impl FnOnce(&mut RebindingSource<Q>) -> io::Result<()>,
 ) -> Finished {
     // What the worker has besides is dropped by the panic; the source stands between two of its own steps.
     let result = catch_unwind(AssertUnwindSafe(|| worker(source)));
@@ -274,7 +274,7 @@ fn work<Q: Queue>(
 }
 
 /// Takes what arrives, until there is nothing and `drained` says so.
-fn drain<Q: Queue>(source: &mut Rebinding<Q>, drained: &Shutdown) {
+fn drain<Q: QueueControl>(source: &mut RebindingSource<Q>, drained: &Shutdown) {
     loop {
         let stopping = drained.requested();
         match source.receive() {
@@ -296,7 +296,7 @@ fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, RunError> {
                 if told {
                     info!("queue {number}: released after {:.1} s", began.elapsed().as_secs_f64());
                 }
-                queue.admit(&socket).map_err(|source| RunError::Worker { queue: number, source })?;
+                queue.set_socket(&socket).map_err(|source| RunError::Worker { queue: number, source })?;
                 return Ok(socket);
             }
             Err(OpenError::Busy(error)) if began.elapsed() < RELEASE => {
@@ -448,18 +448,18 @@ mod tests {
 
     struct TrapQueue;
 
-    impl Queue for TrapQueue {
+    impl QueueControl for TrapQueue {
         type Socket = Trap;
 
         fn open(&mut self) -> Result<Trap, OpenError> {
             Err(OpenError::Gone("there is one socket only".into()))
         }
 
-        fn admit(&mut self, _: &Trap) -> io::Result<()> {
+        fn set_socket(&mut self, _: &Trap) -> io::Result<()> {
             Ok(())
         }
 
-        fn shut(&mut self) -> io::Result<()> {
+        fn clear_socket(&mut self) -> io::Result<()> {
             Ok(())
         }
 
@@ -485,7 +485,7 @@ mod tests {
             armed,
             redirected: Arc::clone(&redirected),
         };
-        let mut source = Rebinding::new(TrapQueue, socket, Arc::clone(&counters));
+        let mut source = RebindingSource::new(TrapQueue, socket, Arc::clone(&counters));
         let (panicked, drained) = (AtomicBool::new(false), Shutdown::new());
         drained.request();
         let producer = producers.remove(0);

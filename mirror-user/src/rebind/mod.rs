@@ -1,8 +1,8 @@
 //! A queue's socket that is made again when the kernel has taken the queue away from it.
 //!
 //! A device that resets itself, or whose driver is reconfigured, may unbind the AF_XDP sockets of its queues. Nothing tells
-//! a socket that waits: `poll` finds nothing to read, for ever. [`Rebinding`] asks now and then while nothing arrives,
-//! and is told by others who see that packets do not arrive ([`Rebinding::demand`]). Then it
+//! a socket that waits: `poll` finds nothing to read, for ever. [`RebindingSource`] asks now and then while nothing arrives,
+//! and is told by others who see that packets do not arrive ([`RebindingSource::demand`]). Then it
 //!
 //! 1. takes the socket out of the XDP program's map, so that packets pass to the kernel and are counted as such,
 //! 2. receives what the socket still holds,
@@ -44,7 +44,7 @@ pub trait Socket: FrameSource {
     ///
     /// # Errors
     ///
-    /// The kernel's answer in any other state, see [`Answer`].
+    /// The kernel's answer in any other state, see [`SocketState`].
     fn probe(&self) -> io::Result<()>;
 
     /// The kernel's counters of the socket.
@@ -80,7 +80,7 @@ impl Socket for XskSource {
 }
 
 /// A receive queue, seen from a socket that is to serve it.
-pub trait Queue {
+pub trait QueueControl {
     /// The sockets that can serve it.
     type Socket: Socket;
 
@@ -96,14 +96,14 @@ pub trait Queue {
     /// # Errors
     ///
     /// When the kernel refuses it.
-    fn admit(&mut self, socket: &Self::Socket) -> io::Result<()>;
+    fn set_socket(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
     /// Lets no packets of the queue come to any socket: they pass to the kernel.
     ///
     /// # Errors
     ///
     /// When the kernel refuses it.
-    fn shut(&mut self) -> io::Result<()>;
+    fn clear_socket(&mut self) -> io::Result<()>;
 
     /// Packets of the queue that the XDP program has redirected to a socket.
     ///
@@ -132,7 +132,7 @@ pub enum OpenError {
 
 /// The meaning of a kernel's answer for a socket (`xsk_check_common` in `net/xdp/xsk.c`, poll(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SocketState {
     /// A signal came in between, or there is nothing for now.
     Nothing,
     /// The device is down; the socket stays bound to it.
@@ -143,7 +143,7 @@ pub enum Answer {
     Broken,
 }
 
-impl Answer {
+impl SocketState {
     /// The meaning of this error.
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
@@ -166,7 +166,7 @@ enum Phase {
 }
 
 /// A source of frames that outlives its sockets.
-pub struct Rebinding<Q: Queue> {
+pub struct RebindingSource<Q: QueueControl> {
     queue: Q,
     /// Absent while it is [`Phase::Away`].
     socket: Option<Q::Socket>,
@@ -185,7 +185,7 @@ pub struct Rebinding<Q: Queue> {
     probed: Instant,
 }
 
-impl<Q: Queue> Rebinding<Q> {
+impl<Q: QueueControl> RebindingSource<Q> {
     /// A source that begins with `socket`, which serves `queue` already, and counts what is lost in `counters`.
     pub fn new(queue: Q, socket: Q::Socket, counters: Arc<WorkerCounters>) -> Self {
         Self {
@@ -240,7 +240,7 @@ impl<Q: Queue> Rebinding<Q> {
     /// socket which the kernel had unbound.
     pub fn finish(&mut self) {
         let answer = self.socket.as_ref().map_or(Ok(()), Socket::probe);
-        if answer.is_err_and(|error| Answer::of(&error) == Answer::Unbound) {
+        if answer.is_err_and(|error| SocketState::of(&error) == SocketState::Unbound) {
             self.count_lost();
         }
     }
@@ -270,23 +270,23 @@ impl<Q: Queue> Rebinding<Q> {
 
     /// Does what an answer of the kernel asks for.
     fn consider(&mut self, error: io::Error) -> io::Result<()> {
-        match Answer::of(&error) {
-            Answer::Nothing => Ok(()),
-            Answer::Down => {
+        match SocketState::of(&error) {
+            SocketState::Nothing => Ok(()),
+            SocketState::Down => {
                 // The kernel answers at once then.
                 thread::sleep(Duration::from_millis(10));
                 Ok(())
             }
-            Answer::Unbound if matches!(self.phase, Phase::Serving) => {
+            SocketState::Unbound if matches!(self.phase, Phase::Serving) => {
                 self.leave("the kernel has unbound the socket: the device was reset, or has gone")
             }
-            Answer::Unbound => Ok(()),
-            Answer::Broken => Err(error),
+            SocketState::Unbound => Ok(()),
+            SocketState::Broken => Err(error),
         }
     }
 
     fn leave(&mut self, reason: &str) -> io::Result<()> {
-        self.queue.shut()?;
+        self.queue.clear_socket()?;
         warn!("queue {}: {reason}; the socket is made again", self.counters.queue);
         self.phase = Phase::Leaving { since: Instant::now() };
         Ok(())
@@ -324,7 +324,7 @@ impl<Q: Queue> Rebinding<Q> {
         *tried = Instant::now();
         match self.queue.open() {
             Ok(socket) => {
-                self.queue.admit(&socket)?;
+                self.queue.set_socket(&socket)?;
                 self.counters.rebinds.add(1);
                 self.demand.store(false, Ordering::Relaxed);
                 self.probed = Instant::now();
@@ -350,7 +350,7 @@ impl<Q: Queue> Rebinding<Q> {
     }
 }
 
-impl<Q: Queue> FrameSource for Rebinding<Q> {
+impl<Q: QueueControl> FrameSource for RebindingSource<Q> {
     fn receive(&mut self) -> io::Result<Received> {
         let received = match &mut self.socket {
             Some(socket) => socket.receive(),

@@ -55,7 +55,7 @@ impl Shared {
     }
 }
 
-impl Queue for Shared {
+impl QueueControl for Shared {
     type Socket = FakeSocket;
 
     fn open(&mut self) -> Result<FakeSocket, OpenError> {
@@ -72,12 +72,12 @@ impl Queue for Shared {
         .map(|refused| FakeSocket { device: self.clone(), refused })
     }
 
-    fn admit(&mut self, _: &FakeSocket) -> io::Result<()> {
+    fn set_socket(&mut self, _: &FakeSocket) -> io::Result<()> {
         self.with(|device| device.admitted = true);
         Ok(())
     }
 
-    fn shut(&mut self) -> io::Result<()> {
+    fn clear_socket(&mut self) -> io::Result<()> {
         self.with(|device| device.admitted = false);
         Ok(())
     }
@@ -155,17 +155,17 @@ impl FrameSource for FakeSocket {
     fn release(&mut self) {}
 }
 
-fn source() -> (Shared, Rebinding<Shared>, Arc<WorkerCounters>) {
+fn source() -> (Shared, RebindingSource<Shared>, Arc<WorkerCounters>) {
     let mut device = Shared::default();
     let socket = device.open().unwrap();
-    device.admit(&socket).unwrap();
+    device.set_socket(&socket).unwrap();
     let counters = Arc::new(WorkerCounters::new(QueueId(3)));
-    let source = Rebinding::new(device.clone(), socket, Arc::clone(&counters));
+    let source = RebindingSource::new(device.clone(), socket, Arc::clone(&counters));
     (device, source, counters)
 }
 
 /// Receives until `done`, or for longer than any of this takes; the frames that came.
-fn receive_until(source: &mut Rebinding<Shared>, done: impl Fn() -> bool) -> io::Result<usize> {
+fn receive_until(source: &mut RebindingSource<Shared>, done: impl Fn() -> bool) -> io::Result<usize> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut frames = 0;
     while !done() && Instant::now() < deadline {
@@ -181,17 +181,17 @@ fn receive_until(source: &mut Rebinding<Shared>, done: impl Fn() -> bool) -> io:
 #[test]
 fn answers_of_the_kernel() {
     for (errno, expected) in [
-        (libc::EINTR, Answer::Nothing),
-        (libc::EAGAIN, Answer::Nothing),
-        (libc::ENETDOWN, Answer::Down),
-        (libc::ENXIO, Answer::Unbound),
-        (libc::EBADF, Answer::Broken),
-        (libc::ENOTSOCK, Answer::Broken),
-        (libc::EFAULT, Answer::Broken),
+        (libc::EINTR, SocketState::Nothing),
+        (libc::EAGAIN, SocketState::Nothing),
+        (libc::ENETDOWN, SocketState::Down),
+        (libc::ENXIO, SocketState::Unbound),
+        (libc::EBADF, SocketState::Broken),
+        (libc::ENOTSOCK, SocketState::Broken),
+        (libc::EFAULT, SocketState::Broken),
     ] {
-        assert_eq!(Answer::of(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
+        assert_eq!(SocketState::of(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
     }
-    assert_eq!(Answer::of(&io::Error::other("no errno")), Answer::Broken);
+    assert_eq!(SocketState::of(&io::Error::other("no errno")), SocketState::Broken);
 }
 
 #[test]

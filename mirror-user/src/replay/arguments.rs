@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::capture::{Capture, Next};
+use super::capture_file::{CaptureFile, Next};
 use super::report::{FileReport, Problem};
 
 /// The capture files that arguments stand for.
 #[derive(Debug, Default)]
-pub struct Files {
+pub struct CaptureFiles {
     /// The files, in the order in which they are read; `-` is standard input.
     pub paths: Vec<PathBuf>,
-    /// Files in directories that are no captures, and are left out.
+    /// CaptureFiles in directories that are no captures, and are left out.
     pub others: Vec<PathBuf>,
     /// Directories that cannot be read, or have no captures in them.
     pub(super) problems: Vec<FileReport>,
 }
 
-impl From<Vec<PathBuf>> for Files {
+impl From<Vec<PathBuf>> for CaptureFiles {
     /// Takes each path for a file.
     fn from(paths: Vec<PathBuf>) -> Self {
         Self { paths, ..Self::default() }
     }
 }
 
-impl Files {
+impl CaptureFiles {
     /// The files that `arguments` stand for, in their order. A directory stands for the captures in it, by content, not by
     /// name, in the natural order of their names: `out.pcap2` comes before `out.pcap10`. Its subdirectories are not
     /// searched.
@@ -70,7 +70,7 @@ fn captures_in(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 
 /// Whether a file is a capture. One that cannot be opened, or not be decompressed, counts as one, so that it is told of.
 fn is_capture(path: &Path) -> bool {
-    let Ok(mut capture) = Capture::open(path.to_owned(), Arc::default()) else { return true };
+    let Ok(mut capture) = CaptureFile::open(path.to_owned(), Arc::default()) else { return true };
     loop {
         match capture.detect(Duration::ZERO) {
             Next::Packet => return true,

@@ -1,4 +1,4 @@
-//! Capture files as a [`FrameSource`]: the same pipeline, without a NIC and without privileges.
+//! CaptureFile files as a [`FrameSource`]: the same pipeline, without a NIC and without privileges.
 //!
 //! In the order of the data:
 //!
@@ -16,8 +16,7 @@
 //! looks at packets that belong to no tunnel.
 
 mod arguments;
-mod capture;
-mod clock;
+mod capture_file;
 mod decompress;
 mod input;
 mod link;
@@ -27,6 +26,7 @@ mod pcapng;
 mod report;
 mod slot;
 mod step;
+mod stream_clock;
 mod survey;
 mod window;
 
@@ -36,13 +36,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use self::arguments::Files;
+pub use self::arguments::CaptureFiles;
 pub use self::report::{FileReport, ReplayError, Report};
 pub use self::survey::Survey;
 
-use self::capture::{Capture, Next};
-use self::clock::StreamClock;
+use self::capture_file::{CaptureFile, Next};
 use self::slot::Slot;
+use self::stream_clock::StreamClock;
 use crate::batch::BATCH_FRAMES;
 use crate::source::{Frame, FrameSource, Received};
 use crate::time::Timestamp;
@@ -50,10 +50,10 @@ use crate::time::Timestamp;
 /// How long a call waits for packets of a stream. A request to stop waits no longer than that.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// Capture files, one after the other, as one stream of frames.
+/// CaptureFile files, one after the other, as one stream of frames.
 pub struct ReplaySource {
     files: std::vec::IntoIter<PathBuf>,
-    current: Option<Capture>,
+    current: Option<CaptureFile>,
     report: Report,
     progress: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -75,11 +75,11 @@ impl ReplaySource {
     ///
     /// When none of the files is a capture.
     pub fn open(
-        files: impl Into<Files>,
+        files: impl Into<CaptureFiles>,
         progress: Arc<AtomicU64>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, ReplayError> {
-        let Files { paths, problems, .. } = files.into();
+        let CaptureFiles { paths, problems, .. } = files.into();
         let mut source = Self {
             files: paths.into_iter(),
             current: None,
@@ -110,7 +110,7 @@ impl ReplaySource {
     /// Opens the next file that can be opened. Says whether there is one.
     fn open_next(&mut self) -> bool {
         for path in self.files.by_ref() {
-            match Capture::open(path, Arc::clone(&self.progress)) {
+            match CaptureFile::open(path, Arc::clone(&self.progress)) {
                 Ok(capture) => {
                     self.current = Some(capture);
                     return true;
@@ -163,7 +163,7 @@ impl ReplaySource {
     }
 
     fn is_stream(&self) -> bool {
-        self.current.as_ref().is_some_and(Capture::is_stream)
+        self.current.as_ref().is_some_and(CaptureFile::is_stream)
     }
 }
 
@@ -190,7 +190,7 @@ impl FrameSource for ReplaySource {
         if self.is_stream() { self.clock.now() } else { None }
     }
 
-    fn patience(&self) -> u32 {
+    fn idle_limit(&self) -> u32 {
         // A pipe that is empty has been waited for. A file is never empty, and to look for its packets is to read on.
         if self.is_stream() { 1 } else { u32::MAX }
     }

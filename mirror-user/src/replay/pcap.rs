@@ -1,7 +1,7 @@
 //! The pcap format (draft-ietf-opsawg-pcap): a file header, then packets.
 //!
 //! Of the file header only byte order, resolution and link type count; the snap length, the version and what is reserved
-//! decide nothing. Files that were joined with `cat` are read as such.
+//! decide nothing. CaptureFiles that were joined with `cat` are read as such.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::link::{self, Link};
 use super::order::Order;
 use super::slot::{LONGEST, Slot};
 use super::step::{Fault, FaultKind, Step, Unread};
-use super::window::{Look, Window};
+use super::window::{Available, Window};
 use crate::time::Timestamp;
 
 /// The header of a file.
@@ -91,23 +91,23 @@ impl Reader {
     pub(super) fn next(&mut self, window: &mut Window, slot: &mut Slot, wait: Duration) -> Step {
         loop {
             let Some(header) = self.header else {
-                match window.look(Header::LENGTH, wait) {
-                    Look::Enough => {}
-                    Look::Wait => return Step::Wait,
-                    Look::Ended => return cut_off(window, None),
+                match window.fill(Header::LENGTH, wait) {
+                    Available::Enough => {}
+                    Available::Wait => return Step::Wait,
+                    Available::Ended => return cut_off(window, None),
                 }
                 self.header = window.first().and_then(Header::parse);
                 window.take(Header::LENGTH);
                 continue;
             };
-            match window.look(header.packet_header, wait) {
-                Look::Enough => {}
-                Look::Wait => return Step::Wait,
-                Look::Ended if window.bytes().is_empty() => return Step::End,
-                Look::Ended => return cut_off(window, Some(Unread::CutOff)),
+            match window.fill(header.packet_header, wait) {
+                Available::Enough => {}
+                Available::Wait => return Step::Wait,
+                Available::Ended if window.bytes().is_empty() => return Step::End,
+                Available::Ended => return cut_off(window, Some(Unread::CutOff)),
             }
             if window.first().is_some_and(|magic| is_magic(*magic)) {
-                if window.look(Header::LENGTH, wait) == Look::Wait {
+                if window.fill(Header::LENGTH, wait) == Available::Wait {
                     return Step::Wait;
                 }
                 if let Some(joined) = Header::parse_joined(window.bytes()) {
@@ -134,10 +134,10 @@ fn packet(header: Header, window: &mut Window, slot: &mut Slot, wait: Duration) 
         return Step::Fault(Fault { kind, offset: window.offset(), packet: Some(Unread::Length) });
     }
     let end = header.packet_header + packet.captured_length as usize;
-    match window.look(end, wait) {
-        Look::Enough => {}
-        Look::Wait => return Step::Wait,
-        Look::Ended => return cut_off(window, Some(Unread::CutOff)),
+    match window.fill(end, wait) {
+        Available::Enough => {}
+        Available::Wait => return Step::Wait,
+        Available::Ended => return cut_off(window, Some(Unread::CutOff)),
     }
     let step = match Link::of(header.link_type) {
         Some(link) => {

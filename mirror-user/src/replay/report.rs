@@ -271,7 +271,7 @@ impl Report {
     }
 }
 
-/// Capture files that cannot be read, or not in full.
+/// CaptureFile files that cannot be read, or not in full.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problems.join("\nerror: "))]
 pub struct ReplayError {

@@ -32,7 +32,7 @@ pub(super) fn read_all(bytes: &[u8]) -> (Vec<Packet>, Vec<Step>) {
 pub(super) fn read_file(path: &Path) -> (Vec<Packet>, Vec<Step>) {
     let mut window = Window::new(Input::open(path, Arc::default()).unwrap());
     let mut magic = [0; 4];
-    window.look(4, Duration::ZERO);
+    window.fill(4, Duration::ZERO);
     magic.iter_mut().zip(window.bytes()).for_each(|(byte, read)| *byte = *read);
     let mut pcapng = pcapng::Reader::default();
     let mut pcap = pcap::Reader::default();

@@ -20,7 +20,7 @@ const READS: usize = 16;
 
 /// Answer to the wish for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Available {
     /// They are there.
     Enough,
     /// Not yet; ask again.
@@ -84,26 +84,26 @@ impl Window {
     }
 
     /// Makes `wanted` bytes available, at most [`REACH`]. Waits for at most `wait`, and only if none are to be had.
-    pub(super) fn look(&mut self, wanted: usize, wait: Duration) -> Look {
+    pub(super) fn fill(&mut self, wanted: usize, wait: Duration) -> Available {
         debug_assert!(wanted <= REACH, "{wanted}");
         let mut reads = 0;
         while self.end - self.start < wanted {
             if self.ended {
-                return Look::Ended;
+                return Available::Ended;
             }
             if self.decode() {
                 continue;
             }
             if reads == READS {
-                return Look::Wait;
+                return Available::Wait;
             }
             let wait = if reads == 0 { wait } else { Duration::ZERO };
             if !self.read(wait) && !self.ended {
-                return Look::Wait;
+                return Available::Wait;
             }
             reads += 1;
         }
-        Look::Enough
+        Available::Enough
     }
 
     /// The bytes that are available.
@@ -124,10 +124,10 @@ impl Window {
     }
 
     /// Moves on by so many bytes, available or not, and counts `left` down to zero meanwhile.
-    pub(super) fn skip(&mut self, left: &mut u64, wait: Duration) -> Look {
+    pub(super) fn skip(&mut self, left: &mut u64, wait: Duration) -> Available {
         while *left > 0 {
-            match self.look(1, wait) {
-                Look::Enough => {}
+            match self.fill(1, wait) {
+                Available::Enough => {}
                 other => return other,
             }
             let available = self.end - self.start;
@@ -135,7 +135,7 @@ impl Window {
             self.take(bytes);
             *left -= bytes as u64;
         }
-        Look::Enough
+        Available::Enough
     }
 
     /// Position in the capture, after decompression.

@@ -95,7 +95,7 @@ mod tests {
     /// The packet that GENEVE carries as `protocol`, of which `captured` bytes are there.
     fn carried(protocol: EtherType, packet: &[u8], captured: usize) -> Option<Packet> {
         let mut tunnel = Vec::new();
-        let options = geneve::Options::default();
+        let options = geneve::OptionList::default();
         geneve::Header { control: false, protocol, vni: Vni::from_bytes([0; 3]), options }.emit(&mut tunnel);
         let datagram = udp(port::GENEVE, &[&tunnel, packet].concat());
         let data = ethernet(0, EtherType::IPV4, &ipv4(20, 0, IpProtocol::UDP, &datagram));

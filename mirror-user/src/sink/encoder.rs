@@ -1,6 +1,6 @@
 //! From a batch to the bytes of its format.
 
-use super::text::Clock;
+use super::notation::TimestampWriter;
 use super::{Format, ndjson, pcapng};
 use crate::batch::{BATCH_BYTES, BATCH_RECORDS};
 use crate::record::Batch;
@@ -21,7 +21,7 @@ pub(super) struct Cut {
 /// Encodes the batches of one file. A copy taken before a batch undoes the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Encoder {
-    Ndjson(Clock),
+    Ndjson(TimestampWriter),
     Pcapng(pcapng::Interfaces),
 }
 
@@ -29,7 +29,7 @@ impl Encoder {
     /// For a new file, whose header is appended to `out`.
     pub fn begin(format: Format, out: &mut Vec<u8>) -> Self {
         match format {
-            Format::Ndjson => Self::Ndjson(Clock::default()),
+            Format::Ndjson => Self::Ndjson(TimestampWriter::default()),
             Format::Pcapng => {
                 pcapng::section_header(out);
                 Self::Pcapng(pcapng::Interfaces::default())

@@ -3,8 +3,8 @@
 //! In the order of the data:
 //!
 //! 1. `queue`: the hand-off from a worker to its sink thread, in whole batches.
-//! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it; `turns`: how the thread is scheduled.
-//! 3. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `text` has the notations that they share.
+//! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it; `time_slice`: how the thread is scheduled.
+//! 3. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `notation` has the notations that they share.
 //! 4. `output`: where the bytes go, whole records only; files and their rotation.
 //!
 //! `counters` says what became of the records.
@@ -18,11 +18,11 @@ mod counters;
 mod encoder;
 mod error;
 mod ndjson;
+mod notation;
 mod output;
 mod pcapng;
 mod queue;
-mod text;
-mod turns;
+mod time_slice;
 mod writer;
 
 use std::ffi::OsString;
@@ -39,13 +39,13 @@ use tracing::warn;
 
 pub use self::counters::{Loss, SinkCounters, Unfinished, WorkerCounters};
 pub use self::error::SinkError;
-pub use self::output::{Output, Torn};
+pub use self::output::{Output, PartialWrite};
 pub use self::queue::Producer;
 
 use self::encoder::Encoder;
-use self::output::claim::Made;
-use self::output::directory::{Rotation, Series};
-use self::output::{Single, claim, finisher};
+use self::output::claim::Created;
+use self::output::rotating_files::{RotatingFiles, Rotation};
+use self::output::{SingleFile, claim, finisher};
 use self::writer::Writer;
 use crate::batch::BATCH_BYTES;
 use crate::record::Batch;
@@ -162,7 +162,7 @@ pub struct Opened {
     threads: Vec<Thread>,
     /// Tells each thread that the capture has begun; dropped, that it does not.
     begin: Option<Sender<()>>,
-    made: Option<Made>,
+    made: Option<Created>,
     /// Locks the directory, where there is one.
     lock: Option<File>,
 }
@@ -198,11 +198,11 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
     let (begin, begun) = channel::unbounded();
     let (mut made, mut lock, mut finisher) = (None, None, None);
     let outputs: Vec<Box<dyn Output>> = match &config.destination {
-        Destination::Stdout => vec![Box::new(Single::stdout(format, &counters)?)],
+        Destination::Stdout => vec![Box::new(SingleFile::stdout(format, &counters)?)],
         Destination::File(path) => {
             let file;
             (file, made) = claim::file(path).map(|(file, made)| (file, Some(made)))?;
-            vec![Box::new(Single::file(path, file, format, &counters)?)]
+            vec![Box::new(SingleFile::file(path, file, format, &counters)?)]
         }
         Destination::Directory(directory) => {
             (lock, made) = claim::directory(directory).map(|(lock, made)| (Some(lock), Some(made)))?;
@@ -212,7 +212,7 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
             (0..workers)
                 .map(|worker| {
                     let finished = finished.clone();
-                    Box::new(Series::new(directory, format, worker, rotation, finished)) as Box<_>
+                    Box::new(RotatingFiles::new(directory, format, worker, rotation, finished)) as Box<_>
                 })
                 .collect()
         }

@@ -8,7 +8,7 @@
 //! gwlbe_id=0123456789abcdef attachment_id=fedcba9876543210 flow_cookie=01234567 geneve_vni=0 vxlan_vni=7 outer=10.1.0.1>10.1.0.2 queue=0
 //! ```
 
-use super::text;
+use super::notation;
 use crate::number::QueueId;
 use crate::packet::Tunnel;
 use crate::record::PacketRecord;
@@ -200,35 +200,35 @@ fn set<const BYTES: usize>(start: usize, value: [u8; BYTES], out: &mut [u8]) {
 fn comment(tunnel: &Tunnel, queue: QueueId, out: &mut Vec<u8>) {
     if let Some(endpoint) = tunnel.endpoint {
         out.extend_from_slice(b"gwlbe_id=");
-        text::hexadecimal(endpoint.0.to_be_bytes(), out);
+        notation::hexadecimal(endpoint.0.to_be_bytes(), out);
         out.push(b' ');
     }
     if let Some(attachment) = tunnel.attachment {
         out.extend_from_slice(b"attachment_id=");
-        text::hexadecimal(attachment.0.to_be_bytes(), out);
+        notation::hexadecimal(attachment.0.to_be_bytes(), out);
         out.push(b' ');
     }
     if let Some(cookie) = tunnel.cookie {
         out.extend_from_slice(b"flow_cookie=");
-        text::hexadecimal(cookie.0.to_be_bytes(), out);
+        notation::hexadecimal(cookie.0.to_be_bytes(), out);
         out.push(b' ');
     }
     if let Some(vni) = tunnel.geneve_vni {
         out.extend_from_slice(b"geneve_vni=");
-        text::decimal(vni.get(), out);
+        notation::decimal(vni.get(), out);
         out.push(b' ');
     }
     if let Some(vni) = tunnel.vxlan_vni {
         out.extend_from_slice(b"vxlan_vni=");
-        text::decimal(vni.get(), out);
+        notation::decimal(vni.get(), out);
         out.push(b' ');
     }
     out.extend_from_slice(b"outer=");
-    text::ip(tunnel.outer_source, out);
+    notation::ip(tunnel.outer_source, out);
     out.push(b'>');
-    text::ip(tunnel.outer_destination, out);
+    notation::ip(tunnel.outer_destination, out);
     out.extend_from_slice(b" queue=");
-    text::decimal(queue.0, out);
+    notation::decimal(queue.0, out);
 }
 
 #[cfg(test)]

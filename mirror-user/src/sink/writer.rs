@@ -12,9 +12,9 @@ use super::Format;
 use super::counters::{Loss, SinkCounters, Unfinished};
 use super::encoder::Encoder;
 use super::error::{SinkError, contain, remedy};
-use super::output::{Output, Torn};
+use super::output::{Output, PartialWrite};
 use super::queue::{Consumer, Filled};
-use super::turns;
+use super::time_slice;
 use crate::record::{Amount, Batch};
 use crate::time::Timestamp;
 
@@ -79,7 +79,7 @@ impl Writer {
         if begun.recv().is_err() {
             return Ok(());
         }
-        turns::shorten();
+        time_slice::shorten();
         let counters = Arc::clone(&self.counters);
         let path = self.output.path().to_owned();
         let ended = contain(&path, &counters, || self.work());
@@ -137,7 +137,7 @@ impl Writer {
         let mut recorded = amount;
         let mut owed = Amount::default();
         let written = self.write();
-        if let Err(Torn { taken, .. }) = &written {
+        if let Err(PartialWrite { taken, .. }) = &written {
             (recorded, owed) = self.split(*taken);
         }
         self.consumer.record(slot, recorded);
@@ -152,7 +152,7 @@ impl Writer {
     }
 
     /// Encodes and writes the batch in hand.
-    fn write(&mut self) -> Result<(), Torn> {
+    fn write(&mut self) -> Result<(), PartialWrite> {
         self.buffer.clear();
         self.pay()?;
         let mut encoder = self.encoder;
@@ -195,7 +195,7 @@ impl Writer {
     /// Writes the rest of a record whose first part has gone out.
     fn pay(&mut self) -> io::Result<()> {
         let Some(owed) = &mut self.owed else { return Ok(()) };
-        if let Err(Torn { taken, error }) = self.output.write(&owed.rest) {
+        if let Err(PartialWrite { taken, error }) = self.output.write(&owed.rest) {
             owed.rest.drain(..taken.min(owed.rest.len()));
             self.counters.add_bytes(taken);
             return Err(error);

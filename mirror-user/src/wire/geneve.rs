@@ -20,7 +20,7 @@ pub struct Header<'a> {
     /// The virtual network; 0 from a Gateway Load Balancer.
     pub vni: Vni,
     /// The options.
-    pub options: Options<'a>,
+    pub options: OptionList<'a>,
 }
 
 impl<'a> Header<'a> {
@@ -51,7 +51,7 @@ impl<'a> Header<'a> {
             control: flags & CONTROL != 0,
             protocol: EtherType(u16::from_be_bytes([p0, p1])),
             vni: Vni::from_bytes([v0, v1, v2]),
-            options: Options(options),
+            options: OptionList(options),
         })
     }
 
@@ -67,11 +67,11 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The bytes of the options of one header: a multiple of 4, at most [`Options::MAX_LENGTH`].
+/// The bytes of the options of one header: a multiple of 4, at most [`OptionList::MAX_LENGTH`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options<'a>(&'a [u8]);
+pub struct OptionList<'a>(&'a [u8]);
 
-impl<'a> Options<'a> {
+impl<'a> OptionList<'a> {
     /// Most bytes of options that a header can have.
     pub const MAX_LENGTH: usize = 63 * 4;
 
@@ -165,10 +165,10 @@ mod tests {
             control: false,
             protocol: EtherType::IPV4,
             vni: Vni::from_bytes([1, 2, 3]),
-            options: Options::default(),
+            options: OptionList::default(),
         };
         let control = Header { control: true, ..plain };
-        let with_option = Header { options: Options(&[1, 8, 1, 0]), ..plain };
+        let with_option = Header { options: OptionList(&[1, 8, 1, 0]), ..plain };
         let cases: [(&[u8], Result<Header<'_>, DropReason>); 9] = [
             (&[], truncated),
             (&[0x40, 0, 8, 0, 1, 2, 3], truncated),
@@ -200,16 +200,16 @@ mod tests {
             (&[1, 0x32, 5, 0, 1, 0x32, 6, 2, 9, 9, 9, 9], &[option(5, &[]), length]),
         ];
         for (bytes, expected) in cases {
-            let walked: Vec<_> = Options::new(bytes).unwrap().walk().collect();
+            let walked: Vec<_> = OptionList::new(bytes).unwrap().walk().collect();
             assert_eq!(walked, expected, "{bytes:x?}");
         }
     }
 
     #[test]
     fn options_have_a_length_of_options() {
-        assert_eq!(Options::new(&[0; 252]).map(Options::words), Some(63));
-        assert_eq!(Options::new(&[0; 256]), None);
-        assert_eq!(Options::new(&[0; 3]), None);
+        assert_eq!(OptionList::new(&[0; 252]).map(OptionList::words), Some(63));
+        assert_eq!(OptionList::new(&[0; 256]), None);
+        assert_eq!(OptionList::new(&[0; 3]), None);
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
                 control,
                 protocol: EtherType(protocol),
                 vni: Vni::new(vni).unwrap(),
-                options: Options::new(&option_bytes).unwrap(),
+                options: OptionList::new(&option_bytes).unwrap(),
             };
             let mut bytes = Vec::new();
             header.emit(&mut bytes);

@@ -26,7 +26,7 @@ const fn header(kind: u8, words: u8) -> u32 {
 
 /// What the options say. Each may be absent: AWS does not promise that the set stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct Identity {
     /// The endpoint that the packet entered by: type 1, 8 bytes.
     pub endpoint: Option<EndpointId>,
     /// The attachment: type 2, 8 bytes.
@@ -35,7 +35,7 @@ pub struct Options {
     pub cookie: Option<FlowCookie>,
 }
 
-impl Options {
+impl Identity {
     /// Bytes of all three.
     pub const LENGTH: usize = 32;
 
@@ -48,7 +48,7 @@ impl Options {
     /// [`DropReason::GwlbOptionLength`] where its value has not the length that its type asks for,
     /// [`DropReason::GeneveCriticalOption`] where it is critical.
     #[inline]
-    pub fn parse(options: geneve::Options<'_>) -> Result<Self, DropReason> {
+    pub fn parse(options: geneve::OptionList<'_>) -> Result<Self, DropReason> {
         let mut read = Self::default();
         for option in options.walk() {
             let option = option?;
@@ -97,17 +97,17 @@ mod tests {
 
     use super::*;
 
-    fn parse(options: &[(u16, u8, &[u8])]) -> Result<Options, DropReason> {
+    fn parse(options: &[(u16, u8, &[u8])]) -> Result<Identity, DropReason> {
         let mut bytes = Vec::new();
         for (class, kind, value) in options {
             TunnelOption { class: *class, kind: *kind, value }.emit(&mut bytes);
         }
-        Options::parse(geneve::Options::new(&bytes).unwrap())
+        Identity::parse(geneve::OptionList::new(&bytes).unwrap())
     }
 
     #[test]
     fn emits_what_a_load_balancer_sends() {
-        let options = Options {
+        let options = Identity {
             endpoint: Some(EndpointId(0x0102_0304_0506_0708)),
             attachment: Some(AttachmentId(0x1112_1314_1516_1718)),
             cookie: Some(FlowCookie(0x2122_2324)),
@@ -120,19 +120,19 @@ mod tests {
             1, 8, 3, 1, 33, 34, 35, 36, // cookie
         ];
         assert_eq!(bytes, expected);
-        assert_eq!(bytes.len(), Options::LENGTH);
+        assert_eq!(bytes.len(), Identity::LENGTH);
     }
 
     #[test]
     fn judges_options_one_by_one() {
-        let endpoint = |id| Ok(Options { endpoint: Some(EndpointId(id)), ..Options::default() });
+        let endpoint = |id| Ok(Identity { endpoint: Some(EndpointId(id)), ..Identity::default() });
         let one: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 1];
         let two: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 2];
         let length = Err(DropReason::GwlbOptionLength);
         let critical = Err(DropReason::GeneveCriticalOption);
-        type Case<'a> = (&'a [(u16, u8, &'a [u8])], Result<Options, DropReason>);
+        type Case<'a> = (&'a [(u16, u8, &'a [u8])], Result<Identity, DropReason>);
         let cases: [Case<'_>; 14] = [
-            (&[], Ok(Options::default())),
+            (&[], Ok(Identity::default())),
             (&[(CLASS, 1, one)], endpoint(1)),
             (&[(CLASS, 1, one), (CLASS, 1, two)], endpoint(1)),
             (&[(CLASS, 4, two), (CLASS, 1, one)], endpoint(1)),
@@ -150,8 +150,8 @@ mod tests {
         for (options, expected) in cases {
             assert_eq!(parse(options), expected, "{options:x?}");
         }
-        let beyond = geneve::Options::new(&[1, 8, 1, 2, 0, 0, 0, 0]).unwrap();
-        assert_eq!(Options::parse(beyond), Err(DropReason::GeneveOptionLength));
+        let beyond = geneve::OptionList::new(&[1, 8, 1, 2, 0, 0, 0, 0]).unwrap();
+        assert_eq!(Identity::parse(beyond), Err(DropReason::GeneveOptionLength));
     }
 
     proptest! {
@@ -161,14 +161,14 @@ mod tests {
             attachment: Option<u64>,
             cookie: Option<u32>,
         ) {
-            let options = Options {
+            let options = Identity {
                 endpoint: endpoint.map(EndpointId),
                 attachment: attachment.map(AttachmentId),
                 cookie: cookie.map(FlowCookie),
             };
             let mut bytes = Vec::new();
             options.emit(&mut bytes);
-            prop_assert_eq!(Options::parse(geneve::Options::new(&bytes).unwrap()), Ok(options));
+            prop_assert_eq!(Identity::parse(geneve::OptionList::new(&bytes).unwrap()), Ok(options));
         }
     }
 }

@@ -11,7 +11,7 @@ use aya::programs::{ProgramError, XdpError as AttachError};
 use mirror_common::config::MIN_SNAP_LENGTH;
 
 use super::interface::Interface;
-use super::{MOST_ADDRESSES, Mode};
+use super::{AttachMode, MOST_ADDRESSES};
 use crate::number::QueueId;
 
 /// Lines of the verifier's log that a message carries.
@@ -101,7 +101,7 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// The program that holds it, as far as it is known.
-        occupant: Occupant,
+        occupant: OtherProgram,
     },
     /// The driver has no XDP in this mode.
     #[error("the driver of {interface} has no {mode} XDP")]
@@ -109,7 +109,7 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// The mode.
-        mode: Mode,
+        mode: AttachMode,
     },
     /// The MTU is too large for XDP in this mode.
     #[error(
@@ -120,7 +120,7 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// The mode.
-        mode: Mode,
+        mode: AttachMode,
         /// Its MTU in bytes.
         mtu: u32,
     },
@@ -134,7 +134,7 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// The mode.
-        mode: Mode,
+        mode: AttachMode,
     },
     /// The driver refused the program for a reason of its own.
     #[error(
@@ -146,7 +146,7 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// The mode.
-        mode: Mode,
+        mode: AttachMode,
         /// Its MTU in bytes.
         mtu: u32,
         /// The system's words, with the driver's where it has any.
@@ -159,7 +159,7 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// The mode.
-        mode: Mode,
+        mode: AttachMode,
         /// The system's words.
         #[source]
         source: ProgramError,
@@ -216,14 +216,14 @@ pub enum XdpError {
 
 /// The XDP program that holds an interface, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Occupant {
+pub struct OtherProgram {
     /// Its mode and id.
-    pub program: Option<(Mode, u32)>,
+    pub program: Option<(AttachMode, u32)>,
     /// Its name: only readable with CAP_SYS_ADMIN.
     pub name: Option<String>,
 }
 
-impl Occupant {
+impl OtherProgram {
     /// Finds out what holds `interface`.
     pub(super) fn of(interface: &Interface) -> Self {
         let program = interface.program();
@@ -237,14 +237,14 @@ impl Occupant {
     /// The keyword of `ip link set` for its mode.
     fn keyword(&self) -> &'static str {
         match self.program {
-            Some((Mode::Generic, _)) => "xdpgeneric",
-            Some((Mode::Native, _)) => "xdpdrv",
+            Some((AttachMode::Generic, _)) => "xdpgeneric",
+            Some((AttachMode::Native, _)) => "xdpdrv",
             None => "xdp",
         }
     }
 }
 
-impl fmt::Display for Occupant {
+impl fmt::Display for OtherProgram {
     /// Continues a sentence: empty if nothing is known.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((mode, id)) = self.program {
@@ -287,7 +287,7 @@ impl XdpError {
     }
 
     /// From what aya says of a program that it could not attach to `interface` in `mode`.
-    pub(super) fn from_attach(error: ProgramError, interface: &Interface, mode: Mode) -> Self {
+    pub(super) fn from_attach(error: ProgramError, interface: &Interface, mode: AttachMode) -> Self {
         let code = match &error {
             ProgramError::XdpError(AttachError::NetlinkError(error)) => error.raw_os_error(),
             error => errno(error),
@@ -299,7 +299,7 @@ impl XdpError {
                 source: io::Error::from_raw_os_error(code),
             },
             Some(libc::EBUSY | libc::EEXIST) => {
-                Self::AlreadyAttached { interface: name, occupant: Occupant::of(interface) }
+                Self::AlreadyAttached { interface: name, occupant: OtherProgram::of(interface) }
             }
             Some(libc::EOPNOTSUPP) => Self::ModeNotSupported { interface: name, mode },
             Some(libc::ERANGE | libc::EMSGSIZE) => {
@@ -352,7 +352,7 @@ mod tests {
             ..Interface::default()
         };
         let error = SyscallError { call: "bpf_link_create", io_error: io::Error::from_raw_os_error(code) };
-        XdpError::from_attach(error.into(), &interface, Mode::Native)
+        XdpError::from_attach(error.into(), &interface, AttachMode::Native)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket};
 
-use super::Mode;
+use super::AttachMode;
 
 // linux/netlink.h
 pub(super) const NLMSG_ERROR: u16 = 2;
@@ -84,9 +84,9 @@ impl Interface {
     }
 
     /// The mode and the id of an attached XDP program.
-    pub fn program(&self) -> Option<(Mode, u32)> {
-        let native = self.native_program.map(|id| (Mode::Native, id));
-        native.or(self.generic_program.map(|id| (Mode::Generic, id)))
+    pub fn program(&self) -> Option<(AttachMode, u32)> {
+        let native = self.native_program.map(|id| (AttachMode::Native, id));
+        native.or(self.generic_program.map(|id| (AttachMode::Generic, id)))
     }
 }
 
@@ -330,7 +330,7 @@ mod tests {
             Interface { name: "eth0".into(), index: 7, generic_program: Some(9), ..Interface::default() },
         ];
         assert_eq!(interfaces, expected);
-        assert_eq!(interfaces.last().unwrap().program(), Some((Mode::Generic, 9)));
+        assert_eq!(interfaces.last().unwrap().program(), Some((AttachMode::Generic, 9)));
     }
 
     #[test]

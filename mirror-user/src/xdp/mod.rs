@@ -1,15 +1,15 @@
 //! The capture program, from loading to detaching: the safe side of the XDP program in `mirror-ebpf`.
 //!
 //! - [`error`]: why something did not work, and the remedy.
-//! - [`gate`]: one queue's way from the program to its socket.
-//! - [`interface`]: what the kernel says of the network interfaces; [`link`]: what happens to one of them.
+//! - [`queue`]: the entry of one receive queue in the map of sockets, and its counters.
+//! - [`interface`]: what the kernel says of the network interfaces; [`link_events`]: what happens to one of them.
 //! - [`address`]: the addresses that packets are taken for.
 
 pub mod address;
 pub mod error;
-pub mod gate;
 pub mod interface;
-pub mod link;
+pub mod link_events;
+pub mod queue;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,13 +33,13 @@ use tracing::level_filters::LevelFilter;
 use self::address::OwnAddresses;
 pub use self::address::{AddressChange, MOST_ADDRESSES};
 pub use self::error::XdpError;
-use self::gate::{Gate, GateMaps};
 use self::interface::{Interface, interfaces};
+use self::queue::{QueueEntry, QueueMaps};
 use crate::number::QueueId;
 
 /// What the capture program is told when it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramOptions {
+pub struct ProgramConfig {
     /// UDP destination port of GENEVE.
     pub geneve_port: u16,
     /// UDP destination port of VXLAN that is not inside GENEVE; such packets pass to the kernel where it is absent.
@@ -66,7 +66,7 @@ pub struct ProgramOptions {
     pub log_level: LevelFilter,
 }
 
-impl Default for ProgramOptions {
+impl Default for ProgramConfig {
     /// GENEVE on its registered port, whole packets from and to any address, one queue, no log.
     fn default() -> Self {
         Self {
@@ -115,14 +115,14 @@ fn key_of(address: IpAddr) -> [u8; size_of::<Address>()] {
 
 /// Where in the network stack the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum AttachMode {
     /// In the driver, before the kernel makes anything of the packet.
     Native,
     /// In the network stack: works with every driver, at a fraction of the rate.
     Generic,
 }
 
-impl Mode {
+impl AttachMode {
     const fn flag(self) -> XdpMode {
         match self {
             Self::Native => XdpMode::Driver,
@@ -131,7 +131,7 @@ impl Mode {
     }
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for AttachMode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Native => "native",
@@ -142,7 +142,7 @@ impl fmt::Display for Mode {
 
 /// Which modes are acceptable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ModeRequest {
+pub enum AttachModeRequest {
     /// Native, or generic where the driver does not take the program.
     #[default]
     Auto,
@@ -154,9 +154,9 @@ pub enum ModeRequest {
 
 /// How the program came to be attached.
 #[derive(Debug)]
-pub struct Attached {
+pub struct Attachment {
     /// The mode that it runs in.
-    pub mode: Mode,
+    pub mode: AttachMode,
     /// Why it is not native, if that was tried.
     pub fallback: Option<XdpError>,
 }
@@ -164,7 +164,7 @@ pub struct Attached {
 /// Packets by receive queue and verdict since the program was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
-    /// Of each queue that [`ProgramOptions::queues`] counted.
+    /// Of each queue that [`ProgramConfig::queues`] counted.
     pub queues: Vec<Counts>,
     /// Of all other queues together: the interface got them later.
     pub other_queues: Counts,
@@ -191,7 +191,7 @@ pub struct Program {
     ebpf: Ebpf,
     link: Option<XdpLinkId>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    gates: GateMaps,
+    queue_maps: QueueMaps,
     addresses: OwnAddresses,
     counters: PerCpuArray<MapData, Counts>,
 }
@@ -203,7 +203,7 @@ impl Program {
     /// # Errors
     ///
     /// When an option is out of range, or the kernel refuses the program.
-    pub fn load(options: &ProgramOptions) -> Result<Self, XdpError> {
+    pub fn load(options: &ProgramConfig) -> Result<Self, XdpError> {
         require_kernel()?;
         let snap_lengths = options.snap_lengths.iter();
         let snap_lengths = snap_lengths.map(|(_, length)| *length).chain([options.snap_length]).flatten();
@@ -250,14 +250,14 @@ impl Program {
             let inserted = snap_lengths.insert(key.to_bytes(), length.unwrap_or(0), 0);
             inserted.map_err(written(config::SNAP_LENGTHS_MAP))?;
         }
-        let gates = GateMaps::of(&ebpf)?;
+        let queue_maps = QueueMaps::of(&ebpf)?;
         let addresses = OwnAddresses::take(&mut ebpf)?;
         let counters = take_map(&mut ebpf, verdict::MAP)?;
         let logger = match options.log_level {
             LevelFilter::OFF => None,
             _ => Some(EbpfLogger::init(&mut ebpf).map_err(XdpError::Log)?),
         };
-        let mut capture = Self { ebpf, link: None, logger, gates, addresses, counters };
+        let mut capture = Self { ebpf, link: None, logger, queue_maps, addresses, counters };
         capture.program_mut()?.load().map_err(|error| XdpError::from_load(error.into()))?;
         Ok(capture)
     }
@@ -268,27 +268,29 @@ impl Program {
     ///
     /// When there is no such interface, another program holds it, or it does not take the program in a mode that
     /// `request` allows.
-    pub fn attach(&mut self, interface: &str, request: ModeRequest) -> Result<Attached, XdpError> {
+    pub fn attach(&mut self, interface: &str, request: AttachModeRequest) -> Result<Attachment, XdpError> {
         self.detach()?;
         let interface = find_interface(interface)?;
-        let strictly = |mode| Attached { mode, fallback: None };
+        let strictly = |mode| Attachment { mode, fallback: None };
         match request {
-            ModeRequest::Native => self.attach_in(&interface, Mode::Native).map(|()| strictly(Mode::Native)),
-            ModeRequest::Generic => {
-                self.attach_in(&interface, Mode::Generic).map(|()| strictly(Mode::Generic))
+            AttachModeRequest::Native => {
+                self.attach_in(&interface, AttachMode::Native).map(|()| strictly(AttachMode::Native))
             }
-            ModeRequest::Auto => match self.attach_in(&interface, Mode::Native) {
-                Ok(()) => Ok(strictly(Mode::Native)),
+            AttachModeRequest::Generic => {
+                self.attach_in(&interface, AttachMode::Generic).map(|()| strictly(AttachMode::Generic))
+            }
+            AttachModeRequest::Auto => match self.attach_in(&interface, AttachMode::Native) {
+                Ok(()) => Ok(strictly(AttachMode::Native)),
                 Err(error) if error.is_of_the_driver() => {
-                    self.attach_in(&interface, Mode::Generic)?;
-                    Ok(Attached { mode: Mode::Generic, fallback: Some(error) })
+                    self.attach_in(&interface, AttachMode::Generic)?;
+                    Ok(Attachment { mode: AttachMode::Generic, fallback: Some(error) })
                 }
                 Err(error) => Err(error),
             },
         }
     }
 
-    fn attach_in(&mut self, interface: &Interface, mode: Mode) -> Result<(), XdpError> {
+    fn attach_in(&mut self, interface: &Interface, mode: AttachMode) -> Result<(), XdpError> {
         let link = self.program_mut()?.attach_to_if_index(interface.index, mode.flag());
         self.link = Some(link.map_err(|error| XdpError::from_attach(error, interface, mode))?);
         Ok(())
@@ -311,17 +313,17 @@ impl Program {
     /// # Errors
     ///
     /// When the maps of the program cannot be opened once more.
-    pub fn gate(&self, queue: QueueId) -> Result<Gate, XdpError> {
-        self.gates.gate(queue)
+    pub fn queue_entry(&self, queue: QueueId) -> Result<QueueEntry, XdpError> {
+        self.queue_maps.entry(queue)
     }
 
-    /// From now on, tunnel packets of `queue` go to `socket`: see [`Gate::admit`].
+    /// From now on, tunnel packets of `queue` go to `socket`: see [`QueueEntry::set_socket`].
     ///
     /// # Errors
     ///
-    /// As [`Self::gate`] and [`Gate::admit`].
+    /// As [`Self::queue_entry`] and [`QueueEntry::set_socket`].
     pub fn set_socket(&mut self, queue: QueueId, socket: &impl AsRawFd) -> Result<(), XdpError> {
-        self.gate(queue)?.admit(socket)
+        self.queue_entry(queue)?.set_socket(socket)
     }
 
     /// The id by which the kernel knows the program.
@@ -334,7 +336,7 @@ impl Program {
     }
 
     /// From now on, the program takes packets to `addresses` and to no others, if it was loaded with
-    /// [`ProgramOptions::own_addresses_only`]. Returns how they differ from those before.
+    /// [`ProgramConfig::own_addresses_only`]. Returns how they differ from those before.
     ///
     /// # Errors
     ///

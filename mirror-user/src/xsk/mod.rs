@@ -2,16 +2,16 @@
 //!
 //! - [`bind`]: how a socket is bound, and what may be tried where the kernel refuses.
 //! - `rings`: the socket's rings and packet buffers, shared with the kernel.
-//! - `clock`: from the kernel's receive time to wall-clock time.
+//! - `wall_clock`: from the kernel's receive time to wall-clock time.
 //! - `error`: why a socket could not be made, and the remedy.
 //!
 //! An [`XskSource`] groups descriptors into frames, and reads what the XDP program wrote before each. Kernel
 //! interface: `Documentation/networking/af_xdp.rst`.
 
 pub mod bind;
-mod clock;
 mod error;
 mod rings;
+mod wall_clock;
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -20,9 +20,9 @@ use std::time::Duration;
 use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
 use tracing::{info, warn};
 
-use self::clock::Clock;
 pub use self::error::XskError;
 use self::rings::Rings;
+use self::wall_clock::WallClock;
 use crate::batch::BATCH_FRAMES;
 use crate::number::QueueId;
 use crate::source::{Backlog, Frame, FrameSource, LinkType, Received};
@@ -162,7 +162,7 @@ pub struct XskSource {
     /// How many of the held descriptors belong to those frames; the rest is the beginning of a frame whose end
     /// comes with the next batch.
     whole: usize,
-    clock: Clock,
+    clock: WallClock,
     /// How often in a row the receive ring was empty.
     idle: u32,
     /// Since when, on the kernel's monotonic clock, in nanoseconds.
@@ -186,7 +186,7 @@ impl XskSource {
             busy_poll: config.busy_poll.map_or(BusyPoll::Off, |_| BusyPoll::Asked),
             spans: [Span::default(); BATCH_FRAMES],
             whole: 0,
-            clock: Clock::new(),
+            clock: WallClock::new(),
             idle: 0,
             idle_since: 0,
             without_metadata: 0,

@@ -9,7 +9,7 @@ use aya::programs::loaded_programs;
 use mirror_bench::generator::{self, Source};
 use mirror_bench::traffic::{Profile, Share};
 use mirror_user::number::QueueId;
-use mirror_user::xdp::{Program, ProgramOptions};
+use mirror_user::xdp::{Program, ProgramConfig};
 use mirror_user::xsk::{CopyMode, XskConfig, XskSource};
 
 use crate::bpf;
@@ -214,7 +214,7 @@ fn a_program_that_is_replaced_by_others_ends_the_capture() {
     }
     let pair = VethPair::new(VethOptions::default());
     let daemon = running(&pair, &[]);
-    let other = Program::load(&ProgramOptions::default()).unwrap();
+    let other = Program::load(&ProgramConfig::default()).unwrap();
     bpf::replace(&bpf::link_of(program_on(&pair)), other.program().unwrap().fd().unwrap().as_fd());
     let expected =
         format!("another XDP program (id {}, native mode) has taken the place", other.id().unwrap());

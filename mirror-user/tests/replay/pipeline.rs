@@ -14,7 +14,7 @@ use mirror_user::number::QueueId;
 use mirror_user::packet::Packet;
 use mirror_user::replay::ReplaySource;
 use mirror_user::rules::{Recording, Rules};
-use mirror_user::sink::{self, Format, Output, SinkConfig, SinkError, Torn, Unfinished};
+use mirror_user::sink::{self, Format, Output, PartialWrite, SinkConfig, SinkError, Unfinished};
 use mirror_user::source::{FrameSource, Received};
 use mirror_user::time::Timestamp;
 use mirror_user::worker::{WhenFull, Worker};
@@ -86,7 +86,7 @@ impl Output for Memory {
         false
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use mirror_user::counters::WorkerCounters;
 use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
-use mirror_user::sink::{self, Loss, Output, SinkConfig, SinkError, Torn, Unfinished};
+use mirror_user::sink::{self, Loss, Output, PartialWrite, SinkConfig, SinkError, Unfinished};
 use mirror_user::time::Timestamp;
 
 use crate::support::{push, read_records, wait_until};
@@ -42,7 +42,7 @@ impl Output for Faulty {
         Ok(self.written.lock().unwrap().is_empty())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         let mut written = self.written.lock().unwrap();
         assert!(self.fault != Fault::Write || written.is_empty(), "the write went wrong");
         written.extend_from_slice(bytes);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mirror_user::DropReason;
 use mirror_user::batch::BATCH_RECORDS;
-use mirror_user::sink::{self, Loss, Output, Producer, SinkConfig, SinkError, Torn, Unfinished};
+use mirror_user::sink::{self, Loss, Output, PartialWrite, Producer, SinkConfig, SinkError, Unfinished};
 use mirror_user::time::Timestamp;
 
 use crate::support::{add, read_records, record};
@@ -43,7 +43,7 @@ impl Output for Slow {
         false
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         if let Some(pressure) = self.pressure.take() {
             pressure.wait();
         }

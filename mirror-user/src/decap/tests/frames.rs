@@ -16,7 +16,7 @@ pub const LINK: Link = Link {
     destination: MacAddress([2, 0, 0, 0, 0, 2]),
     vlans: [None, None],
 };
-pub const GWLB: gwlb::Options = gwlb::Options {
+pub const GWLB: gwlb::Identity = gwlb::Identity {
     endpoint: Some(EndpointId(0x0101_0202_0303_0404)),
     attachment: Some(AttachmentId(0x0505_0606_0707_0808)),
     cookie: Some(FlowCookie(0x0909_0a0a)),
@@ -65,7 +65,7 @@ pub fn tcp(payload: &[u8]) -> Vec<u8> {
 }
 
 pub fn geneve(protocol: EtherType, options: &[u8], payload: &[u8]) -> Vec<u8> {
-    let options = geneve::Options::new(options).expect("a multiple of 4, at most 252");
+    let options = geneve::OptionList::new(options).expect("a multiple of 4, at most 252");
     let header = geneve::Header { control: false, protocol, vni: Vni::from_bytes([0, 0, 9]), options };
     wrap(|bytes| header.emit(bytes), payload)
 }

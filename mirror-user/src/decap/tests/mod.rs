@@ -484,7 +484,7 @@ fn takes_off_as_many_tunnels_as_it_is_told() {
 
 #[test]
 fn mirrored_traffic_cannot_forge_an_identity() {
-    let forged = gwlb::Options { endpoint: Some(EndpointId(666)), ..gwlb::Options::default() };
+    let forged = gwlb::Identity { endpoint: Some(EndpointId(666)), ..gwlb::Identity::default() };
     let forged = wrap(|bytes| forged.emit(bytes), &[]);
     let overlay = ipv4(IpProtocol::UDP, &udp(6081, &geneve(EtherType::IPV4, &forged, &session(66, &web()))));
     let deep = DecapConfig { max_depth: 8, ..CONFIG };

@@ -13,7 +13,7 @@ use self::interface::{Interface, Interfaces, OptionHeader};
 use super::order::Order;
 use super::slot::{LONGEST, Slot};
 use super::step::{Fault, FaultKind, Step, Unread};
-use super::window::{Look, Window};
+use super::window::{Available, Window};
 use crate::time::Timestamp;
 
 /// Whether a file that begins with `magic` is of this format.
@@ -58,9 +58,9 @@ impl Reader {
     pub(super) fn next(&mut self, window: &mut Window, slot: &mut Slot, wait: Duration) -> Step {
         loop {
             let step = match window.skip(&mut self.skip, wait) {
-                Look::Wait => Some(Step::Wait),
-                Look::Ended => Some(self.cut_off(window)),
-                Look::Enough => match self.place {
+                Available::Wait => Some(Step::Wait),
+                Available::Ended => Some(self.cut_off(window)),
+                Available::Enough => match self.place {
                     Place::Between => self.begin(window, slot, wait),
                     Place::Options { block, left } => self.option(window, block, left, wait),
                     Place::End { block } => self.end(window, block, wait),
@@ -84,18 +84,18 @@ impl Reader {
 
     /// Begins a block, and goes on to what of it is not of use, or to its options.
     fn begin(&mut self, window: &mut Window, slot: &mut Slot, wait: Duration) -> Option<Step> {
-        match window.look(Block::HEADER, wait) {
-            Look::Enough => {}
-            Look::Wait => return Some(Step::Wait),
-            Look::Ended if window.bytes().is_empty() => return Some(Step::End),
-            Look::Ended => return Some(self.cut_off(window)),
+        match window.fill(Block::HEADER, wait) {
+            Available::Enough => {}
+            Available::Wait => return Some(Step::Wait),
+            Available::Ended if window.bytes().is_empty() => return Some(Step::End),
+            Available::Ended => return Some(self.cut_off(window)),
         }
         let offset = window.offset();
         if window.first().is_some_and(|magic| is_magic(*magic)) {
-            match window.look(Block::SECTION_FIXED, wait) {
-                Look::Enough => {}
-                Look::Wait => return Some(Step::Wait),
-                Look::Ended => return Some(self.cut_off(window)),
+            match window.fill(Block::SECTION_FIXED, wait) {
+                Available::Enough => {}
+                Available::Wait => return Some(Step::Wait),
+                Available::Ended => return Some(self.cut_off(window)),
             }
             match block::section(window.bytes()) {
                 Ok(order) => self.order = Some(order),
@@ -137,10 +137,10 @@ impl Reader {
             self.pass_over(window, block, 0);
             return None;
         };
-        match window.look(Block::INTERFACE_FIXED as usize, wait) {
-            Look::Enough => {}
-            Look::Wait => return Some(Step::Wait),
-            Look::Ended => return Some(self.cut_off(window)),
+        match window.fill(Block::INTERFACE_FIXED as usize, wait) {
+            Available::Enough => {}
+            Available::Wait => return Some(Step::Wait),
+            Available::Ended => return Some(self.cut_off(window)),
         }
         self.interfaces.push(Interface::parse(order, window.bytes()));
         window.take(Block::INTERFACE_FIXED as usize);
@@ -159,10 +159,10 @@ impl Reader {
         if left < OptionHeader::LENGTH {
             return to_end(self);
         }
-        match window.look(OptionHeader::LENGTH as usize, wait) {
-            Look::Enough => {}
-            Look::Wait => return Some(Step::Wait),
-            Look::Ended => return Some(self.cut_off(window)),
+        match window.fill(OptionHeader::LENGTH as usize, wait) {
+            Available::Enough => {}
+            Available::Wait => return Some(Step::Wait),
+            Available::Ended => return Some(self.cut_off(window)),
         }
         let header = OptionHeader::parse(order, window.bytes())?;
         let whole = OptionHeader::LENGTH + header.padded();
@@ -170,10 +170,10 @@ impl Reader {
             return to_end(self);
         }
         if header.counts() {
-            match window.look(whole as usize, wait) {
-                Look::Enough => {}
-                Look::Wait => return Some(Step::Wait),
-                Look::Ended => return Some(self.cut_off(window)),
+            match window.fill(whole as usize, wait) {
+                Available::Enough => {}
+                Available::Wait => return Some(Step::Wait),
+                Available::Ended => return Some(self.cut_off(window)),
             }
             let value = window.bytes().get(OptionHeader::LENGTH as usize..).unwrap_or_default();
             self.interfaces.set(order, header, value);
@@ -197,10 +197,10 @@ impl Reader {
             return Some(Step::Unread(Unread::Length));
         };
         let fixed = block.packet_fixed() as usize;
-        match window.look(fixed, wait) {
-            Look::Enough => {}
-            Look::Wait => return Some(Step::Wait),
-            Look::Ended => return Some(self.cut_off(window)),
+        match window.fill(fixed, wait) {
+            Available::Enough => {}
+            Available::Wait => return Some(Step::Wait),
+            Available::Ended => return Some(self.cut_off(window)),
         }
         let packet = PacketBlock::parse(order, block, window.bytes())?;
         let interface = self.interfaces.get(packet.interface);
@@ -224,10 +224,10 @@ impl Reader {
             return Some(Step::Unread(unread));
         }
         let kept = captured_length.min(LONGEST) as usize;
-        match window.look(fixed + kept, wait) {
-            Look::Enough => {}
-            Look::Wait => return Some(Step::Wait),
-            Look::Ended => return Some(self.cut_off(window)),
+        match window.fill(fixed + kept, wait) {
+            Available::Enough => {}
+            Available::Wait => return Some(Step::Wait),
+            Available::Ended => return Some(self.cut_off(window)),
         }
         let interface = interface?;
         let bytes = window.bytes().get(fixed..fixed + kept).unwrap_or_default();
@@ -246,17 +246,17 @@ impl Reader {
     /// Reads the length at the end of a block. Where it is another one than at the beginning, what stands behind it decides
     /// whether the former counts: the length at the end is of use only for reading backwards.
     fn end(&mut self, window: &mut Window, block: Open, wait: Duration) -> Option<Step> {
-        match window.look(Block::TRAILER as usize, wait) {
-            Look::Enough => {}
-            Look::Wait => return Some(Step::Wait),
-            Look::Ended => return Some(self.cut_off(window)),
+        match window.fill(Block::TRAILER as usize, wait) {
+            Available::Enough => {}
+            Available::Wait => return Some(Step::Wait),
+            Available::Ended => return Some(self.cut_off(window)),
         }
         let order = self.order?;
         let length = window.first().map_or(0, |bytes| order.u32(*bytes));
         if length != block.length {
-            match window.look(Block::TRAILER as usize + Block::HEADER, wait) {
-                Look::Wait => return Some(Step::Wait),
-                Look::Enough | Look::Ended => {}
+            match window.fill(Block::TRAILER as usize + Block::HEADER, wait) {
+                Available::Wait => return Some(Step::Wait),
+                Available::Enough | Available::Ended => {}
             }
             let next = window.bytes().get(Block::TRAILER as usize..).unwrap_or_default();
             if !(next.is_empty() || block::looks_like_one(order, next)) {

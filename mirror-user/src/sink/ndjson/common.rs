@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use crate::number::{FlowCookie, IpProtocol, QueueId};
 use crate::packet::Tunnel;
-use crate::sink::text::{self, Clock};
+use crate::sink::notation::{self, TimestampWriter};
 use crate::time::Timestamp;
 
 /// The first members of a record.
-pub(super) fn begin(timestamp: Timestamp, clock: &mut Clock, out: &mut Vec<u8>) {
+pub(super) fn begin(timestamp: Timestamp, clock: &mut TimestampWriter, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"@timestamp":""#);
     clock.write(timestamp, out);
     out.extend_from_slice(br#"","ecs":{"version":"8.17.0"},"#);
@@ -17,9 +17,9 @@ pub(super) fn begin(timestamp: Timestamp, clock: &mut Clock, out: &mut Vec<u8>) 
 /// The last members of `mirror`, and the end of the record.
 pub(super) fn end(sampling_rate: u32, queue: QueueId, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""sampling_rate":"#);
-    text::decimal(sampling_rate, out);
+    notation::decimal(sampling_rate, out);
     out.extend_from_slice(br#","queue":"#);
-    text::decimal(queue.0, out);
+    notation::decimal(queue.0, out);
     out.extend_from_slice(b"}}\n");
 }
 
@@ -34,11 +34,11 @@ pub(super) fn close(out: &mut Vec<u8>) {
 /// `ip` and `port` of `source` or `destination`.
 pub(super) fn address(ip: IpAddr, port: Option<u16>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""ip":""#);
-    text::ip(ip, out);
+    notation::ip(ip, out);
     out.extend_from_slice(br#"","#);
     if let Some(port) = port {
         out.extend_from_slice(br#""port":"#);
-        text::decimal(port, out);
+        notation::decimal(port, out);
         out.push(b',');
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn protocol(source: IpAddr, protocol: IpProtocol, out: &mut Vec<u8>) 
         out.extend_from_slice(br#"","#);
     }
     out.extend_from_slice(br#""iana_number":""#);
-    text::decimal(protocol.0, out);
+    notation::decimal(protocol.0, out);
     out.extend_from_slice(br#"","#);
 }
 
@@ -64,12 +64,12 @@ pub(super) fn protocol(source: IpAddr, protocol: IpProtocol, out: &mut Vec<u8>) 
 pub(super) fn vlans([outer, inner]: [Option<u16>; 2], out: &mut Vec<u8>) {
     if let Some(vlan) = outer {
         out.extend_from_slice(br#""vlan":{"id":""#);
-        text::decimal(vlan, out);
+        notation::decimal(vlan, out);
         out.extend_from_slice(br#""},"#);
     }
     if let Some(vlan) = inner {
         out.extend_from_slice(br#""inner":{"vlan":{"id":""#);
-        text::decimal(vlan, out);
+        notation::decimal(vlan, out);
         out.extend_from_slice(br#""}},"#);
     }
 }
@@ -122,47 +122,47 @@ pub(super) const fn protocol_name(protocol: IpProtocol) -> Option<&'static str> 
 pub(super) fn tunnel(tunnel: &Tunnel, first_cookie: Option<FlowCookie>, out: &mut Vec<u8>) {
     if let Some(endpoint) = tunnel.endpoint {
         out.extend_from_slice(br#""gwlbe_id":""#);
-        text::hexadecimal(endpoint.0.to_be_bytes(), out);
+        notation::hexadecimal(endpoint.0.to_be_bytes(), out);
         out.extend_from_slice(br#"","#);
     }
     if let Some(attachment) = tunnel.attachment {
         out.extend_from_slice(br#""attachment_id":""#);
-        text::hexadecimal(attachment.0.to_be_bytes(), out);
+        notation::hexadecimal(attachment.0.to_be_bytes(), out);
         out.extend_from_slice(br#"","#);
     }
     if let Some(cookie) = tunnel.cookie {
         out.extend_from_slice(br#""flow_cookie":""#);
-        text::hexadecimal(cookie.0.to_be_bytes(), out);
+        notation::hexadecimal(cookie.0.to_be_bytes(), out);
         out.extend_from_slice(br#"","#);
     }
     if let Some(cookie) = first_cookie {
         out.extend_from_slice(br#""first_flow_cookie":""#);
-        text::hexadecimal(cookie.0.to_be_bytes(), out);
+        notation::hexadecimal(cookie.0.to_be_bytes(), out);
         out.extend_from_slice(br#"","#);
     }
     if let Some(vni) = tunnel.geneve_vni {
         out.extend_from_slice(br#""geneve_vni":"#);
-        text::decimal(vni.get(), out);
+        notation::decimal(vni.get(), out);
         out.push(b',');
     }
     if let Some(vni) = tunnel.vxlan_vni {
         out.extend_from_slice(br#""vxlan_vni":"#);
-        text::decimal(vni.get(), out);
+        notation::decimal(vni.get(), out);
         out.push(b',');
     }
     out.extend_from_slice(br#""outer":{"source":{"ip":""#);
-    text::ip(tunnel.outer_source, out);
+    notation::ip(tunnel.outer_source, out);
     out.extend_from_slice(br#""},"destination":{"ip":""#);
-    text::ip(tunnel.outer_destination, out);
+    notation::ip(tunnel.outer_destination, out);
     out.extend_from_slice(br#""}},"#);
 }
 
 /// Type and code, without the end of the object.
 pub(super) fn icmp(kind: u8, code: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""icmp":{"type":"#);
-    text::decimal(kind, out);
+    notation::decimal(kind, out);
     out.extend_from_slice(br#","code":"#);
-    text::decimal(code, out);
+    notation::decimal(code, out);
     out.push(b',');
 }
 
@@ -202,7 +202,7 @@ pub(super) mod samples {
     /// A time as it stands in records.
     pub fn time(timestamp: Timestamp) -> String {
         let mut out = Vec::new();
-        Clock::default().write(timestamp, &mut out);
+        TimestampWriter::default().write(timestamp, &mut out);
         String::from_utf8(out).unwrap()
     }
 }

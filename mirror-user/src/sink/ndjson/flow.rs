@@ -38,13 +38,13 @@
 
 use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
 use crate::flow::{Action, CommunityId, Connection, FlowRecord, FlowTransport, NetworkDirection, Traffic};
-use crate::sink::text::{self, Clock};
+use crate::sink::notation::{self, TimestampWriter};
 
 /// No record is longer than this many bytes.
 pub(super) const LONGEST_RECORD: usize = 2048;
 
 /// Appends the line for one flow.
-pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut Clock, out: &mut Vec<u8>) {
+pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, out: &mut Vec<u8>) {
     let ports = match record.transport {
         FlowTransport::Ports { source, destination } => Some((source, destination)),
         FlowTransport::Icmp { .. } | FlowTransport::Unread => None,
@@ -70,7 +70,7 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut Clock, out: &mut Ve
         icmp(kind, code, out);
         if let Some(identifier) = identifier {
             out.extend_from_slice(br#""identifier":"#);
-            text::decimal(identifier, out);
+            notation::decimal(identifier, out);
             out.push(b',');
         }
         close(out);
@@ -85,7 +85,7 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut Clock, out: &mut Ve
 }
 
 /// `event`.
-fn event(record: &FlowRecord, clock: &mut Clock, out: &mut Vec<u8>) {
+fn event(record: &FlowRecord, clock: &mut TimestampWriter, out: &mut Vec<u8>) {
     out.extend_from_slice(
         br#""event":{"dataset":"mirror.flow","kind":"event","category":["network"],"type":["connection",""#,
     );
@@ -106,16 +106,16 @@ fn event(record: &FlowRecord, clock: &mut Clock, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"","end":""#);
     clock.write(record.end, out);
     out.extend_from_slice(br#"","duration":"#);
-    text::decimal(record.end.0.saturating_sub(record.start.0), out);
+    notation::decimal(record.end.0.saturating_sub(record.start.0), out);
     out.extend_from_slice(br#"},"#);
 }
 
 /// `bytes` and `packets`, without a comma behind.
 fn counts(bytes: u64, packets: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""bytes":"#);
-    text::decimal(bytes, out);
+    notation::decimal(bytes, out);
     out.extend_from_slice(br#","packets":"#);
-    text::decimal(packets, out);
+    notation::decimal(packets, out);
 }
 
 /// `network`.
@@ -142,7 +142,7 @@ fn tcp(record: &FlowRecord, connection: Connection, out: &mut Vec<u8>) {
     out.push(b'"');
     if let Some(handshake) = record.handshake {
         out.extend_from_slice(br#","handshake":"#);
-        text::decimal(u64::try_from(handshake.as_nanos()).unwrap_or(u64::MAX), out);
+        notation::decimal(u64::try_from(handshake.as_nanos()).unwrap_or(u64::MAX), out);
     }
     if record.has_doubtful_order() {
         out.extend_from_slice(br#","order_doubtful":true"#);
@@ -151,28 +151,34 @@ fn tcp(record: &FlowRecord, connection: Connection, out: &mut Vec<u8>) {
 }
 
 /// `mirror.source` or `mirror.destination`, which begins with `name`, if that end sent packets.
-fn direction(name: &[u8], traffic: &Traffic, is_followed: bool, clock: &mut Clock, out: &mut Vec<u8>) {
+fn direction(
+    name: &[u8],
+    traffic: &Traffic,
+    is_followed: bool,
+    clock: &mut TimestampWriter,
+    out: &mut Vec<u8>,
+) {
     let (Some((first, last)), Some((lowest, highest))) = (traffic.times, traffic.hop_limits) else { return };
     out.extend_from_slice(name);
     out.extend_from_slice(br#""captured_bytes":"#);
-    text::decimal(traffic.captured_bytes, out);
+    notation::decimal(traffic.captured_bytes, out);
     out.extend_from_slice(br#","start":""#);
     clock.write(first, out);
     out.extend_from_slice(br#"","end":""#);
     clock.write(last, out);
     out.extend_from_slice(br#"","ttl":{"min":"#);
-    text::decimal(lowest, out);
+    notation::decimal(lowest, out);
     out.extend_from_slice(br#","max":"#);
-    text::decimal(highest, out);
+    notation::decimal(highest, out);
     out.push(b'}');
     if is_followed {
         out.extend_from_slice(br#","tcp":{"flags":["#);
         let Names { text, length } = &FLAGS[usize::from(traffic.tcp_flags)];
-        text::first_of(text, usize::from(*length), out);
+        notation::first_of(text, usize::from(*length), out);
         out.extend_from_slice(br#"],"retransmissions":"#);
-        text::decimal(traffic.retransmissions, out);
+        notation::decimal(traffic.retransmissions, out);
         out.extend_from_slice(br#","out_of_order":"#);
-        text::decimal(traffic.out_of_order, out);
+        notation::decimal(traffic.out_of_order, out);
         out.push(b'}');
     }
     out.extend_from_slice(br#"},"#);
@@ -406,7 +412,7 @@ mod tests {
 
     fn line(record: &FlowRecord) -> String {
         let mut out = Vec::new();
-        flow(record, &mut Clock::default(), &mut out);
+        flow(record, &mut TimestampWriter::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 

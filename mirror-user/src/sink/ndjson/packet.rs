@@ -23,7 +23,7 @@ use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
 use crate::number::MacAddress;
 use crate::packet::{Ip, Link, Network, Packet, Ports, Transport};
 use crate::record::PacketRecord;
-use crate::sink::text::{self, Clock};
+use crate::sink::notation::{self, TimestampWriter};
 
 /// No record is longer than this many bytes.
 pub(in crate::sink) const LONGEST_RECORD: usize = 1024;
@@ -32,7 +32,7 @@ pub(in crate::sink) const LONGEST_RECORD: usize = 1024;
 const UNSAMPLED: u32 = 1;
 
 /// Appends the line for one packet.
-pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut Clock, out: &mut Vec<u8>) {
+pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut TimestampWriter, out: &mut Vec<u8>) {
     let packet = &record.packet;
     let (ip, ethertype) = match &packet.network {
         Network::Ip(ip) => (Some(ip), None),
@@ -63,7 +63,7 @@ pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut Clock, out: &mu
     }
     if let Some(ethertype) = ethertype {
         out.extend_from_slice(br#""ethertype":""#);
-        text::hexadecimal(ethertype.0.to_be_bytes(), out);
+        notation::hexadecimal(ethertype.0.to_be_bytes(), out);
         out.extend_from_slice(br#"","#);
     }
     lengths(packet, out);
@@ -85,7 +85,7 @@ fn endpoint(ip: Option<IpAddr>, port: Option<u16>, mac: Option<MacAddress>, out:
     }
     if let Some(mac) = mac {
         out.extend_from_slice(br#""mac":""#);
-        text::mac(mac, out);
+        notation::mac(mac, out);
         out.extend_from_slice(br#"","#);
     }
     close(out);
@@ -101,7 +101,7 @@ fn network(ip: Option<&Ip>, link: Option<&Link>, out: &mut Vec<u8>) {
     if let Some(ip) = ip {
         protocol(ip.source, ip.protocol, out);
         out.extend_from_slice(br#""bytes":"#);
-        text::decimal(ip.length, out);
+        notation::decimal(ip.length, out);
         out.push(b',');
     }
     vlans(vlan_ids, out);
@@ -111,9 +111,9 @@ fn network(ip: Option<&Ip>, link: Option<&Link>, out: &mut Vec<u8>) {
 /// The members of `mirror` that say how much of the packet there is.
 fn lengths(packet: &Packet, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""captured_bytes":"#);
-    text::decimal(packet.captured_length, out);
+    notation::decimal(packet.captured_length, out);
     out.extend_from_slice(br#","original_bytes":"#);
-    text::decimal(packet.original_length, out);
+    notation::decimal(packet.original_length, out);
     let truncated: &[u8] =
         if packet.truncated() { br#","truncated":true,"# } else { br#","truncated":false,"# };
     out.extend_from_slice(truncated);
@@ -318,7 +318,7 @@ mod tests {
 
     fn line(record: &PacketRecord) -> String {
         let mut out = Vec::new();
-        packet(record, &mut Clock::default(), &mut out);
+        packet(record, &mut TimestampWriter::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 

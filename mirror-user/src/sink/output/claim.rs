@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use super::directory::PREFIX;
+use super::rotating_files::PREFIX;
 use crate::files;
 use crate::sink::error::SinkError;
 
@@ -17,32 +17,32 @@ const TRIES: usize = 16;
 
 /// What was made for a start; dropped, it is taken away again.
 #[derive(Debug, Default)]
-pub struct Made(Vec<MadeEntry>);
+pub struct Created(Vec<CreatedEntry>);
 
 #[derive(Debug)]
-enum MadeEntry {
+enum CreatedEntry {
     /// A file, with its inode.
     File(PathBuf, u64),
     Directory(PathBuf),
 }
 
-impl Made {
+impl Created {
     /// The start has succeeded: all of it stays.
     pub fn keep(mut self) {
         self.0.clear();
     }
 }
 
-impl Drop for Made {
+impl Drop for Created {
     fn drop(&mut self) {
         for entry in self.0.drain(..).rev() {
             // Where something else has the name by now, or lies in the directory, there is nothing to take away.
             let _ = match entry {
-                MadeEntry::File(path, inode) => match fs::symlink_metadata(&path) {
+                CreatedEntry::File(path, inode) => match fs::symlink_metadata(&path) {
                     Ok(metadata) if metadata.ino() == inode && metadata.len() == 0 => fs::remove_file(path),
                     _ => Ok(()),
                 },
-                MadeEntry::Directory(path) => fs::remove_dir(path),
+                CreatedEntry::Directory(path) => fs::remove_dir(path),
             };
         }
     }
@@ -54,15 +54,15 @@ impl Drop for Made {
 ///
 /// When it cannot be opened, another process holds it, or it is not to be trusted: in a directory that anybody can write
 /// to, a symbolic link or the file of another user.
-pub fn file(path: &Path) -> Result<(File, Made), SinkError> {
+pub fn file(path: &Path) -> Result<(File, Created), SinkError> {
     let failed = |error| SinkError::Create { path: path.to_owned(), error };
     for _ in 0..TRIES {
         let (file, made) = match open(path) {
-            Ok(file) => (file, Made::default()),
+            Ok(file) => (file, Created::default()),
             Err(error) if error.kind() == ErrorKind::NotFound => match files::create_new(path) {
                 Ok(file) => {
                     let inode = file.metadata().map_err(failed)?.ino();
-                    (file, Made(vec![MadeEntry::File(path.to_owned(), inode)]))
+                    (file, Created(vec![CreatedEntry::File(path.to_owned(), inode)]))
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && !files::is_link(path) => continue,
                 Err(error) => return Err(failed(error)),
@@ -117,7 +117,7 @@ fn open_pipe(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 /// # Errors
 ///
 /// When it cannot be created, read or written to, or another process holds it.
-pub fn directory(path: &Path) -> Result<(File, Made), SinkError> {
+pub fn directory(path: &Path) -> Result<(File, Created), SinkError> {
     let unusable = |error| SinkError::Directory { path: path.to_owned(), error };
     // Without a slash at its end, which would lead through a link.
     let name: PathBuf = path.components().collect();
@@ -135,12 +135,12 @@ pub fn directory(path: &Path) -> Result<(File, Made), SinkError> {
 }
 
 /// Makes a directory and those above it, as far as they are missing.
-fn make(path: &Path) -> io::Result<Made> {
-    let mut made = Made::default();
+fn make(path: &Path) -> io::Result<Created> {
+    let mut made = Created::default();
     let missing: Vec<_> = path.ancestors().take_while(|ancestor| is_missing(ancestor)).collect();
     for directory in missing.into_iter().rev() {
         match files::create_directory(directory) {
-            Ok(()) => made.0.push(MadeEntry::Directory(directory.to_owned())),
+            Ok(()) => made.0.push(CreatedEntry::Directory(directory.to_owned())),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -11,7 +11,7 @@ use std::thread;
 use crossbeam::channel::{self, Receiver, Sender};
 use tracing::error;
 
-use super::leftover;
+use super::recovery;
 use crate::files;
 use crate::sink::Handle;
 use crate::sink::counters::{SinkCounters, Unfinished};
@@ -26,7 +26,7 @@ pub const UNSYNCED: &str = ".unsynced";
 
 /// A file with all its records.
 #[derive(Debug)]
-pub struct Complete {
+pub struct CompleteFile {
     /// The file.
     pub file: File,
     /// Its name.
@@ -43,7 +43,7 @@ pub fn start(
     directory: &Path,
     begun: Receiver<()>,
     counters: &Arc<SinkCounters>,
-) -> Result<(Handle, Sender<Complete>), SinkError> {
+) -> Result<(Handle, Sender<CompleteFile>), SinkError> {
     let (sender, receiver) = channel::bounded(WAITING);
     let directory = directory.to_owned();
     let counters = Arc::clone(counters);
@@ -52,7 +52,7 @@ pub fn start(
             return Ok(());
         }
         contain(&directory, &counters, || {
-            leftover::recover(&directory);
+            recovery::recover(&directory);
             run(receiver, &counters)
         })
     };
@@ -61,9 +61,9 @@ pub fn start(
     Ok((thread, sender))
 }
 
-fn run(files: Receiver<Complete>, counters: &SinkCounters) -> Result<(), SinkError> {
+fn run(files: Receiver<CompleteFile>, counters: &SinkCounters) -> Result<(), SinkError> {
     let mut outcome = Ok(());
-    for Complete { file, partial, complete, unfinished } in files {
+    for CompleteFile { file, partial, complete, unfinished } in files {
         match publish(&file, &partial, &complete) {
             Ok(()) => {
                 unfinished.keep();
@@ -152,7 +152,7 @@ mod tests {
             worker.record(amount);
             unfinished.add(0, amount);
             let (partial, complete) = (self.partial(), self.complete());
-            finished.send(Complete { file, partial, complete, unfinished }).unwrap();
+            finished.send(CompleteFile { file, partial, complete, unfinished }).unwrap();
             drop(finished);
             finisher.join().unwrap()
         }
@@ -195,7 +195,7 @@ mod tests {
         assert!(aside.exists() && !fixture.partial().exists() && !fixture.complete().exists());
         assert_eq!(fixture.counted(Loss::SyncFailed), (0, 10));
         assert_eq!(fixture.counters.files(), 0);
-        leftover::recover(fixture.directory.path());
+        recovery::recover(fixture.directory.path());
         assert!(aside.exists() && !fixture.complete().exists(), "nor does the next start publish it");
     }
 

@@ -1,15 +1,15 @@
 //! Where encoded bytes go: standard output, a file, or a directory with rotation.
 //!
 //! - `claim`: opening and locking before a capture starts.
-//! - `whole`: writing whole records, also where a disk fills up.
-//! - `directory`: a series of files; `finisher`: making them durable and giving them their names; `leftover`: those of a
+//! - `atomic_writer`: writing whole records, also where a disk fills up.
+//! - `rotating_files`: a series of files; `finisher`: making them durable and giving them their names; `recovery`: those of a
 //!   run that was killed.
 
+mod atomic_writer;
 pub(super) mod claim;
-pub(super) mod directory;
 pub(super) mod finisher;
-pub(super) mod leftover;
-mod whole;
+pub(super) mod recovery;
+pub(super) mod rotating_files;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek as _};
@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::whole::WholeWriter;
+use self::atomic_writer::AtomicWriter;
 use super::Format;
 use super::counters::{SinkCounters, Unfinished};
 use super::error::SinkError;
@@ -26,14 +26,14 @@ use crate::time::Timestamp;
 
 /// A write that failed, perhaps half-way.
 #[derive(Debug)]
-pub struct Torn {
+pub struct PartialWrite {
     /// Bytes at the front that are written for good. In an output that can take bytes back, they end with a record.
     pub taken: usize,
     /// Why it failed.
     pub error: io::Error,
 }
 
-impl From<io::Error> for Torn {
+impl From<io::Error> for PartialWrite {
     /// Nothing was written.
     fn from(error: io::Error) -> Self {
         Self { taken: 0, error }
@@ -65,7 +65,7 @@ pub trait Output: Send {
     /// # Errors
     ///
     /// When not all was written. The next write may well succeed.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn>;
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite>;
 
     /// Whether the open file is to be finished at time `now`.
     fn is_due(&self, now: Timestamp) -> bool;
@@ -81,23 +81,23 @@ pub trait Output: Send {
 
 /// Standard output, a file or a named pipe.
 #[derive(Debug)]
-pub struct Single {
+pub struct SingleFile {
     path: PathBuf,
-    writer: WholeWriter,
+    writer: AtomicWriter,
     is_stdout: bool,
     /// Whether the file has still the content that it had before the capture.
     is_stale: bool,
     counters: Arc<SinkCounters>,
 }
 
-impl Single {
+impl SingleFile {
     /// Standard output.
     pub fn stdout(format: Format, counters: &Arc<SinkCounters>) -> Result<Self, SinkError> {
         // Not `io::Stdout`, which would cut batches at line ends and keep a buffer of its own.
         let writer = io::stdout()
             .as_fd()
             .try_clone_to_owned()
-            .and_then(|descriptor| WholeWriter::new(File::from(descriptor), format))
+            .and_then(|descriptor| AtomicWriter::new(File::from(descriptor), format))
             .map_err(|error| SinkError::Stdout { error })?;
         let counters = Arc::clone(counters);
         Ok(Self { path: "/dev/stdout".into(), writer, is_stdout: true, is_stale: false, counters })
@@ -110,7 +110,7 @@ impl Single {
         format: Format,
         counters: &Arc<SinkCounters>,
     ) -> Result<Self, SinkError> {
-        let writer = WholeWriter::new(file, format)
+        let writer = AtomicWriter::new(file, format)
             .map_err(|error| SinkError::Create { path: path.to_owned(), error })?;
         let is_stale = writer.is_regular();
         Ok(Self { path: path.to_owned(), writer, is_stdout: false, is_stale, counters: Arc::clone(counters) })
@@ -129,7 +129,7 @@ impl Single {
     }
 }
 
-impl Output for Single {
+impl Output for SingleFile {
     fn path(&self) -> &Path {
         &self.path
     }
@@ -151,10 +151,11 @@ impl Output for Single {
         Ok(self.writer.is_empty())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         let written = self.writer.write(bytes);
-        let is_gone =
-            |torn: &Torn| matches!(torn.error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+        let is_gone = |torn: &PartialWrite| {
+            matches!(torn.error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+        };
         if self.is_stdout && written.as_ref().is_err_and(is_gone) {
             self.counters.set_closed();
         }

@@ -32,7 +32,7 @@ pub enum Departure {
 
 /// Notifications of one interface, taken together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notified {
+pub struct LinkNotifications {
     /// Something may have changed.
     pub changed: bool,
     /// It has left the namespace, even if it should be back by now.
@@ -64,8 +64,8 @@ impl LinkEvents {
     /// # Errors
     ///
     /// When the kernel refuses to answer, other than for notifications that were lost: those count as a change.
-    pub fn notified(&mut self, index: u32) -> io::Result<Notified> {
-        let mut notified = Notified::default();
+    pub fn notified(&mut self, index: u32) -> io::Result<LinkNotifications> {
+        let mut notified = LinkNotifications::default();
         loop {
             match recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty()) {
                 Ok((length, _)) => {
@@ -117,7 +117,7 @@ fn read_answer(datagram: &[u8]) -> io::Result<Option<Interface>> {
 }
 
 /// Takes note of what the notifications of one datagram say of an interface.
-fn read_notifications(datagram: &[u8], index: u32, notified: &mut Notified) {
+fn read_notifications(datagram: &[u8], index: u32, notified: &mut LinkNotifications) {
     for (kind, body) in Messages(datagram) {
         let Some((header, attributes)) = body.split_at_checked(INTERFACE_HEADER) else { continue };
         if u32_at(header, 4) != Some(index) {
@@ -173,8 +173,8 @@ mod tests {
         bytes
     }
 
-    fn notified(datagram: &[u8]) -> Notified {
-        let mut notified = Notified::default();
+    fn notified(datagram: &[u8]) -> LinkNotifications {
+        let mut notified = LinkNotifications::default();
         read_notifications(datagram, 7, &mut notified);
         notified
     }
@@ -194,7 +194,7 @@ mod tests {
             ([message(RTM_DELLINK, 0, 7, &[]), message(RTM_NEWLINK, 0, 7, &[])].concat(), true, deleted),
             (Vec::new(), false, None),
         ] {
-            assert_eq!(notified(&datagram), Notified { changed, departed }, "{datagram:?}");
+            assert_eq!(notified(&datagram), LinkNotifications { changed, departed }, "{datagram:?}");
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
     fn a_message_that_is_cut_anywhere_is_no_panic() {
         let datagram = message(RTM_DELLINK, 0, 7, &attribute(IFLA_NEW_NETNSID, &[0; 4]));
         for length in 0..datagram.len() {
-            assert_eq!(notified(&datagram[..length]), Notified::default());
+            assert_eq!(notified(&datagram[..length]), LinkNotifications::default());
             assert!(read_answer(&datagram[..length]).is_err());
         }
     }

@@ -1,7 +1,7 @@
 //! From the kernel's monotonic receive time to wall-clock time.
 //!
 //! In Linux both clocks run at the same rate, also while that is adjusted (`adjtimex`): their distance changes only when
-//! the wall clock is set, by an administrator, by NTP in a step, or after the machine slept. So a [`Clock`] measures the
+//! the wall clock is set, by an administrator, by NTP in a step, or after the machine slept. So a [`WallClock`] measures the
 //! distance once and keeps it, and looks now and then whether it still holds. Successive packets are as far apart as the
 //! kernel's clock says, to the nanosecond.
 //!
@@ -102,7 +102,7 @@ impl Distance {
 
 /// The wall-clock time of the kernel's monotonic times.
 #[derive(Debug)]
-pub(super) struct Clock<R = System> {
+pub(super) struct WallClock<R = System> {
     readings: R,
     distance: Distance,
     /// When to look at the distance again, on the monotonic clock.
@@ -112,14 +112,14 @@ pub(super) struct Clock<R = System> {
     steps: u64,
 }
 
-impl Clock {
+impl WallClock {
     /// A clock that follows the system's.
     pub(super) fn new() -> Self {
         Self::with_readings(System::new())
     }
 }
 
-impl<R: Readings> Clock<R> {
+impl<R: Readings> WallClock<R> {
     fn with_readings(readings: R) -> Self {
         let distance = measure(&readings, FIRST_ATTEMPTS);
         let due = readings.monotonic().saturating_add(LOOK_NS);
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    impl Clock<Scripted> {
+    impl WallClock<Scripted> {
         /// Lets time pass, and has a packet come then: its timestamp, less what it should be, and the step that was told.
         fn packet(&mut self, after: u64) -> (i64, Option<i64>) {
             let now = self.readings.now.get() + after;
@@ -257,7 +257,7 @@ mod tests {
     fn preemption_between_two_readings_moves_no_timestamp() {
         for preempted in [50_000, 10 * MILLISECOND, 1000 * MILLISECOND] {
             for reading in 0..3 * ATTEMPTS {
-                let mut clock = Clock::with_readings(Scripted::new());
+                let mut clock = WallClock::with_readings(Scripted::new());
                 let (error, _) = clock.packet(0);
                 assert!(error.unsigned_abs() <= 40, "{error}");
                 // After one of the next readings, or after all of them.
@@ -280,11 +280,11 @@ mod tests {
     #[test]
     fn preemption_at_the_start_moves_no_timestamp() {
         let preempted = vec![10 * MILLISECOND; 3 * (FIRST_ATTEMPTS - 1)].into();
-        let mut clock = Clock::with_readings(Scripted { preempted, ..Scripted::new() });
+        let mut clock = WallClock::with_readings(Scripted { preempted, ..Scripted::new() });
         assert!(clock.packet(0).0.unsigned_abs() <= 40);
         // Where all of them are bad, the first good one later on mends it, and is no step.
         let preempted = vec![10 * MILLISECOND; 3 * FIRST_ATTEMPTS].into();
-        let mut clock = Clock::with_readings(Scripted { preempted, ..Scripted::new() });
+        let mut clock = WallClock::with_readings(Scripted { preempted, ..Scripted::new() });
         assert!(clock.packet(0).0.unsigned_abs() <= 10 * MILLISECOND);
         let (error, step) = clock.packet(2 * LOOK_NS);
         assert!(error.unsigned_abs() <= 40 && step.is_none(), "{error} {step:?}");
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn steps_of_the_wall_clock_are_followed_and_told() {
-        let mut clock = Clock::with_readings(Scripted::new());
+        let mut clock = WallClock::with_readings(Scripted::new());
         let steps = [1_000, -1_000, 128_000_000, -3_600_000_000_000, i64::MAX / 4, -(1 << 60)];
         for (number, step) in (1..).zip(steps) {
             clock.readings.distance = clock.readings.distance.wrapping_add_signed(step);
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn packets_from_before_the_look_do_not_look_again() {
-        let mut clock = Clock::with_readings(Scripted::new());
+        let mut clock = WallClock::with_readings(Scripted::new());
         clock.packet(10 * LOOK_NS);
         let now = clock.readings.now.get();
         assert!(!clock.is_due(now - 5 * LOOK_NS) && !clock.is_due(now));
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn clocks_that_are_slow_to_read_are_followed_all_the_same() {
-        let mut clock = Clock::with_readings(Scripted { cost: 300_000, ..Scripted::new() });
+        let mut clock = WallClock::with_readings(Scripted { cost: 300_000, ..Scripted::new() });
         clock.readings.distance += 1000 * MILLISECOND;
         let step = (0..100).find_map(|_| clock.packet(2 * RETRY_NS + LOOK_NS).1);
         assert!(step.is_some_and(|step| step.abs_diff(1_000_000_000) <= 600_000), "{step:?}");
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn follows_the_system() {
-        let mut clock = Clock::new();
+        let mut clock = WallClock::new();
         let system = System::new();
         for _ in 0..3 {
             let before = system.wall();
@@ -365,7 +365,7 @@ mod tests {
                 1..200,
             ),
         ) {
-            let mut clock = Clock::with_readings(Scripted::new());
+            let mut clock = WallClock::with_readings(Scripted::new());
             let mut latest = Timestamp(0);
             for (after, preempted, step) in events {
                 clock.readings.distance = clock.readings.distance.wrapping_add_signed(step);

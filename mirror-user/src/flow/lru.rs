@@ -5,14 +5,14 @@ use super::slab::Slot;
 
 /// What a flow waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Queue {
+pub(super) enum LruList {
     /// More packets, for as long as the idle timeout.
     Idle,
     /// Stragglers of a connection that is over, for as long as the closing timeout.
     Closing,
 }
 
-/// Neighbours in a ring, as positions in [`Recency::links`].
+/// Neighbours in a ring, as positions in [`Lru::links`].
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
     previous: u32,
@@ -20,10 +20,10 @@ struct Link {
 }
 
 /// Position of the ring's own link, which stands between the longest idle flow and the latest one.
-const fn ring(queue: Queue) -> u32 {
+const fn ring(queue: LruList) -> u32 {
     match queue {
-        Queue::Idle => 0,
-        Queue::Closing => 1,
+        LruList::Idle => 0,
+        LruList::Closing => 1,
     }
 }
 
@@ -33,19 +33,19 @@ const fn position(slot: Slot) -> u32 {
     slot.number() + 1
 }
 
-/// Two rings through the slots, one for each [`Queue`], each from the longest idle flow to the latest.
+/// Two rings through the slots, one for each [`LruList`], each from the longest idle flow to the latest.
 ///
 /// Eight bytes per flow, apart from the flows: moving a flow to the end touches three links, and links of a
 /// million flows still fit into the last level of a processor's cache.
 #[derive(Debug)]
-pub(super) struct Recency {
+pub(super) struct Lru {
     links: Vec<Link>,
-    /// The longest idle flow of [`Queue::Idle`] that has not been passed by [`Recency::pass_quiet`] since its
+    /// The longest idle flow of [`LruList::Idle`] that has not been passed by [`Lru::pass_quiet`] since its
     /// last packet; the ring's own position where there is none.
     quiet: u32,
 }
 
-impl Recency {
+impl Lru {
     /// Bytes that room for `capacity` slots takes.
     pub(super) const fn bytes(capacity: usize) -> u64 {
         (capacity as u64 + 2) * size_of::<Link>() as u64
@@ -54,14 +54,14 @@ impl Recency {
     /// Room for `capacity` slots, numbered from 1 to `capacity`.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         let mut links = memory::huge_vec(capacity + 2);
-        for queue in [Queue::Idle, Queue::Closing] {
+        for queue in [LruList::Idle, LruList::Closing] {
             links.push(Link { previous: ring(queue), next: ring(queue) });
         }
-        Self { links, quiet: ring(Queue::Idle) }
+        Self { links, quiet: ring(LruList::Idle) }
     }
 
     /// Enters a slot as the latest of `queue`. Slots are new in the order of their numbers.
-    pub(super) fn insert(&mut self, slot: Slot, queue: Queue) {
+    pub(super) fn insert(&mut self, slot: Slot, queue: LruList) {
         if position(slot) as usize >= self.links.len() {
             self.links.push(Link::default());
         }
@@ -70,9 +70,9 @@ impl Recency {
 
     /// Makes a slot the latest of `queue`, whichever it stood in.
     #[inline(always)]
-    pub(super) fn touch(&mut self, slot: Slot, queue: Queue) {
+    pub(super) fn touch(&mut self, slot: Slot, queue: LruList) {
         // The latest has nothing to move, unless all were passed and it no longer is.
-        if self.link(ring(queue)).previous != position(slot) || self.quiet == ring(Queue::Idle) {
+        if self.link(ring(queue)).previous != position(slot) || self.quiet == ring(LruList::Idle) {
             self.remove(slot);
             self.append(slot, queue);
         }
@@ -90,7 +90,7 @@ impl Recency {
     }
 
     /// The slot that has been idle longest.
-    pub(super) fn oldest(&self, queue: Queue) -> Option<Slot> {
+    pub(super) fn oldest(&self, queue: LruList) -> Option<Slot> {
         slot_at(self.link(ring(queue)).next)
     }
 
@@ -99,7 +99,7 @@ impl Recency {
         slot_at(self.quiet)
     }
 
-    /// Passes [`Recency::oldest_not_passed`] until its next packet.
+    /// Passes [`Lru::oldest_not_passed`] until its next packet.
     pub(super) fn pass_quiet(&mut self) {
         self.quiet = self.link(self.quiet).next;
     }
@@ -122,12 +122,12 @@ impl Recency {
     }
 
     #[inline(always)]
-    fn append(&mut self, slot: Slot, queue: Queue) {
+    fn append(&mut self, slot: Slot, queue: LruList) {
         let last = self.link(ring(queue)).previous;
         *self.link_mut(position(slot)) = Link { previous: last, next: ring(queue) };
         self.link_mut(last).next = position(slot);
         self.link_mut(ring(queue)).previous = position(slot);
-        if queue == Queue::Idle && self.quiet == ring(Queue::Idle) {
+        if queue == LruList::Idle && self.quiet == ring(LruList::Idle) {
             self.quiet = position(slot);
         }
     }
@@ -155,12 +155,12 @@ mod tests {
 
     use super::*;
 
-    fn order(recency: &Recency, queue: Queue) -> Vec<u32> {
+    fn order(lru: &Lru, queue: LruList) -> Vec<u32> {
         let mut order = Vec::new();
-        let mut position = recency.link(ring(queue)).next;
+        let mut position = lru.link(ring(queue)).next;
         while let Some(slot) = slot_at(position) {
             order.push(slot.number());
-            position = recency.link(position).next;
+            position = lru.link(position).next;
         }
         order
     }
@@ -169,9 +169,9 @@ mod tests {
         /// Against two plain lists, each kept in order, and a set of those that were passed.
         #[test]
         fn keeps_the_order(steps in prop::collection::vec((0..4_u8, 1..9_u32, any::<bool>()), 0..200)) {
-            let mut recency = Recency::with_capacity(8);
+            let mut lru = Lru::with_capacity(8);
             for number in 1..9 {
-                recency.insert(Slot::from_number(number), Queue::Idle);
+                lru.insert(Slot::from_number(number), LruList::Idle);
             }
             let mut idle: Vec<u32> = (1..9).collect();
             let mut closing: Vec<u32> = Vec::new();
@@ -180,17 +180,17 @@ mod tests {
                 let slot = Slot::from_number(number);
                 let known = idle.contains(&number) || closing.contains(&number);
                 let (queue, list) =
-                    if to_closing { (Queue::Closing, 1) } else { (Queue::Idle, 0) };
+                    if to_closing { (LruList::Closing, 1) } else { (LruList::Idle, 0) };
                 if step == 3 {
-                    if let Some(slot) = recency.oldest_not_passed() {
-                        recency.pass_quiet();
+                    if let Some(slot) = lru.oldest_not_passed() {
+                        lru.pass_quiet();
                         passed.push(slot.number());
                     }
                 } else {
                     match (known, step) {
-                        (true, 0) => recency.remove(slot),
-                        (true, _) => recency.touch(slot, queue),
-                        (false, _) => recency.insert(slot, queue),
+                        (true, 0) => lru.remove(slot),
+                        (true, _) => lru.touch(slot, queue),
+                        (false, _) => lru.insert(slot, queue),
                     }
                     idle.retain(|&other| other != number);
                     closing.retain(|&other| other != number);
@@ -199,11 +199,11 @@ mod tests {
                         [&mut idle, &mut closing][list].push(number);
                     }
                 }
-                prop_assert_eq!(order(&recency, Queue::Idle), &idle[..]);
-                prop_assert_eq!(order(&recency, Queue::Closing), &closing[..]);
-                prop_assert_eq!(recency.oldest(Queue::Idle).map(Slot::number), idle.first().copied());
+                prop_assert_eq!(order(&lru, LruList::Idle), &idle[..]);
+                prop_assert_eq!(order(&lru, LruList::Closing), &closing[..]);
+                prop_assert_eq!(lru.oldest(LruList::Idle).map(Slot::number), idle.first().copied());
                 let not_passed = idle.iter().find(|number| !passed.contains(number));
-                prop_assert_eq!(recency.oldest_not_passed().map(Slot::number), not_passed.copied());
+                prop_assert_eq!(lru.oldest_not_passed().map(Slot::number), not_passed.copied());
             }
         }
     }

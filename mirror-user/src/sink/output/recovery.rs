@@ -11,8 +11,8 @@ use std::path::Path;
 
 use tracing::{error, warn};
 
-use super::directory::{PARTIAL, PREFIX};
 use super::finisher::publish;
+use super::rotating_files::{PARTIAL, PREFIX};
 use crate::files;
 use crate::sink::error::{SinkError, remedy};
 use crate::sink::{Format, pcapng};

@@ -205,20 +205,20 @@ fn group(group: u16) -> Short {
 
 /// Writes times. It keeps the text of a day, as one time mostly is of the same day as the one before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct TimestampWriter {
     /// Days since 1970-01-01.
     day: u32,
     /// The beginning of that day.
     midnight: [u8; 30],
 }
 
-impl Default for Clock {
+impl Default for TimestampWriter {
     fn default() -> Self {
         Self { day: 0, midnight: *b"1970-01-01T00:00:00.000000000Z" }
     }
 }
 
-impl Clock {
+impl TimestampWriter {
     /// Appends a time as RFC 3339 says, in UTC and with nanoseconds.
     pub fn write(&mut self, Timestamp(nanoseconds): Timestamp, out: &mut Vec<u8>) {
         let seconds = nanoseconds / 1_000_000_000;
@@ -394,7 +394,7 @@ mod tests {
             (4_107_542_399_999_999_999, "2100-02-28T23:59:59.999999999Z"),
             (u64::MAX, "2554-07-21T23:34:33.709551615Z"),
         ];
-        let mut clock = Clock::default();
+        let mut clock = TimestampWriter::default();
         for (nanoseconds, expected) in cases {
             assert_eq!(written(|out| clock.write(Timestamp(nanoseconds), out)), expected);
         }

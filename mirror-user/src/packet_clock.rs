@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// A packet that is older than the one before by at most this was delivered late; an older one tells of another clock,
 /// or of one that was set back.
-pub const LATEST: Duration = Duration::from_secs(1);
+pub const MAX_LATENESS: Duration = Duration::from_secs(1);
 
 /// Packets of one of the two windows whose lowest timestamp is known.
 const WINDOW: u32 = 8192;
@@ -41,7 +41,7 @@ impl Default for PacketClock {
 }
 
 impl PacketClock {
-    /// Takes a packet's timestamp up. How far the clock stepped back with it, if by more than [`LATEST`].
+    /// Takes a packet's timestamp up. How far the clock stepped back with it, if by more than [`MAX_LATENESS`].
     #[inline]
     pub fn observe(&mut self, timestamp: Timestamp) -> Option<Duration> {
         if self.packets == WINDOW {
@@ -56,7 +56,7 @@ impl PacketClock {
             return None;
         }
         let back = Duration::from_nanos(self.latest.0 - timestamp.0);
-        if back <= LATEST {
+        if back <= MAX_LATENESS {
             return None;
         }
         self.latest = timestamp;
@@ -66,14 +66,14 @@ impl PacketClock {
     }
 
     /// The time that has passed by every clock that takes part; `None` before the first packet.
-    pub fn passed(&self) -> Option<Timestamp> {
+    pub fn watermark(&self) -> Option<Timestamp> {
         let [before, in_hand] = self.lowest;
         Some(before.min(in_hand)).filter(|&time| time != NEVER)
     }
 
     /// The same when no packet will follow: where only one clock took part of late, the time of the latest packet.
-    pub fn at_end(&self) -> Option<Timestamp> {
-        let passed = self.passed()?;
+    pub fn end_time(&self) -> Option<Timestamp> {
+        let passed = self.watermark()?;
         Some(if self.stepped == [false; 2] { self.latest } else { passed })
     }
 
@@ -101,23 +101,23 @@ mod tests {
     #[test]
     fn a_single_clock_is_followed() {
         let mut clock = PacketClock::default();
-        assert_eq!((clock.passed(), clock.at_end()), (None, None));
+        assert_eq!((clock.watermark(), clock.end_time()), (None, None));
         // A second late is no step.
         assert_eq!(observe(&mut clock, [100, 500, 499, 1000]), [0; 0]);
-        assert_eq!((seconds(clock.passed()), seconds(clock.at_end())), (Some(100), Some(1000)));
+        assert_eq!((seconds(clock.watermark()), seconds(clock.end_time())), (Some(100), Some(1000)));
         assert_eq!(observe(&mut clock, 1000..100_000), [0; 0]);
-        let behind = 100_000 - seconds(clock.passed()).unwrap();
+        let behind = 100_000 - seconds(clock.watermark()).unwrap();
         assert!((u64::from(WINDOW)..=2 * u64::from(WINDOW)).contains(&behind), "{behind}");
-        assert_eq!((seconds(clock.at_end()), clock.steps()), (Some(99_999), 0));
+        assert_eq!((seconds(clock.end_time()), clock.steps()), (Some(99_999), 0));
     }
 
     #[test]
     fn steps_back_are_counted_and_followed() {
         let mut clock = PacketClock::default();
         assert_eq!(observe(&mut clock, [7200, 7201, 3600, 3601, 3602]), [3601]);
-        assert_eq!((seconds(clock.passed()), seconds(clock.at_end())), (Some(3600), Some(3600)));
+        assert_eq!((seconds(clock.watermark()), seconds(clock.end_time())), (Some(3600), Some(3600)));
         assert_eq!(observe(&mut clock, (3603..).take(2 * WINDOW as usize)), [0; 0]);
-        assert_eq!(seconds(clock.at_end()), Some(3602 + 2 * u64::from(WINDOW)));
+        assert_eq!(seconds(clock.end_time()), Some(3602 + 2 * u64::from(WINDOW)));
         assert_eq!(clock.steps(), 1);
     }
 
@@ -128,9 +128,9 @@ mod tests {
             clock.observe(Timestamp((1_000_000 + second) * SECOND));
             clock.observe(Timestamp(second * SECOND));
         }
-        let passed = seconds(clock.passed()).unwrap();
+        let passed = seconds(clock.watermark()).unwrap();
         assert!((50_000 - u64::from(WINDOW)..50_000).contains(&passed), "{passed}");
-        assert_eq!((clock.at_end(), clock.steps()), (clock.passed(), 50_000));
+        assert_eq!((clock.end_time(), clock.steps()), (clock.watermark(), 50_000));
     }
 
     #[test]
@@ -139,6 +139,6 @@ mod tests {
         for time in [5, u64::MAX, 0, u64::MAX - 1, 7] {
             clock.observe(Timestamp(time));
         }
-        assert_eq!((clock.passed(), clock.steps()), (Some(Timestamp(0)), 2));
+        assert_eq!((clock.watermark(), clock.steps()), (Some(Timestamp(0)), 2));
     }
 }

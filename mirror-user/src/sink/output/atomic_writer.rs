@@ -6,12 +6,12 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::Torn;
+use super::PartialWrite;
 use crate::sink::Format;
 
 /// Appends to a file so that it never ends in half a record, even where the disk fills up in the midst of one.
 #[derive(Debug)]
-pub(super) struct WholeWriter {
+pub(super) struct AtomicWriter {
     file: File,
     format: Format,
     /// Whether bytes can be taken back: a pipe or a terminal has passed them on.
@@ -22,7 +22,7 @@ pub(super) struct WholeWriter {
     torn: u64,
 }
 
-impl WholeWriter {
+impl AtomicWriter {
     /// Appends records of this format at the file's current position.
     pub fn new(file: File, format: Format) -> io::Result<Self> {
         let is_regular = file.metadata()?.is_file();
@@ -50,7 +50,7 @@ impl WholeWriter {
     }
 
     /// Writes all of `bytes`. Where that fails, a regular file keeps those of the records that fitted.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         self.take_back()?;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -64,7 +64,7 @@ impl WholeWriter {
                     let _ = self.take_back();
                 }
                 self.length += taken as u64;
-                return Err(Torn { taken, error });
+                return Err(PartialWrite { taken, error });
             }
         }
         self.length += bytes.len() as u64;
@@ -140,7 +140,7 @@ mod tests {
             reader.read_to_end(&mut received).unwrap();
             received
         });
-        let mut writer = WholeWriter::new(writer, Format::Ndjson).unwrap();
+        let mut writer = AtomicWriter::new(writer, Format::Ndjson).unwrap();
         writer.write(&sent).unwrap();
         assert_eq!(writer.length(), sent.len() as u64);
         drop(writer);
@@ -160,7 +160,7 @@ mod tests {
             let (tell, told) = std::sync::mpsc::channel();
             let written = thread::spawn(move || {
                 tell.send(rustix::thread::gettid()).unwrap();
-                WholeWriter::new(writer, Format::Ndjson).unwrap().write(&vec![b'\n'; 1 << 20])
+                AtomicWriter::new(writer, Format::Ndjson).unwrap().write(&vec![b'\n'; 1 << 20])
             });
             let writing = told.recv().unwrap();
             for _ in 0..20 {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_torn_write_is_taken_back_before_the_next() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut writer = WholeWriter::new(file.try_clone().unwrap(), Format::Ndjson).unwrap();
+        let mut writer = AtomicWriter::new(file.try_clone().unwrap(), Format::Ndjson).unwrap();
         writer.write(b"first").unwrap();
         // As a write leaves it that fails half-way, and could not be taken back at once.
         (&writer.file).write_all(b"sec").unwrap();
@@ -201,7 +201,7 @@ mod tests {
         let path = directory.path().join("appended");
         std::fs::write(&path, "before").unwrap();
         let file = File::options().append(true).open(&path).unwrap();
-        let mut writer = WholeWriter::new(file, Format::Ndjson).unwrap();
+        let mut writer = AtomicWriter::new(file, Format::Ndjson).unwrap();
         (&writer.file).write_all(b"sec").unwrap();
         writer.torn = 3;
         writer.write(b"third").unwrap();
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_full_device_takes_nothing() {
         let file = File::options().write(true).open("/dev/full").unwrap();
-        let mut writer = WholeWriter::new(file, Format::Ndjson).unwrap();
+        let mut writer = AtomicWriter::new(file, Format::Ndjson).unwrap();
         let torn = writer.write(b"record").unwrap_err();
         assert_eq!((torn.taken, torn.error.kind()), (0, ErrorKind::StorageFull));
         assert!(writer.is_empty());

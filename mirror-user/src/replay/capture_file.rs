@@ -10,18 +10,18 @@ use super::input::Input;
 use super::report::{FileReport, Problem};
 use super::slot::Slot;
 use super::step::Step;
-use super::window::{Look, Window};
+use super::window::{Available, Window};
 use super::{pcap, pcapng};
 
 /// One capture file that is being read.
-pub(super) struct Capture {
+pub(super) struct CaptureFile {
     window: Window,
-    format: Format,
+    format: FileFormat,
     report: FileReport,
 }
 
 /// The format of a file.
-enum Format {
+enum FileFormat {
     /// Not enough of the file has been read.
     Unknown,
     Pcap(pcap::Reader),
@@ -39,7 +39,7 @@ pub(super) enum Next {
     End,
 }
 
-impl Capture {
+impl CaptureFile {
     /// Opens a file. The number of bytes that are read is added to `progress`.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Capture {
     pub(super) fn open(path: PathBuf, progress: Arc<AtomicU64>) -> Result<Self, Box<FileReport>> {
         let mut report = FileReport::new(path);
         match Input::open(&report.path, progress) {
-            Ok(input) => Ok(Self { window: Window::new(input), format: Format::Unknown, report }),
+            Ok(input) => Ok(Self { window: Window::new(input), format: FileFormat::Unknown, report }),
             Err(error) => {
                 report.problem = Some(Problem::Open(error));
                 Err(Box::new(report))
@@ -63,17 +63,17 @@ impl Capture {
 
     /// Finds out the format. Waits for at most `wait`, and answers [`Next::Packet`] where the format is known.
     pub(super) fn detect(&mut self, wait: Duration) -> Next {
-        if !matches!(self.format, Format::Unknown) {
+        if !matches!(self.format, FileFormat::Unknown) {
             return Next::Packet;
         }
-        let magic = match self.window.look(4, wait) {
-            Look::Wait => return Next::Wait,
-            Look::Enough => self.window.first().copied(),
-            Look::Ended => None,
+        let magic = match self.window.fill(4, wait) {
+            Available::Wait => return Next::Wait,
+            Available::Enough => self.window.first().copied(),
+            Available::Ended => None,
         };
         match magic {
-            Some(magic) if pcapng::is_magic(magic) => self.format = Format::PcapNg(Box::default()),
-            Some(magic) if pcap::is_magic(magic) => self.format = Format::Pcap(pcap::Reader::default()),
+            Some(magic) if pcapng::is_magic(magic) => self.format = FileFormat::PcapNg(Box::default()),
+            Some(magic) if pcap::is_magic(magic) => self.format = FileFormat::Pcap(pcap::Reader::default()),
             _ => {
                 self.report.problem = Some(self.no_capture());
                 return Next::End;
@@ -108,9 +108,9 @@ impl Capture {
         let Self { window, format, report } = self;
         loop {
             let step = match format {
-                Format::Unknown => return Next::Wait,
-                Format::Pcap(reader) => reader.next(window, slot, wait),
-                Format::PcapNg(reader) => reader.next(window, slot, wait),
+                FileFormat::Unknown => return Next::Wait,
+                FileFormat::Pcap(reader) => reader.next(window, slot, wait),
+                FileFormat::PcapNg(reader) => reader.next(window, slot, wait),
             };
             match step {
                 Step::Packet => {
@@ -152,9 +152,9 @@ impl Capture {
             report.unread_bytes = window.unread().unwrap_or(0);
         }
         match format {
-            Format::Unknown => {}
-            Format::Pcap(reader) => report.link_types.extend(reader.link_type()),
-            Format::PcapNg(reader) => {
+            FileFormat::Unknown => {}
+            FileFormat::Pcap(reader) => report.link_types.extend(reader.link_type()),
+            FileFormat::PcapNg(reader) => {
                 report.timeless = reader.timeless();
                 report.link_types.extend(reader.link_types().take(8));
                 report.link_types.dedup();

@@ -12,12 +12,12 @@ use crate::number::QueueId;
 
 /// The maps of the program that a gate needs, to be opened once more for each.
 #[derive(Debug)]
-pub(super) struct GateMaps {
+pub(super) struct QueueMaps {
     sockets: OwnedFd,
     counters: OwnedFd,
 }
 
-impl GateMaps {
+impl QueueMaps {
     /// Those of a program whose maps have not been taken yet.
     pub(super) fn of(ebpf: &Ebpf) -> Result<Self, XdpError> {
         let descriptor = |name| {
@@ -30,7 +30,7 @@ impl GateMaps {
     }
 
     /// The gate of `queue`.
-    pub(super) fn gate(&self, queue: QueueId) -> Result<Gate, XdpError> {
+    pub(super) fn entry(&self, queue: QueueId) -> Result<QueueEntry, XdpError> {
         let open = |map, descriptor: &OwnedFd| {
             let descriptor = descriptor.try_clone().map_err(|source| XdpError::Handle { map, source })?;
             MapData::from_fd(descriptor).map_err(|source| XdpError::Map { map, action: "opened", source })
@@ -38,7 +38,7 @@ impl GateMaps {
         let unusable = |map| move |source| XdpError::Map { map, action: "used", source };
         let sockets = Map::XskMap(open(config::XSK_MAP, &self.sockets)?);
         let counters = Map::PerCpuArray(open(verdict::MAP, &self.counters)?);
-        Ok(Gate {
+        Ok(QueueEntry {
             queue,
             sockets: sockets.try_into().map_err(unusable(config::XSK_MAP))?,
             counters: counters.try_into().map_err(unusable(verdict::MAP))?,
@@ -47,20 +47,20 @@ impl GateMaps {
 }
 
 /// One receive queue's entry in the map of sockets, and its counters.
-pub struct Gate {
+pub struct QueueEntry {
     queue: QueueId,
     sockets: XskMap<MapData>,
     counters: PerCpuArray<MapData, Counts>,
 }
 
-impl Gate {
+impl QueueEntry {
     /// From now on, tunnel packets of the queue go to `socket`, an AF_XDP socket that is bound to the same queue of the
     /// same interface. The kernel forgets it when it is closed.
     ///
     /// # Errors
     ///
     /// When the program was loaded for fewer queues, or `socket` is no AF_XDP socket.
-    pub fn admit(&mut self, socket: &impl AsRawFd) -> Result<(), XdpError> {
+    pub fn set_socket(&mut self, socket: &impl AsRawFd) -> Result<(), XdpError> {
         self.sockets.set(self.queue.0, socket.as_raw_fd(), 0).map_err(|error| match error {
             MapError::OutOfBounds { max_entries, .. } => {
                 XdpError::UnknownQueue { queue: self.queue, queues: max_entries }
@@ -74,7 +74,7 @@ impl Gate {
     /// # Errors
     ///
     /// When the kernel refuses to write the map.
-    pub fn shut(&mut self) -> Result<(), XdpError> {
+    pub fn clear_socket(&mut self) -> Result<(), XdpError> {
         self.sockets.unset(self.queue.0).map_err(|source| XdpError::Map {
             map: config::XSK_MAP,
             action: "written",

@@ -13,14 +13,14 @@ use std::time::Duration;
 use crossbeam::channel::Sender;
 use tracing::error;
 
-use super::finisher::Complete;
-use super::whole::WholeWriter;
-use super::{Output, Torn};
+use super::atomic_writer::AtomicWriter;
+use super::finisher::CompleteFile;
+use super::{Output, PartialWrite};
 use crate::files;
 use crate::sink::Format;
 use crate::sink::counters::{Loss, Unfinished};
 use crate::sink::error::SinkError;
-use crate::sink::text::Utc;
+use crate::sink::notation::Utc;
 use crate::time::Timestamp;
 
 /// First part of a final name.
@@ -39,7 +39,7 @@ pub struct Rotation {
 
 /// The files of one worker.
 #[derive(Debug)]
-pub struct Series {
+pub struct RotatingFiles {
     directory: PathBuf,
     format: Format,
     worker: usize,
@@ -47,7 +47,7 @@ pub struct Series {
     /// Number of the next file.
     number: u64,
     open: Option<Open>,
-    finisher: Sender<Complete>,
+    finisher: Sender<CompleteFile>,
 }
 
 /// The file that is being written.
@@ -55,18 +55,18 @@ pub struct Series {
 struct Open {
     partial: PathBuf,
     complete: PathBuf,
-    writer: WholeWriter,
+    writer: AtomicWriter,
     begun: Timestamp,
 }
 
-impl Series {
+impl RotatingFiles {
     /// A series without a file yet: one is begun with the first batch. Complete files go to `finisher`.
     pub fn new(
         directory: &Path,
         format: Format,
         worker: usize,
         rotation: Rotation,
-        finisher: Sender<Complete>,
+        finisher: Sender<CompleteFile>,
     ) -> Self {
         Self { directory: directory.to_owned(), format, worker, rotation, number: 0, open: None, finisher }
     }
@@ -93,7 +93,7 @@ impl Series {
                 // Whoever holds the partial name is the only one who can give out the final name.
                 Ok(file) if fs::symlink_metadata(&complete).is_err() => {
                     self.number += 1;
-                    let writer = WholeWriter::new(file, self.format)?;
+                    let writer = AtomicWriter::new(file, self.format)?;
                     return Ok(Open { partial, complete, writer, begun: now });
                 }
                 Ok(_) => fs::remove_file(&partial)?,
@@ -122,9 +122,9 @@ impl Series {
                 return Err(SinkError::Publish { path: partial, error });
             }
         };
-        let complete = Complete { file, partial, complete, unfinished };
+        let complete = CompleteFile { file, partial, complete, unfinished };
         self.finisher.send(complete).map_err(|refused| {
-            let Complete { partial, unfinished, .. } = refused.0;
+            let CompleteFile { partial, unfinished, .. } = refused.0;
             unfinished.lose(Loss::PublishFailed);
             let error = io::Error::other("the thread that finishes files has ended");
             SinkError::Publish { path: partial, error }
@@ -144,7 +144,7 @@ fn create_locked(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-impl Output for Series {
+impl Output for RotatingFiles {
     fn path(&self) -> &Path {
         self.open.as_ref().map_or(&self.directory, |open| &open.partial)
     }
@@ -165,7 +165,7 @@ impl Output for Series {
         Ok(self.open.insert(open).writer.is_empty())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Torn> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
         match &mut self.open {
             Some(open) => open.writer.write(bytes),
             None => Err(io::Error::from(ErrorKind::NotConnected).into()),
@@ -214,7 +214,7 @@ mod tests {
         directory: TempDir,
         counters: Arc<SinkCounters>,
         finisher: Handle,
-        finished: Sender<Complete>,
+        finished: Sender<CompleteFile>,
     }
 
     impl Fixture {
@@ -227,8 +227,8 @@ mod tests {
             Self { directory, counters, finisher, finished }
         }
 
-        fn series(&self, worker: usize) -> Series {
-            Series::new(self.directory.path(), Format::Ndjson, worker, ROTATION, self.finished.clone())
+        fn series(&self, worker: usize) -> RotatingFiles {
+            RotatingFiles::new(self.directory.path(), Format::Ndjson, worker, ROTATION, self.finished.clone())
         }
 
         /// Waits for the files to be finished, and returns the directory and the final names.
@@ -251,20 +251,20 @@ mod tests {
     }
 
     /// Writes one batch at `now`, as a sink thread does. Returns whether it was the first of its file.
-    fn write(series: &mut Series, bytes: &[u8], now: u64) -> bool {
+    fn write(series: &mut RotatingFiles, bytes: &[u8], now: u64) -> bool {
         let first = series.prepare(Timestamp(now)).unwrap();
         series.write(bytes).unwrap();
         rotate(series, now);
         first
     }
 
-    fn rotate(series: &mut Series, now: u64) {
+    fn rotate(series: &mut RotatingFiles, now: u64) {
         if series.is_due(Timestamp(now)) {
             finish(series);
         }
     }
 
-    fn finish(series: &mut Series) {
+    fn finish(series: &mut RotatingFiles) {
         series.finish(Unfinished::new([])).unwrap();
     }
 
