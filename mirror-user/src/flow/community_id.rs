@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::icmp;
-use super::record::FlowTransport;
+use super::transport::FlowTransport;
 use crate::number::IpProtocol;
 
 /// Of the text: `1:` and the base64 of a SHA-1 hash.

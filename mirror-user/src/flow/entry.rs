@@ -1,8 +1,9 @@
 //! What the table remembers of a flow.
 
 use super::fragments::Held;
-use super::key::{self, Key, Side, WideAddresses};
+use super::key::{self, Key, WideAddresses};
 use super::record::Initiator;
+use super::side::Side;
 use super::slab::{Slot, Vacant};
 use super::tcp::{Phase, Streams};
 use crate::number::SamplingRate;

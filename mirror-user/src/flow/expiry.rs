@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::FlowTable;
 use super::entry::{Direction, Disorder, Flags, Flow};
-use super::key::{self, Key, Side, WideAddresses};
+use super::key::{self, Key, WideAddresses};
 use super::lru::LruList;
 use super::memory;
 use super::record::{Action, EndReason, FlowRecord, Initiator, Traffic};
+use super::side::Side;
 use super::slab::Slot;
+use super::table::FlowTable;
 use super::tcp::Segment;
 use crate::number::FlowCookie;
 use crate::packet::Tunnel;

@@ -5,7 +5,7 @@
 //! connections that were established are remembered, so that a flood of SYN puts nobody out.
 
 use super::hash::Hasher;
-use super::key::Side;
+use super::side::Side;
 
 /// Connections that are remembered at most: 1 MiB.
 const CAPACITY: usize = 1 << 16;

@@ -4,38 +4,11 @@ use std::net::IpAddr;
 
 use super::hash::Hasher;
 use super::icmp;
-use super::record::FlowTransport;
+use super::side::Side;
 use super::slab::{Slot, Vacant};
+use super::transport::FlowTransport;
 use crate::number::IpProtocol;
 use crate::packet::{Icmp, Ip, Ports, Transport};
-
-/// Which end of a flow a packet left from. The ends are ordered by address and port, so that both directions
-/// have one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Side {
-    /// The end with the lower address and port.
-    Low = 0,
-    /// The other one.
-    High = 1,
-}
-
-impl Side {
-    /// The end that a packet left from, by address and port of its source and destination.
-    #[inline(always)]
-    fn of_source<T: Ord + Copy>(source: T, destination: T) -> Self {
-        if source <= destination { Self::Low } else { Self::High }
-    }
-
-    /// The other end.
-    #[inline(always)]
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Low => Self::High,
-            Self::High => Self::Low,
-        }
-    }
-}
 
 /// What a transport header adds to the key, as its sender sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,42 +1,21 @@
 //! The way of a batch of packets through the table.
 
-use super::FlowTable;
 use super::entry::{ColdPart, Counted, Flags, Flow};
 use super::fragments::{Attribution, Piece};
 use super::icmp;
-use super::index::Place;
-use super::key::{self, Key, Selector, Side};
+use super::key::{self, Key, Selector};
 use super::lru::LruList;
 use super::memory;
+use super::prepared::Visit;
 use super::record::{FlowRecord, Initiator};
+use super::side::Side;
 use super::slab::Slot;
+use super::table::FlowTable;
 use super::tcp::Segment;
 use super::tunnels::{self, Tunnels};
 use crate::batch::BATCH_FRAMES;
 use crate::packet::{Icmp, Ip, Network, Packet, Transport};
 use crate::time::Timestamp;
-
-/// A packet of the batch that belongs to a flow or may begin one, worked out before the memory of the flow is touched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Visit {
-    key: Key,
-    place: Place,
-    /// Where the flow probably is.
-    candidate: Slot,
-    timestamp: Timestamp,
-    sender: Side,
-    /// Number of its origin, which is held until the packet was counted.
-    origin: u16,
-    /// The initiator of the flow, if it is known from an ICMP query.
-    requester: Option<Side>,
-    /// Whether it has a record of its own, which accounts for it.
-    has_own_record: bool,
-    /// Whether the next one of [`FlowTable::joining`] comes with it.
-    is_joined: bool,
-    cookie: Option<u32>,
-    counted: Counted,
-    segment: Option<Segment>,
-}
 
 impl FlowTable {
     /// Counts packets in their flows, and hands the records that fall due meanwhile to `out`.
@@ -355,18 +334,6 @@ impl FlowTable {
             && let Some(cold) = self.cold_parts.get_mut(number as usize)
         {
             cold.neighbours[side] = neighbour;
-        }
-    }
-}
-
-impl Visit {
-    /// The flags of the flow whose first packet this is.
-    fn flags(&self) -> Flags {
-        let initiator = self.segment.and_then(|segment| segment.initiator(self.sender));
-        match (initiator, self.requester) {
-            (Some(initiator), _) => Flags::new(initiator, Initiator::Syn),
-            (None, Some(requester)) => Flags::new(requester, Initiator::Request),
-            (None, None) => Flags::new(self.sender, Initiator::FirstPacket),
         }
     }
 }

@@ -1,18 +1,11 @@
-//! What a TCP connection has come to, as far as a bystander can tell who may miss packets or see them late.
+//! Following a TCP connection, segment by segment.
 
-use super::entry::{ColdPart, Disorder, Flags, Flow};
-use super::key::Side;
-use super::record::{Connection, Initiator};
-use crate::packet::TcpState;
-
-/// FIN, as on the wire.
-const FIN: u8 = 1;
-/// SYN, as on the wire.
-const SYN: u8 = 2;
-/// RST, as on the wire.
-const RST: u8 = 4;
-/// ACK, as on the wire.
-const ACK: u8 = 16;
+use super::phase::{Phase, Stage};
+use super::segment::{ACK, FIN, RST, SYN, Segment};
+use super::streams::{NEAR, Streams, is_near};
+use crate::flow::entry::{ColdPart, Disorder, Flags, Flow};
+use crate::flow::record::Initiator;
+use crate::flow::side::Side;
 
 /// Longest that a segment is late by reordering rather than sent again, where the round trip is not known or
 /// longer: 3 ms, as Wireshark has it.
@@ -20,270 +13,13 @@ const LONGEST_LATE: u32 = 3_000;
 /// The same where the round trip is shorter than this: 200 µs.
 const SHORTEST_LATE: u32 = 200;
 
-/// How far a sequence number may be from the one that is expected, in bytes, for RST and FIN to count and for a late
-/// SYN to belong to the connection (RFC 5961, section 3.2, asks the receiver to insist on its window). Receive windows
-/// of common systems are smaller (Linux: 6 MiB), and one guess in 256 of somebody who cannot see the stream comes so
-/// near.
-const NEAR: u32 = 1 << 23;
 /// Most bytes of payload that a SYN may have (RFC 7413): one segment.
 const LONGEST_SYN: u32 = 1 << 16;
-
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// No TCP header was read.
-    None,
-    /// SYN, perhaps answered.
-    Handshake,
-    /// Beyond the handshake.
-    Open,
-    /// FIN of this end.
-    Closing(Side),
-    /// All FINs that can be expected.
-    Closed,
-    /// RST.
-    Reset,
-    /// RST in answer to SYN.
-    Refused,
-}
-
-/// The state of a TCP connection, in a byte: the stage in three bits; for each end whether its place in the stream is
-/// known, and whether its stream has a gap; and whether a window is watched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Phase(u8);
-
-impl Phase {
-    const STAGE: u8 = 7;
-    /// [`Stage::Open`].
-    const OPEN: u8 = 2;
-    /// [`Stage::Closed`], the first of those in which a connection is over.
-    const CLOSED: u8 = 5;
-    const SEQUENCE: u8 = 8;
-    const GAP: u8 = 32;
-    /// An end has closed its window, or was probed whether it still has.
-    const WATCHED: u8 = 128;
-
-    /// The bit `mark` of `end`.
-    #[inline(always)]
-    const fn of(mark: u8, end: Side) -> u8 {
-        mark << end as u8
-    }
-
-    #[inline(always)]
-    const fn stage(self) -> Stage {
-        match self.0 & Self::STAGE {
-            0 => Stage::None,
-            1 => Stage::Handshake,
-            Self::OPEN => Stage::Open,
-            3 => Stage::Closing(Side::Low),
-            4 => Stage::Closing(Side::High),
-            Self::CLOSED => Stage::Closed,
-            6 => Stage::Reset,
-            _ => Stage::Refused,
-        }
-    }
-
-    #[inline(always)]
-    const fn set_stage(&mut self, stage: Stage) {
-        let number = match stage {
-            Stage::None => 0,
-            Stage::Handshake => 1,
-            Stage::Open => Self::OPEN,
-            Stage::Closing(Side::Low) => 3,
-            Stage::Closing(Side::High) => 4,
-            Stage::Closed => Self::CLOSED,
-            Stage::Reset => 6,
-            Stage::Refused => 7,
-        };
-        self.0 = self.0 & !Self::STAGE | number;
-    }
-
-    /// Whether the place of `end` in its stream is known.
-    #[inline(always)]
-    const fn has_sequence(self, end: Side) -> bool {
-        self.0 & Self::of(Self::SEQUENCE, end) != 0
-    }
-
-    /// Whether the stream of `end` has a gap that may still be filled by late segments.
-    #[inline(always)]
-    const fn has_gap(self, end: Side) -> bool {
-        self.0 & Self::of(Self::GAP, end) != 0
-    }
-
-    /// Whether the connection is beyond the handshake and before any FIN, and no window is watched.
-    #[inline(always)]
-    const fn is_plainly_open(self) -> bool {
-        self.0 & (Self::STAGE | Self::WATCHED) == Self::OPEN
-    }
-
-    /// Whether the connection is over, and only stragglers are to be expected.
-    #[inline(always)]
-    pub(super) const fn is_over(self) -> bool {
-        self.0 & Self::STAGE >= Self::CLOSED
-    }
-
-    /// Whether it ended by FIN, if it [is over](Phase::is_over).
-    pub(super) const fn is_closed(self) -> bool {
-        matches!(self.stage(), Stage::Closed)
-    }
-
-    /// Whether data may have flowed: it is neither a mere attempt nor a refusal.
-    pub(super) const fn is_established(self) -> bool {
-        matches!(self.stage(), Stage::Open | Stage::Closing(_) | Stage::Closed | Stage::Reset)
-    }
-
-    /// What records say; none where no TCP header was read. `timed_out`: the flow ends by its idle timeout.
-    pub(super) const fn connection(self, timed_out: bool) -> Option<Connection> {
-        Some(match self.stage() {
-            Stage::None => return None,
-            Stage::Closed => Connection::Closed,
-            Stage::Reset => Connection::Reset,
-            Stage::Refused => Connection::Refused,
-            _ if timed_out => Connection::TimedOut,
-            Stage::Handshake => Connection::Attempted,
-            Stage::Open => Connection::Open,
-            Stage::Closing(_) => Connection::Closing,
-        })
-    }
-}
-
-/// The two streams of a TCP connection, as far as few segments change what is known of them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Streams {
-    /// Of each end, the lowest sequence number that was seen, once [`Phase::has_sequence`]; or that of its SYN, if
-    /// [`Streams::BEGUN`]; or one that the other end has acknowledged, if [`Streams::ANSWERED`].
-    lowest: [u32; 2],
-    /// How far the stream of the other end had come when one end reset the connection, if [`Streams::REACHED`].
-    reached: u32,
-    facts: u16,
-}
-
-impl Streams {
-    /// Of each end: the sequence number of its SYN is known, from the SYN or from the answer to it.
-    const BEGUN: u16 = 1;
-    /// Of each end: its window is closed.
-    const SHUT: u16 = 4;
-    /// Of each end: it has sent a byte to see whether the other's window is still closed.
-    const PROBED: u16 = 16;
-    /// The high end reset the connection.
-    const RESET_BY_HIGH: u16 = 64;
-    const REACHED: u16 = 128;
-    /// Of each end: its SYN was seen.
-    const SYN_SEEN: u16 = 256;
-    /// Of each end: nothing of it was seen, but the other acknowledged up to the lowest sequence number.
-    const ANSWERED: u16 = 1024;
-
-    #[inline(always)]
-    const fn has(&self, fact: u16, end: Side) -> bool {
-        self.facts & fact << end as u8 != 0
-    }
-
-    #[inline(always)]
-    const fn set(&mut self, fact: u16, end: Side, is_so: bool) {
-        let bit = fact << end as u8;
-        self.facts = if is_so { self.facts | bit } else { self.facts & !bit };
-    }
-
-    #[inline(always)]
-    const fn lowest(&self, end: Side) -> u32 {
-        self.lowest[end as usize]
-    }
-
-    #[inline(always)]
-    const fn set_lowest(&mut self, end: Side, sequence: u32) {
-        self.lowest[end as usize] = sequence;
-    }
-
-    /// Notes the sequence number of an end's SYN.
-    const fn begin(&mut self, end: Side, sequence: u32) {
-        self.set_lowest(end, sequence);
-        self.set(Self::BEGUN, end, true);
-    }
-
-    /// Notes a segment from before all that were seen of `end`, late as it is.
-    #[inline(always)]
-    const fn extend_back(&mut self, end: Side, sequence: u32) {
-        let before = self.lowest(end).wrapping_sub(sequence);
-        if before <= NEAR && !self.has(Self::BEGUN, end) {
-            self.set_lowest(end, sequence);
-        }
-    }
-
-    /// The end that reset the connection.
-    const fn reset_by(&self) -> Side {
-        if self.facts & Self::RESET_BY_HIGH != 0 { Side::High } else { Side::Low }
-    }
-}
-
-/// Whether two sequence numbers are [near](NEAR) each other.
-const fn is_near(one: u32, other: u32) -> bool {
-    one.wrapping_sub(other).wrapping_add(NEAR) <= 2 * NEAR
-}
-
-/// The fields of a TCP header that a flow follows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
-    /// Sequence number.
-    sequence: u32,
-    /// Acknowledgment number.
-    acknowledgment: u32,
-    /// Bytes of payload by the length fields, whether captured or not.
-    payload_length: u32,
-    /// Flags as on the wire.
-    pub(super) flags: u8,
-    /// The receive window is 0.
-    is_shut: bool,
-}
-
-impl Segment {
-    /// The segment with this header.
-    #[inline(always)]
-    pub(super) const fn new(tcp: &TcpState) -> Self {
-        Self {
-            sequence: tcp.sequence,
-            acknowledgment: tcp.acknowledgment,
-            payload_length: tcp.payload_length,
-            flags: tcp.flags,
-            is_shut: tcp.window == 0,
-        }
-    }
-
-    /// The initiator of the connection, if the segment shows it, where `sender` sent it.
-    #[inline(always)]
-    pub(super) const fn initiator(&self, sender: Side) -> Option<Side> {
-        match self.flags & (SYN | ACK | RST) {
-            SYN => Some(sender),
-            flags if flags == SYN | ACK => Some(sender.other()),
-            _ if self.is_refusal() => Some(sender.other()),
-            _ => None,
-        }
-    }
-
-    /// Whether it is the answer to a SYN that nobody listens to: RST with the sequence number 0, and an
-    /// acknowledgment (RFC 9293, section 3.10.7.1).
-    #[inline(always)]
-    const fn is_refusal(&self) -> bool {
-        self.flags & (SYN | ACK | RST) == RST | ACK && self.sequence == 0
-    }
-
-    /// Whether it has SYN, and may begin another connection.
-    #[inline(always)]
-    pub(super) const fn has_syn(&self) -> bool {
-        self.flags & (SYN | RST) == SYN
-    }
-
-    /// The length that it takes up in the sequence numbers (RFC 9293, section 3.4).
-    #[inline(always)]
-    fn length(&self) -> u32 {
-        let flags = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
-        self.payload_length.saturating_add(flags)
-    }
-}
 
 impl Flow {
     /// Whether `segment`, which [has SYN](Segment::has_syn), begins another connection on the addresses and ports of
     /// this one. A SYN that comes late belongs to this one: its sequence number is right before what was seen.
-    pub(super) fn is_succeeded_by(&self, cold: &ColdPart, segment: &Segment, sender: Side) -> bool {
+    pub(in crate::flow) fn is_succeeded_by(&self, cold: &ColdPart, segment: &Segment, sender: Side) -> bool {
         let streams = &cold.streams;
         let other = sender.other();
         if self.phase.stage() == Stage::None {
@@ -315,7 +51,13 @@ impl Flow {
 
     /// Follows the connection through a packet that was counted already.
     #[inline(always)]
-    pub(super) fn follow(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) {
+    pub(in crate::flow) fn follow(
+        &mut self,
+        cold: &mut ColdPart,
+        segment: &Segment,
+        sender: Side,
+        time: u64,
+    ) {
         // By far most packets: data or acknowledgments of an open connection.
         let is_plain =
             self.phase.is_plainly_open() && segment.flags & (SYN | FIN | RST) == 0 && !segment.is_shut;

@@ -1,0 +1,44 @@
+//! A packet of the batch in hand, prepared for its flow.
+
+use super::entry::{Counted, Flags};
+use super::index::Place;
+use super::key::Key;
+use super::record::Initiator;
+use super::side::Side;
+use super::slab::Slot;
+use super::tcp::Segment;
+use crate::time::Timestamp;
+
+/// A packet of the batch that belongs to a flow or may begin one, worked out before the memory of the flow is touched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit {
+    pub(super) key: Key,
+    pub(super) place: Place,
+    /// Where the flow probably is.
+    pub(super) candidate: Slot,
+    pub(super) timestamp: Timestamp,
+    pub(super) sender: Side,
+    /// Number of its origin, which is held until the packet was counted.
+    pub(super) origin: u16,
+    /// The initiator of the flow, if it is known from an ICMP query.
+    pub(super) requester: Option<Side>,
+    /// Whether it has a record of its own, which accounts for it.
+    pub(super) has_own_record: bool,
+    /// Whether the next one of [`FlowTable::joining`] comes with it.
+    pub(super) is_joined: bool,
+    pub(super) cookie: Option<u32>,
+    pub(super) counted: Counted,
+    pub(super) segment: Option<Segment>,
+}
+
+impl Visit {
+    /// The flags of the flow whose first packet this is.
+    pub(super) fn flags(&self) -> Flags {
+        let initiator = self.segment.and_then(|segment| segment.initiator(self.sender));
+        match (initiator, self.requester) {
+            (Some(initiator), _) => Flags::new(initiator, Initiator::Syn),
+            (None, Some(requester)) => Flags::new(requester, Initiator::Request),
+            (None, None) => Flags::new(self.sender, Initiator::FirstPacket),
+        }
+    }
+}

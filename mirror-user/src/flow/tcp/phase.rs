@@ -1,0 +1,123 @@
+//! How far a TCP connection has come, in a byte.
+
+use crate::flow::record::Connection;
+use crate::flow::side::Side;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No TCP header was read.
+    None,
+    /// SYN, perhaps answered.
+    Handshake,
+    /// Beyond the handshake.
+    Open,
+    /// FIN of this end.
+    Closing(Side),
+    /// All FINs that can be expected.
+    Closed,
+    /// RST.
+    Reset,
+    /// RST in answer to SYN.
+    Refused,
+}
+
+/// The state of a TCP connection, in a byte: the stage in three bits; for each end whether its place in the stream is
+/// known, and whether its stream has a gap; and whether a window is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::flow) struct Phase(pub(super) u8);
+
+impl Phase {
+    pub(super) const STAGE: u8 = 7;
+    /// [`Stage::Open`].
+    pub(super) const OPEN: u8 = 2;
+    /// [`Stage::Closed`], the first of those in which a connection is over.
+    pub(super) const CLOSED: u8 = 5;
+    pub(super) const SEQUENCE: u8 = 8;
+    pub(super) const GAP: u8 = 32;
+    /// An end has closed its window, or was probed whether it still has.
+    pub(super) const WATCHED: u8 = 128;
+
+    /// The bit `mark` of `end`.
+    #[inline(always)]
+    pub(super) const fn of(mark: u8, end: Side) -> u8 {
+        mark << end as u8
+    }
+
+    #[inline(always)]
+    pub(super) const fn stage(self) -> Stage {
+        match self.0 & Self::STAGE {
+            0 => Stage::None,
+            1 => Stage::Handshake,
+            Self::OPEN => Stage::Open,
+            3 => Stage::Closing(Side::Low),
+            4 => Stage::Closing(Side::High),
+            Self::CLOSED => Stage::Closed,
+            6 => Stage::Reset,
+            _ => Stage::Refused,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) const fn set_stage(&mut self, stage: Stage) {
+        let number = match stage {
+            Stage::None => 0,
+            Stage::Handshake => 1,
+            Stage::Open => Self::OPEN,
+            Stage::Closing(Side::Low) => 3,
+            Stage::Closing(Side::High) => 4,
+            Stage::Closed => Self::CLOSED,
+            Stage::Reset => 6,
+            Stage::Refused => 7,
+        };
+        self.0 = self.0 & !Self::STAGE | number;
+    }
+
+    /// Whether the place of `end` in its stream is known.
+    #[inline(always)]
+    pub(super) const fn has_sequence(self, end: Side) -> bool {
+        self.0 & Self::of(Self::SEQUENCE, end) != 0
+    }
+
+    /// Whether the stream of `end` has a gap that may still be filled by late segments.
+    #[inline(always)]
+    pub(super) const fn has_gap(self, end: Side) -> bool {
+        self.0 & Self::of(Self::GAP, end) != 0
+    }
+
+    /// Whether the connection is beyond the handshake and before any FIN, and no window is watched.
+    #[inline(always)]
+    pub(super) const fn is_plainly_open(self) -> bool {
+        self.0 & (Self::STAGE | Self::WATCHED) == Self::OPEN
+    }
+
+    /// Whether the connection is over, and only stragglers are to be expected.
+    #[inline(always)]
+    pub(in crate::flow) const fn is_over(self) -> bool {
+        self.0 & Self::STAGE >= Self::CLOSED
+    }
+
+    /// Whether it ended by FIN, if it [is over](Phase::is_over).
+    pub(in crate::flow) const fn is_closed(self) -> bool {
+        matches!(self.stage(), Stage::Closed)
+    }
+
+    /// Whether data may have flowed: it is neither a mere attempt nor a refusal.
+    pub(in crate::flow) const fn is_established(self) -> bool {
+        matches!(self.stage(), Stage::Open | Stage::Closing(_) | Stage::Closed | Stage::Reset)
+    }
+
+    /// What records say; none where no TCP header was read. `timed_out`: the flow ends by its idle timeout.
+    pub(in crate::flow) const fn connection(self, timed_out: bool) -> Option<Connection> {
+        Some(match self.stage() {
+            Stage::None => return None,
+            Stage::Closed => Connection::Closed,
+            Stage::Reset => Connection::Reset,
+            Stage::Refused => Connection::Refused,
+            _ if timed_out => Connection::TimedOut,
+            Stage::Handshake => Connection::Attempted,
+            Stage::Open => Connection::Open,
+            Stage::Closing(_) => Connection::Closing,
+        })
+    }
+}
