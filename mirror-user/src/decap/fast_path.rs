@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::DecapConfig;
+use super::config::DecapConfig;
 use super::layer::{narrow, whole_tcp};
 use super::payload::Payload;
 use crate::number::{EtherType, IpProtocol, Vni};

@@ -4,6 +4,7 @@ use super::payload::Payload;
 use crate::DropReason;
 use crate::number::{EtherType, IpProtocol};
 use crate::packet::{Ip, Link, Network, Packet, Tcp, TcpState, Transport};
+use crate::wire::error::IpHeaderError;
 use crate::wire::ip::{self, Version};
 use crate::wire::{ethernet, icmp, sctp, tcp, udp};
 
@@ -59,9 +60,9 @@ impl<'a> Layer<'a> {
         };
         let ip_offset = payload.offset();
         let header = payload.ip(version).map_err(|error| match error {
-            ip::Error::Truncated => DropReason::InnerTruncated,
-            ip::Error::Malformed => DropReason::InnerIpHeader,
-            ip::Error::ExtensionHeaders => DropReason::InnerExtensionHeaders,
+            IpHeaderError::Truncated => DropReason::InnerTruncated,
+            IpHeaderError::Malformed => DropReason::InnerIpHeader,
+            IpHeaderError::ExtensionHeaders => DropReason::InnerExtensionHeaders,
         })?;
         let network = NetworkHeader::Ip { offset: ip_offset, header, payload };
         Ok(Self { offset, captured_length, original_length, link, network })

@@ -2,8 +2,9 @@
 //! stands at a place of its own, so that they are read without looking for them. It halves the instructions of
 //! decapsulation.
 
+use super::config::DecapConfig;
+use super::fast_path;
 use super::payload::Payload;
-use super::{DecapConfig, fast_path};
 use crate::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
 use crate::packet::{Packet, Tunnel};
 use crate::source::{Frame, LinkType};

@@ -20,42 +20,25 @@
 // The common path is inlined into `decapsulate` as a whole, so that the fields of headers stay in registers on their
 // way into the packet. Through memory they take half as long again.
 
+mod config;
 mod fast_path;
+mod geneve;
 mod layer;
 mod load_balancer;
 mod outer;
 mod payload;
 
+pub use self::config::DecapConfig;
+
+use self::geneve::Geneve;
+use self::layer::{Datagram, Layer};
+use self::outer::Outer;
+use self::payload::Payload;
 use crate::DropReason;
-use crate::number::{EtherType, Vni};
+use crate::number::EtherType;
 use crate::packet::Packet;
 use crate::source::Frame;
-use crate::wire::{geneve, gwlb, vxlan};
-
-use layer::{Datagram, Layer};
-use outer::Outer;
-use payload::Payload;
-
-/// What decapsulation is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecapConfig {
-    /// UDP destination port of GENEVE.
-    pub geneve_port: u16,
-    /// UDP destination port of VXLAN, inside GENEVE and by itself.
-    pub vxlan_port: u16,
-    /// How many tunnel headers are taken off at most, GENEVE included; the outer one always is. A packet that is
-    /// tunnelled more deeply is recorded as the UDP packet that it is at that depth. 2 suffices for the mirror's own
-    /// tunnels; more looks into the overlays of mirrored traffic, and believes the addresses in there.
-    pub max_depth: u8,
-}
-
-impl DecapConfig {
-    /// Whether UDP to this port may be a tunnel packet.
-    #[inline(always)]
-    const fn is_tunnel(&self, port: u16) -> bool {
-        port == self.geneve_port || port == self.vxlan_port
-    }
-}
+use crate::wire::vxlan;
 
 /// Finds the mirrored packet in `frame`.
 ///
@@ -160,31 +143,6 @@ fn carried<'a>(datagram: Datagram<'a>, config: &DecapConfig) -> Option<Layer<'a>
         return None;
     };
     Layer::open(payload, protocol).ok()
-}
-
-/// A GENEVE header whose options were understood.
-#[derive(Clone, Copy)]
-struct Geneve {
-    vni: Vni,
-    gwlb: gwlb::Identity,
-    protocol: EtherType,
-}
-
-impl Geneve {
-    #[inline(always)]
-    fn open(payload: &mut Payload<'_>) -> Result<Self, DropReason> {
-        let header = geneve::Header::parse(&mut payload.reader)?;
-        if header.control {
-            return Err(DropReason::GeneveControl);
-        }
-        let gwlb = gwlb::Identity::parse(header.options)?;
-        match header.protocol {
-            EtherType::IPV4 | EtherType::IPV6 | EtherType::ETHERNET => {
-                Ok(Self { vni: header.vni, gwlb, protocol: header.protocol })
-            }
-            _ => Err(DropReason::GeneveProtocol),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The headers in front of the outer tunnel.
 
+use super::config::DecapConfig;
+use super::geneve::Geneve;
 use super::payload::Payload;
-use super::{DecapConfig, Geneve};
 use crate::DropReason;
 use crate::number::IpProtocol;
 use crate::packet::Tunnel;
 use crate::source::LinkType;
-use crate::wire::ip::{self, Addresses, Version};
+use crate::wire::error::IpHeaderError;
+use crate::wire::ip::{Addresses, Version};
 use crate::wire::{ethernet, udp};
 
 /// What is kept of the link, IP and UDP header of a frame.
@@ -27,9 +29,9 @@ impl<'a> Outer<'a> {
         let version = version(payload, link_type)?;
         let available = payload.original_length();
         let ip = payload.ip(version).map_err(|error| match error {
-            ip::Error::Truncated => DropReason::OuterTruncated,
-            ip::Error::Malformed => DropReason::OuterIpHeader,
-            ip::Error::ExtensionHeaders => DropReason::NotTunnel,
+            IpHeaderError::Truncated => DropReason::OuterTruncated,
+            IpHeaderError::Malformed => DropReason::OuterIpHeader,
+            IpHeaderError::ExtensionHeaders => DropReason::NotTunnel,
         })?;
         if ip.length.is_some_and(|length| length > available) {
             return Err(DropReason::OuterIpHeader);

@@ -1,6 +1,7 @@
 //! What a header carries: the bytes at hand, and how many more there are or were.
 
 use crate::source::Frame;
+use crate::wire::error::IpHeaderError;
 use crate::wire::ip::{self, Version};
 use crate::wire::reader::Reader;
 
@@ -59,7 +60,7 @@ impl<'a> Payload<'a> {
     /// Takes an IP header, and leaves the payload of the IP packet. By its own length field a packet may exceed what
     /// encloses it: then it was truncated before it was tunnelled.
     #[inline(always)]
-    pub(super) fn ip(&mut self, version: Version) -> Result<ip::Header<'a>, ip::Error> {
+    pub(super) fn ip(&mut self, version: Version) -> Result<ip::Header<'a>, IpHeaderError> {
         let at_hand = self.reader.remaining();
         let header = ip::Header::parse(&mut self.reader, version)?;
         if let Some(length) = header.length {

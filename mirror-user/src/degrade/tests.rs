@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::number::SamplingRate;
 
 const AUTO: DegradeConfig = DegradeConfig {
     mode: DegradeMode::Auto,

@@ -8,6 +8,7 @@
 //! ([`mirror_common::tunnel::most_specific`]).
 
 pub mod headers;
+mod recording;
 pub mod rule;
 
 use std::collections::HashMap;
@@ -16,38 +17,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use mirror_common::tunnel::{TunnelKey, most_specific};
 
 pub use self::headers::header_length;
+pub use self::recording::Recording;
 pub use self::rule::{RecordKind, Rule, RuleError};
 use crate::number::Vni;
 use crate::packet::Tunnel;
-
-/// What may be recorded of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recording {
-    /// A record of the packet itself.
-    pub packets: bool,
-    /// The packet in the record of its flow.
-    pub flows: bool,
-    /// Bytes of the outer frame to keep, from its first one on; all where it is absent. The kernel cuts by it, so it
-    /// says nothing of packets from a capture file.
-    pub snap_length: Option<u32>,
-    /// What follows the transport header, and what is derived from it. Without it, packet bytes in a record end where
-    /// [`header_length`] says. The kernel only cuts at the snap length, as it does not know where headers end.
-    pub payload: bool,
-}
-
-impl Recording {
-    /// Whether there is no record to which the packet could contribute.
-    pub const fn excludes(self) -> bool {
-        !self.packets && !self.flows
-    }
-}
-
-impl Default for Recording {
-    /// Everything.
-    fn default() -> Self {
-        Self { packets: true, flows: true, snap_length: None, payload: true }
-    }
-}
 
 /// The rules of every tunnel, resolved.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +38,23 @@ impl Rules {
     ///
     /// The first rule that is out of range, or for the same tunnels as one before.
     pub fn new(rules: &[Rule], default: Recording) -> Result<Self, RuleError> {
-        rule::resolve(rules, default)
+        let mut resolved = Self::default();
+        let mut rest = None;
+        for (number, rule) in (1..).zip(rules) {
+            let recording = rule.recording(number, default)?;
+            let earlier = match rule.key(number)? {
+                Some(key) => {
+                    resolved.kinds |= key.kind();
+                    resolved.by_tunnel.insert(key, recording)
+                }
+                None => rest.replace(recording),
+            };
+            if earlier.is_some() {
+                return Err(RuleError::Duplicate { rule: number });
+            }
+        }
+        resolved.rest = rest.unwrap_or(default);
+        Ok(resolved)
     }
 
     /// The same for every tunnel.

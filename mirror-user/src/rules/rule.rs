@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IntoDeserializer as _};
 use thiserror::Error;
 
-use super::{Recording, Rules};
+use super::recording::Recording;
 use crate::number::{EndpointId, Vni};
 
 /// Smallest snap length other than 0: a mirrored packet from a load balancer up to its IPv4 header, without which
@@ -133,30 +133,9 @@ pub enum RuleError {
     },
 }
 
-/// The rules that those `stated` make, over `default`.
-pub(super) fn resolve(stated: &[Rule], default: Recording) -> Result<Rules, RuleError> {
-    let mut rules = Rules::default();
-    let mut rest = None;
-    for (number, rule) in (1..).zip(stated) {
-        let recording = rule.recording(number, default)?;
-        let earlier = match rule.key(number)? {
-            Some(key) => {
-                rules.kinds |= key.kind();
-                rules.by_tunnel.insert(key, recording)
-            }
-            None => rest.replace(recording),
-        };
-        if earlier.is_some() {
-            return Err(RuleError::Duplicate { rule: number });
-        }
-    }
-    rules.rest = rest.unwrap_or(default);
-    Ok(rules)
-}
-
 impl Rule {
     /// The tunnels that it is for; [`None`] for the rest.
-    fn key(&self, rule: usize) -> Result<Option<TunnelKey>, RuleError> {
+    pub(super) fn key(&self, rule: usize) -> Result<Option<TunnelKey>, RuleError> {
         let endpoint = match &self.gwlbe_id {
             Some(gwlbe_id) => {
                 let error = || RuleError::Endpoint { rule, gwlbe_id: gwlbe_id.clone() };
@@ -172,7 +151,7 @@ impl Rule {
     }
 
     /// What it says, over `default`.
-    fn recording(&self, rule: usize, default: Recording) -> Result<Recording, RuleError> {
+    pub(super) fn recording(&self, rule: usize, default: Recording) -> Result<Recording, RuleError> {
         let makes =
             |kind: RecordKind, default| self.records.as_ref().map_or(default, |records| kind.is_in(records));
         let snap_length = match self.snap_length {
@@ -201,6 +180,7 @@ fn parse_endpoint(digits: &str) -> Option<EndpointId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Rules;
 
     #[derive(Debug, Deserialize)]
     struct File {

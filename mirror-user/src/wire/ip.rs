@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use thiserror::Error;
-
+use super::error::IpHeaderError;
 use super::reader::Reader;
 use super::{ipv4, ipv6};
 use crate::number::{EtherType, IpProtocol};
@@ -38,20 +37,6 @@ impl Version {
             _ => None,
         }
     }
-}
-
-/// Why bytes are no IP header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Error {
-    /// They end within the header, extension headers included.
-    #[error("the IP header is cut off")]
-    Truncated,
-    /// The header contradicts itself.
-    #[error("the IP header's version, header length or total length contradict each other")]
-    Malformed,
-    /// More than [`ipv6::MAX_EXTENSION_HEADERS`].
-    #[error("more than {} IPv6 extension headers", ipv6::MAX_EXTENSION_HEADERS)]
-    ExtensionHeaders,
 }
 
 /// Source and destination address where they lie in the packet. They become [`IpAddr`]s only when they are wanted:
@@ -107,7 +92,7 @@ impl<'a> Header<'a> {
     ///
     /// Where there is no such header.
     #[inline(always)]
-    pub fn parse(reader: &mut Reader<'a>, version: Version) -> Result<Self, Error> {
+    pub fn parse(reader: &mut Reader<'a>, version: Version) -> Result<Self, IpHeaderError> {
         match version {
             Version::V4 => Self::parse_v4(reader),
             Version::V6 => Self::parse_v6(reader),
@@ -115,12 +100,12 @@ impl<'a> Header<'a> {
     }
 
     #[inline(always)]
-    fn parse_v4(reader: &mut Reader<'a>) -> Result<Self, Error> {
+    fn parse_v4(reader: &mut Reader<'a>) -> Result<Self, IpHeaderError> {
         let mut ahead = *reader;
         let header = ipv4::Header::parse(reader)?;
-        ahead.skip(ipv4::Header::ADDRESSES).ok_or(Error::Truncated)?;
-        let source = ahead.array_ref().ok_or(Error::Truncated)?;
-        let destination = ahead.array_ref().ok_or(Error::Truncated)?;
+        ahead.skip(ipv4::Header::ADDRESSES).ok_or(IpHeaderError::Truncated)?;
+        let source = ahead.array_ref().ok_or(IpHeaderError::Truncated)?;
+        let destination = ahead.array_ref().ok_or(IpHeaderError::Truncated)?;
         let length = (header.total_length != 0).then_some(header.total_length);
         if let Some(length) = length {
             reader.limit(usize::from(length - u16::from(header.header_length)));
@@ -135,12 +120,12 @@ impl<'a> Header<'a> {
     }
 
     #[inline(always)]
-    fn parse_v6(reader: &mut Reader<'a>) -> Result<Self, Error> {
+    fn parse_v6(reader: &mut Reader<'a>) -> Result<Self, IpHeaderError> {
         let mut ahead = *reader;
         let header = ipv6::Header::parse(reader)?;
-        ahead.skip(ipv6::Header::ADDRESSES).ok_or(Error::Truncated)?;
-        let source = ahead.array_ref().ok_or(Error::Truncated)?;
-        let destination = ahead.array_ref().ok_or(Error::Truncated)?;
+        ahead.skip(ipv6::Header::ADDRESSES).ok_or(IpHeaderError::Truncated)?;
+        let source = ahead.array_ref().ok_or(IpHeaderError::Truncated)?;
+        let destination = ahead.array_ref().ok_or(IpHeaderError::Truncated)?;
         let told = header.payload_length != 0 || header.next_header == IpProtocol::NO_NEXT_HEADER;
         let length = told.then_some(header.payload_length);
         if let Some(length) = length {
@@ -186,7 +171,11 @@ mod tests {
     }
 
     /// The length that the header tells, and the bytes of payload that are left to the reader.
-    fn parse(header: &[u8], behind: &[u8], version: Version) -> Result<(Option<usize>, usize), Error> {
+    fn parse(
+        header: &[u8],
+        behind: &[u8],
+        version: Version,
+    ) -> Result<(Option<usize>, usize), IpHeaderError> {
         let bytes = [header, behind].concat();
         let mut reader = Reader::new(&bytes);
         let header = Header::parse(&mut reader, version)?;
@@ -217,13 +206,13 @@ mod tests {
         let options = [IpProtocol::UDP.0, 0, 0, 0, 0, 0, 0, 0];
         let header = |length| v6(IpProtocol::HOP_BY_HOP, length);
         assert_eq!(parse(&header(10), &[options, [0xaa; 8]].concat(), Version::V6), Ok((Some(50), 2)));
-        assert_eq!(parse(&header(7), &options, Version::V6), Err(Error::Truncated));
+        assert_eq!(parse(&header(7), &options, Version::V6), Err(IpHeaderError::Truncated));
     }
 
     #[test]
     fn the_version_is_told_twice() {
-        assert_eq!(parse(&v4(20), &[0; 20], Version::V6), Err(Error::Malformed));
-        assert_eq!(parse(&v6(IpProtocol::TCP, 0), &[], Version::V4), Err(Error::Malformed));
+        assert_eq!(parse(&v4(20), &[0; 20], Version::V6), Err(IpHeaderError::Malformed));
+        assert_eq!(parse(&v6(IpProtocol::TCP, 0), &[], Version::V4), Err(IpHeaderError::Malformed));
         assert_eq!(Version::of_packet(0x45), Some(Version::V4));
         assert_eq!(Version::of_packet(0x6f), Some(Version::V6));
         assert_eq!(Version::of_packet(0x54), None);

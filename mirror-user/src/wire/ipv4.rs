@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::checksum::Checksum;
-use super::ip::Error;
+use super::error::IpHeaderError;
 use super::reader::Reader;
 use crate::number::IpProtocol;
 use crate::packet::Fragment;
@@ -76,23 +76,23 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// In this order: [`Error::Truncated`] where the bytes end within the first 20; [`Error::Malformed`] where the
-    /// version is not 4 or the header length below 20; [`Error::Truncated`] where the bytes end within the options;
-    /// [`Error::Malformed`] where the total length is below the header length and not 0.
+    /// In this order: [`IpHeaderError::Truncated`] where the bytes end within the first 20; [`IpHeaderError::Malformed`] where the
+    /// version is not 4 or the header length below 20; [`IpHeaderError::Truncated`] where the bytes end within the options;
+    /// [`IpHeaderError::Malformed`] where the total length is below the header length and not 0.
     #[inline(always)]
-    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let fixed = reader.array::<{ Self::LENGTH }>().ok_or(Error::Truncated)?;
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, IpHeaderError> {
+        let fixed = reader.array::<{ Self::LENGTH }>().ok_or(IpHeaderError::Truncated)?;
         let [version_and_length, _, l0, l1, i0, i1, f0, f1, hop_limit, protocol, _, _, addresses @ ..] =
             fixed;
         let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
         let header_length = (version_and_length & 0x0f) * 4;
         let total_length = u16::from_be_bytes([l0, l1]);
         if version_and_length >> 4 != 4 || header_length < MIN_HEADER_LENGTH {
-            return Err(Error::Malformed);
+            return Err(IpHeaderError::Malformed);
         }
-        reader.skip(usize::from(header_length) - Self::LENGTH).ok_or(Error::Truncated)?;
+        reader.skip(usize::from(header_length) - Self::LENGTH).ok_or(IpHeaderError::Truncated)?;
         if total_length != 0 && total_length < u16::from(header_length) {
-            return Err(Error::Malformed);
+            return Err(IpHeaderError::Malformed);
         }
         let fragmentation = u16::from_be_bytes([f0, f1]);
         Ok(Self {
@@ -142,7 +142,7 @@ mod tests {
         0xa8, 0x00, 0xc7,
     ];
 
-    fn parse(bytes: &[u8]) -> Result<(Header, usize), Error> {
+    fn parse(bytes: &[u8]) -> Result<(Header, usize), IpHeaderError> {
         let mut reader = Reader::new(bytes);
         Header::parse(&mut reader).map(|header| (header, reader.position()))
     }
@@ -166,26 +166,26 @@ mod tests {
             }
             parse(&bytes).map(|(_, length)| length)
         };
-        type Case<'a> = (&'a [(usize, u8)], Result<usize, Error>);
+        type Case<'a> = (&'a [(usize, u8)], Result<usize, IpHeaderError>);
         let cases: [Case<'_>; 9] = [
             (&[(0, 0x46)], Ok(24)),
             (&[(0, 0x4f)], Ok(60)),
-            (&[(0, 0x44)], Err(Error::Malformed)),
-            (&[(0, 0x40)], Err(Error::Malformed)),
-            (&[(0, 0x65)], Err(Error::Malformed)),
-            (&[(3, 19)], Err(Error::Malformed)),
+            (&[(0, 0x44)], Err(IpHeaderError::Malformed)),
+            (&[(0, 0x40)], Err(IpHeaderError::Malformed)),
+            (&[(0, 0x65)], Err(IpHeaderError::Malformed)),
+            (&[(3, 19)], Err(IpHeaderError::Malformed)),
             (&[(3, 20)], Ok(20)),
             (&[(3, 0)], Ok(20)),
-            (&[(0, 0x4f), (3, 59)], Err(Error::Malformed)),
+            (&[(0, 0x4f), (3, 59)], Err(IpHeaderError::Malformed)),
         ];
         for (edits, expected) in cases {
             assert_eq!(with(edits), expected, "{edits:x?}");
         }
         for length in 0..20 {
-            assert_eq!(parse(&EXAMPLE[..length]), Err(Error::Truncated));
+            assert_eq!(parse(&EXAMPLE[..length]), Err(IpHeaderError::Truncated));
         }
         let options_cut_off = [&[0x46], &EXAMPLE[1..], &[1, 1, 1]].concat();
-        assert_eq!(parse(&options_cut_off), Err(Error::Truncated));
+        assert_eq!(parse(&options_cut_off), Err(IpHeaderError::Truncated));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::ip::Error;
+use super::error::IpHeaderError;
 use super::reader::Reader;
 use crate::number::IpProtocol;
 use crate::packet::Fragment;
@@ -47,14 +47,15 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] where the bytes end within it; [`Error::Malformed`] where the version is not 6.
+    /// [`IpHeaderError::Truncated`] where the bytes end within it; [`IpHeaderError::Malformed`] where the version is not 6.
     #[inline]
-    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let [version, _, _, _, l0, l1, next_header, hop_limit] = reader.array().ok_or(Error::Truncated)?;
-        let source = reader.array::<16>().ok_or(Error::Truncated)?;
-        let destination = reader.array::<16>().ok_or(Error::Truncated)?;
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, IpHeaderError> {
+        let [version, _, _, _, l0, l1, next_header, hop_limit] =
+            reader.array().ok_or(IpHeaderError::Truncated)?;
+        let source = reader.array::<16>().ok_or(IpHeaderError::Truncated)?;
+        let destination = reader.array::<16>().ok_or(IpHeaderError::Truncated)?;
         if version >> 4 != 6 {
-            return Err(Error::Malformed);
+            return Err(IpHeaderError::Malformed);
         }
         Ok(Self {
             source: source.into(),
@@ -90,10 +91,10 @@ impl Extensions {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] where the bytes end within one; [`Error::ExtensionHeaders`] where there are more than
+    /// [`IpHeaderError::Truncated`] where the bytes end within one; [`IpHeaderError::ExtensionHeaders`] where there are more than
     /// [`MAX_EXTENSION_HEADERS`].
     #[inline]
-    pub fn parse(reader: &mut Reader<'_>, next_header: IpProtocol) -> Result<Self, Error> {
+    pub fn parse(reader: &mut Reader<'_>, next_header: IpProtocol) -> Result<Self, IpHeaderError> {
         let mut read = Self { protocol: next_header, fragment: None };
         let mut followed = 0;
         loop {
@@ -109,13 +110,13 @@ impl Extensions {
                 _ => return Ok(read),
             };
             if followed == MAX_EXTENSION_HEADERS {
-                return Err(Error::ExtensionHeaders);
+                return Err(IpHeaderError::ExtensionHeaders);
             }
             followed += 1;
             // Every kind is at least 8 bytes long. The length field counts what exceeds that, in units of 4 bytes
             // in the authentication header (RFC 4302, section 2.2), of 8 in the others; a fragment header has none.
-            let [next, length, f0, f1, i0, i1, i2, i3] = reader.array().ok_or(Error::Truncated)?;
-            reader.skip(usize::from(length) * unit).ok_or(Error::Truncated)?;
+            let [next, length, f0, f1, i0, i1, i2, i3] = reader.array().ok_or(IpHeaderError::Truncated)?;
+            reader.skip(usize::from(length) * unit).ok_or(IpHeaderError::Truncated)?;
             let kind = std::mem::replace(&mut read.protocol, IpProtocol(next));
             if kind == IpProtocol::FRAGMENT {
                 let fragmentation = u16::from_be_bytes([f0, f1]);
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     /// Extension headers that follow `next_header`, then two bytes of payload.
-    fn parse(next_header: u8, headers: &[&[u8]]) -> Result<(Extensions, usize), Error> {
+    fn parse(next_header: u8, headers: &[&[u8]]) -> Result<(Extensions, usize), IpHeaderError> {
         let bytes = [&headers.concat()[..], &[0xaa, 0xbb]].concat();
         let mut reader = Reader::new(&bytes);
         let extensions = Extensions::parse(&mut reader, IpProtocol(next_header))?;
@@ -183,16 +184,16 @@ mod tests {
 
     #[test]
     fn stops_at_the_end_and_at_the_maximum() {
-        assert_eq!(parse(0, &[&[6, 0, 0, 0]]), Err(Error::Truncated));
-        assert_eq!(parse(0, &[&[6, 1, 0, 0, 0, 0, 0, 0]]), Err(Error::Truncated));
-        assert_eq!(parse(44, &[&[6, 0, 0, 0]]), Err(Error::Truncated));
+        assert_eq!(parse(0, &[&[6, 0, 0, 0]]), Err(IpHeaderError::Truncated));
+        assert_eq!(parse(0, &[&[6, 1, 0, 0, 0, 0, 0, 0]]), Err(IpHeaderError::Truncated));
+        assert_eq!(parse(44, &[&[6, 0, 0, 0]]), Err(IpHeaderError::Truncated));
         let again: &[u8] = &[60, 0, 0, 0, 0, 0, 0, 0];
         let last: &[u8] = &[6, 0, 0, 0, 0, 0, 0, 0];
         let mut chain = vec![again; MAX_EXTENSION_HEADERS - 1];
         chain.push(last);
         assert_eq!(parse(60, &chain), Ok((whole(6), 2)));
         chain.insert(0, again);
-        assert_eq!(parse(60, &chain), Err(Error::ExtensionHeaders));
+        assert_eq!(parse(60, &chain), Err(IpHeaderError::ExtensionHeaders));
     }
 
     proptest! {
@@ -214,10 +215,10 @@ mod tests {
             header.emit(&mut bytes);
             prop_assert_eq!(Header::parse(&mut Reader::new(&bytes)), Ok(header));
             for length in 0..bytes.len() {
-                prop_assert_eq!(Header::parse(&mut Reader::new(&bytes[..length])), Err(Error::Truncated));
+                prop_assert_eq!(Header::parse(&mut Reader::new(&bytes[..length])), Err(IpHeaderError::Truncated));
             }
             bytes[0] = 0x45;
-            prop_assert_eq!(Header::parse(&mut Reader::new(&bytes)), Err(Error::Malformed));
+            prop_assert_eq!(Header::parse(&mut Reader::new(&bytes)), Err(IpHeaderError::Malformed));
         }
     }
 }

@@ -8,6 +8,7 @@
 //! with the lengths of what follows handed to `new`.
 
 pub mod checksum;
+pub mod error;
 pub mod ethernet;
 pub mod geneve;
 pub mod gwlb;

@@ -8,13 +8,12 @@ use aya::maps::{Array, HashMap, MapData, MapError};
 use mirror_common::address::{Address, FirstAddresses};
 use mirror_common::config::{DESTINATIONS_MAP, FIRST_DESTINATIONS_MAP};
 
-use super::{XdpError, key_of, take_map};
-
-/// Most addresses that packets are taken for: more than any instance's interface can have.
-pub const MOST_ADDRESSES: u32 = 4096;
+use super::config::MOST_ADDRESSES;
+use super::error::XdpError;
+use super::maps::{key_of, take_map};
 
 /// The program's maps of addresses, and what is in them.
-pub(super) struct OwnAddresses {
+pub(super) struct DestinationMaps {
     first: Array<MapData, [u64; FirstAddresses::COUNT]>,
     map: HashMap<MapData, [u8; size_of::<Address>()], u8>,
     known: BTreeSet<IpAddr>,
@@ -36,7 +35,7 @@ impl AddressChange {
     }
 }
 
-impl OwnAddresses {
+impl DestinationMaps {
     /// None, in the maps of an object that has just been loaded.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, XdpError> {
         let first = take_map(ebpf, FIRST_DESTINATIONS_MAP)?;

@@ -10,8 +10,9 @@ use aya::maps::MapError;
 use aya::programs::{ProgramError, XdpError as AttachError};
 use mirror_common::config::MIN_SNAP_LENGTH;
 
+use super::config::MOST_ADDRESSES;
 use super::interface::Interface;
-use super::{AttachMode, MOST_ADDRESSES};
+use super::mode::AttachMode;
 use crate::number::QueueId;
 
 /// Lines of the verifier's log that a message carries.

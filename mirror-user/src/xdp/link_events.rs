@@ -9,10 +9,8 @@ use std::os::fd::OwnedFd;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send};
 
-use super::interface::{
-    Attributes, DATAGRAM, INTERFACE_HEADER, Interface, MESSAGE_HEADER, NLM_F_REQUEST, NLMSG_ERROR,
-    RTM_GETLINK, RTM_NEWLINK, malformed, read_interface, u16_at, u32_at,
-};
+use super::interface::{INTERFACE_HEADER, Interface, RTM_GETLINK, RTM_NEWLINK, read_interface};
+use super::netlink::{Attributes, DATAGRAM, Messages, NLMSG_ERROR, malformed, request, u32_at};
 
 // linux/rtnetlink.h
 const RTM_DELLINK: u16 = 17;
@@ -92,13 +90,7 @@ pub fn interface(index: u32) -> io::Result<Option<Interface>> {
     if let Some(room) = header.get_mut(4..8) {
         room.copy_from_slice(&index.to_ne_bytes());
     }
-    let length = u32::try_from(MESSAGE_HEADER + header.len()).unwrap_or(u32::MAX);
-    let mut request = length.to_ne_bytes().to_vec();
-    request.extend(RTM_GETLINK.to_ne_bytes());
-    request.extend(NLM_F_REQUEST.to_ne_bytes());
-    request.resize(MESSAGE_HEADER, 0);
-    request.extend(header);
-    send(&socket, &request, SendFlags::empty())?;
+    send(&socket, &request(RTM_GETLINK, 0, &header), SendFlags::empty())?;
     let mut buffer = vec![0; DATAGRAM];
     let (length, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
     read_answer(buffer.get(..length).unwrap_or_default())
@@ -134,24 +126,10 @@ fn read_notifications(datagram: &[u8], index: u32, notified: &mut LinkNotificati
     }
 }
 
-/// Kind and body of each message in a datagram, up to the first that is malformed.
-struct Messages<'datagram>(&'datagram [u8]);
-
-impl<'datagram> Iterator for Messages<'datagram> {
-    type Item = (u16, &'datagram [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = u32_at(self.0, 0)? as usize;
-        let kind = u16_at(self.0, 4)?;
-        let body = self.0.get(MESSAGE_HEADER..length)?;
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, body))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xdp::netlink::MESSAGE_HEADER;
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let length = u16::try_from(4 + value.len()).unwrap();

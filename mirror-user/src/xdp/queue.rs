@@ -7,7 +7,8 @@ use aya::maps::{Map, MapData, MapError, PerCpuArray, XskMap};
 use mirror_common::config;
 use mirror_common::verdict::{self, Counts, Verdict};
 
-use super::XdpError;
+use super::error::XdpError;
+use super::maps::add;
 use crate::number::QueueId;
 
 /// The maps of the program that a gate needs, to be opened once more for each.
@@ -93,7 +94,7 @@ impl QueueEntry {
             action: "read",
             source,
         })?;
-        Ok(counts.iter().fold(Counts::default(), super::add))
+        Ok(counts.iter().fold(Counts::default(), add))
     }
 
     /// Packets of the queue that the program redirected to a socket.

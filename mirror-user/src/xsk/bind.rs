@@ -7,7 +7,8 @@ use std::io;
 
 use xsk_rs::config::BindFlags;
 
-use super::{CopyMode, XskError};
+use super::config::CopyMode;
+use super::error::XskError;
 
 /// What to try where a socket could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

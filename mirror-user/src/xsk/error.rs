@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::CopyMode;
+use super::config::CopyMode;
 use crate::number::QueueId;
 
 /// Why a socket could not be made.

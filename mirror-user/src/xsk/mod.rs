@@ -9,8 +9,10 @@
 //! interface: `Documentation/networking/af_xdp.rst`.
 
 pub mod bind;
+mod config;
 mod error;
 mod rings;
+mod statistics;
 mod wall_clock;
 
 use std::io;
@@ -20,23 +22,15 @@ use std::time::Duration;
 use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
 use tracing::{info, warn};
 
+pub use self::config::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, ZERO_COPY_MTU};
 pub use self::error::XskError;
 use self::rings::Rings;
+pub use self::statistics::XskStatistics;
 use self::wall_clock::WallClock;
 use crate::batch::BATCH_FRAMES;
 use crate::number::QueueId;
 use crate::source::{Backlog, Frame, FrameSource, LinkType, Received};
 use crate::time::Timestamp;
-
-/// Size of a UMEM frame in bytes; ENA accepts no other.
-pub const FRAME_SIZE: u32 = 4096;
-
-/// Bytes of a UMEM frame that can hold packet data: the rest is the headroom that the kernel keeps before it.
-pub const FRAME_DATA: u32 = FRAME_SIZE - 256;
-
-/// Largest MTU with which a whole frame fits into one UMEM frame, as zero-copy needs it: besides the packet, the kernel counts
-/// an Ethernet header, two VLAN tags and the frame check sequence (`ETH_PAD_LEN` in `net/xdp/xsk_buff_pool.c`).
-pub const ZERO_COPY_MTU: u32 = FRAME_DATA - (14 + 2 * 4 + 4);
 
 /// How long [`FrameSource::receive`] waits at most when nothing arrives.
 const IDLE_WAIT_MS: i32 = 10;
@@ -47,88 +41,6 @@ const IDLE_SPIN_NS: u64 = 50_000;
 
 /// How often an empty ring is looked at before the clock is.
 const IDLE_LOOKS: u32 = 64;
-
-/// Who may copy a packet into the UMEM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyMode {
-    /// The NIC itself (`XDP_ZEROCOPY`).
-    ZeroCopy,
-    /// The kernel (`XDP_COPY`).
-    Copy,
-}
-
-impl CopyMode {
-    /// Name in logs and ledger.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ZeroCopy => "zero-copy",
-            Self::Copy => "copy",
-        }
-    }
-}
-
-/// What a socket is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct XskConfig {
-    /// Entries of the receive ring; a power of two.
-    pub rx_ring: u32,
-    /// Frames of the UMEM and entries of the fill ring; a power of two, at least `rx_ring`.
-    pub frames: u32,
-    /// Zero-copy or copy.
-    pub copy_mode: CopyMode,
-    /// Put the UMEM on huge pages (`MAP_HUGETLB`).
-    pub huge_pages: bool,
-    /// Busy poll the queue for this long per system call (`SO_BUSY_POLL`, in microseconds). `None`: interrupts.
-    pub busy_poll: Option<Duration>,
-}
-
-impl XskConfig {
-    /// Bytes of the packet buffers.
-    pub fn buffer_memory(&self) -> u64 {
-        u64::from(self.frames) * u64::from(FRAME_SIZE)
-    }
-
-    /// Bytes that the socket takes besides: the four rings, and what the kernel notes of each buffer (`struct xdp_buff_xsk`).
-    pub fn ring_memory(&self) -> u64 {
-        const DESCRIPTOR: u64 = 16;
-        const ADDRESS: u64 = 8;
-        const NOTE: u64 = 128;
-        /// Entries of the ring to transmit, which is not used (`XSK_RING_PROD__DEFAULT_NUM_DESCS`).
-        const TRANSMIT: u64 = 2048;
-        let (receive, frames) = (u64::from(self.rx_ring), u64::from(self.frames));
-        let fill = frames * 2;
-        (receive + TRANSMIT) * DESCRIPTOR + (fill + receive) * ADDRESS + frames * NOTE
-    }
-}
-
-/// What the kernel counted for a socket (`XDP_STATISTICS`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct XskStatistics {
-    /// Packets for which the fill ring held no frame.
-    pub rx_dropped: u64,
-    /// Packets for which the receive ring had no room.
-    pub rx_ring_full: u64,
-    /// Descriptors that the kernel found invalid in the fill ring.
-    pub rx_invalid_descs: u64,
-    /// Times that the kernel found the fill ring empty; the same events as `rx_dropped`, seen from the ring.
-    pub rx_fill_ring_empty_descs: u64,
-}
-
-impl std::ops::Add for XskStatistics {
-    type Output = Self;
-
-    /// What both sockets counted.
-    fn add(self, other: Self) -> Self {
-        Self {
-            rx_dropped: self.rx_dropped.saturating_add(other.rx_dropped),
-            rx_ring_full: self.rx_ring_full.saturating_add(other.rx_ring_full),
-            rx_invalid_descs: self.rx_invalid_descs.saturating_add(other.rx_invalid_descs),
-            rx_fill_ring_empty_descs: self
-                .rx_fill_ring_empty_descs
-                .saturating_add(other.rx_fill_ring_empty_descs),
-        }
-    }
-}
 
 /// A frame of the current batch: which descriptors it spans, and what its metadata says.
 #[derive(Clone, Copy, Debug, Default)]

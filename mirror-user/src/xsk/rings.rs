@@ -18,8 +18,10 @@ use xsk_rs::config::{FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig,
 use xsk_rs::umem::frame::FrameDesc;
 use xsk_rs::{CompQueue, FillQueue, RxQueue, Socket, TxQueue, Umem};
 
-use super::error::root_cause;
-use super::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskStatistics, bind};
+use super::bind;
+use super::config::{CopyMode, FRAME_SIZE, XskConfig};
+use super::error::{XskError, root_cause};
+use super::statistics::XskStatistics;
 use crate::batch::BATCH_FRAMES;
 use crate::number::QueueId;
 

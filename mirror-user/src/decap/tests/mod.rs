@@ -6,7 +6,7 @@ mod properties;
 use frames::*;
 
 use super::*;
-use crate::number::{EndpointId, IpProtocol};
+use crate::number::{EndpointId, IpProtocol, Vni};
 use crate::packet::{Fragment, Icmp, Ip, Network, Ports, Tcp, Transport};
 use crate::source::LinkType;
 use crate::time::Timestamp;

@@ -2,7 +2,7 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::{CompressionFault, Step};
+use super::progress::{CompressionFault, Progress};
 
 /// Bits of the flags in a header (RFC 1952, section 2.3.1).
 const HEADER_CRC: u8 = 2;
@@ -58,18 +58,18 @@ impl Gzip {
         matches!(self.place, Place::Between { .. })
     }
 
-    pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CompressionFault> {
+    pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
         if self.damaged {
             return Err(CompressionFault::Damaged("the compressed data are damaged".to_owned()));
         }
         let mut taken = 0;
         while !matches!(self.place, Place::Body) {
-            let Some(&byte) = input.get(taken) else { return Ok(Step { taken, made: 0 }) };
+            let Some(&byte) = input.get(taken) else { return Ok(Progress { taken, made: 0 }) };
             self.place = self.next(byte)?;
             taken += 1;
         }
         let step = self.inflate(&input[taken..], output)?;
-        Ok(Step { taken: taken + step.taken, made: step.made })
+        Ok(Progress { taken: taken + step.taken, made: step.made })
     }
 
     /// The place behind a byte that is not of the body.
@@ -137,12 +137,12 @@ impl Gzip {
         if left == 0 { self.field() } else { Place::Skip(left) }
     }
 
-    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CompressionFault> {
+    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
         let (total_in, total_out) = (self.inflate.total_in(), self.inflate.total_out());
         let status = self.inflate.decompress(input, output, FlushDecompress::None);
         // No more than the two buffers have.
         let length = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(0);
-        let step = Step {
+        let step = Progress {
             taken: length(self.inflate.total_in(), total_in),
             made: length(self.inflate.total_out(), total_out),
         };

@@ -4,36 +4,17 @@
 //! as parallel compressors write it and as files are appended to: their contents are joined.
 
 mod gzip;
+mod progress;
 mod zstd;
 
-use thiserror::Error;
+pub use self::progress::CompressionFault;
 
 use self::gzip::Gzip;
+use self::progress::Progress;
 use self::zstd::Zstd;
 
 /// Bytes at the beginning of a file that tell its compression.
 pub(super) const MAGIC_LENGTH: usize = 4;
-
-/// Why a file cannot be decompressed from here on.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CompressionFault {
-    /// It ends within a compressed part.
-    #[error("the file ends within the compressed data")]
-    CutOff,
-    /// What follows a compressed part is neither another one nor padding.
-    #[error("something that is not compressed follows the compressed data")]
-    Trailer,
-    /// A compressed part that contradicts itself.
-    #[error("{0}")]
-    Damaged(String),
-}
-
-/// Bytes that a step of a decoder took and made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) taken: usize,
-    pub(super) made: usize,
-}
 
 /// A decoder of one kind of compression, or of none.
 pub(super) enum Decoder {
@@ -70,12 +51,12 @@ impl Decoder {
     /// # Errors
     ///
     /// When the input is damaged; what was made before stands.
-    pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CompressionFault> {
+    pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
         match self {
             Self::None => {
                 let bytes = input.len().min(output.len());
                 output[..bytes].copy_from_slice(&input[..bytes]);
-                Ok(Step { taken: bytes, made: bytes })
+                Ok(Progress { taken: bytes, made: bytes })
             }
             Self::Gzip(gzip) => gzip.decode(input, output),
             Self::Zstd(zstd) => zstd.decode(input, output),
@@ -147,8 +128,8 @@ pub(super) mod tests {
             };
             made.extend_from_slice(&output[..step.made]);
             input = &input[step.taken..];
-            assert!(step != Step::default() || input.is_empty(), "it goes on");
-            if input.is_empty() && step == Step::default() {
+            assert!(step != Progress::default() || input.is_empty(), "it goes on");
+            if input.is_empty() && step == Progress::default() {
                 return (made, decoder.end());
             }
         }

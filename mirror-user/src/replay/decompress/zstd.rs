@@ -2,7 +2,7 @@
 
 use zstd::stream::raw::{Decoder, Operation as _};
 
-use super::{CompressionFault, Step};
+use super::progress::{CompressionFault, Progress};
 
 /// Longest beginning of a frame that is looked at: its magic number.
 const MAGIC: usize = 4;
@@ -28,29 +28,29 @@ impl Zstd {
         self.begun == 0
     }
 
-    pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CompressionFault> {
+    pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
         // The library does not say that what follows a frame is none, but that its magic number is unknown.
         let taken = (MAGIC - self.begun).min(input.len());
         if taken > 0 {
             self.magic[self.begun..self.begun + taken].copy_from_slice(&input[..taken]);
             self.begun += taken;
             if self.begun < MAGIC {
-                return Ok(Step { taken, made: 0 });
+                return Ok(Progress { taken, made: 0 });
             }
             if !matches!(self.magic, [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18]) {
                 return Err(CompressionFault::Trailer);
             }
             let magic = self.magic;
             self.run(&magic, output)?;
-            return Ok(Step { taken, made: 0 });
+            return Ok(Progress { taken, made: 0 });
         }
         if self.begun == 0 {
-            return Ok(Step::default());
+            return Ok(Progress::default());
         }
         self.run(input.get(..self.block).unwrap_or(input), output)
     }
 
-    fn run(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CompressionFault> {
+    fn run(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
         let status = self
             .decoder
             .run_on_buffers(input, output)
@@ -59,6 +59,6 @@ impl Zstd {
         if status.remaining == 0 {
             self.begun = 0;
         }
-        Ok(Step { taken: status.bytes_read, made: status.bytes_written })
+        Ok(Progress { taken: status.bytes_read, made: status.bytes_written })
     }
 }
