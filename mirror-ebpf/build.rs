@@ -24,7 +24,15 @@ fn main() -> ExitCode {
 }
 
 fn build() -> Result<()> {
-    for path in ["build.rs", "Cargo.toml", "src", "../mirror-common", "../Cargo.toml", "../Cargo.lock"] {
+    for path in [
+        "build.rs",
+        "Cargo.toml",
+        "src",
+        "../mirror-common",
+        "../mirror-traffic",
+        "../Cargo.toml",
+        "../Cargo.lock",
+    ] {
         println!("cargo:rerun-if-changed={path}");
     }
     println!("cargo:rerun-if-env-changed=PATH");

@@ -11,7 +11,7 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use mirror_bench::generator::file::{self, Schedule};
 use mirror_bench::traffic::{FrameSize, Profile, ProfileError, Share, Traffic, VALID};
 use mirror_common::port;
-use mirror_common::traffic::{Flow, Position, Protocol};
+use mirror_traffic::{Flow, Position, Protocol};
 use mirror_user::DropReason;
 use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::number::{AttachmentId, EndpointId, FlowCookie, Vni};

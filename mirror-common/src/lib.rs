@@ -6,7 +6,6 @@
 //! - [`config`]: what the loader tells the XDP program before it is verified.
 //! - [`metadata`]: what the XDP program tells user space about each packet.
 //! - [`tunnel`]: which rule a tunnel packet falls under.
-//! - [`traffic`]: what the load generator tells its own XDP program.
 //!
 //! The crate is `no_std` and has no dependencies, so that it compiles for the `bpf` target unchanged.
 #![no_std]
@@ -15,6 +14,5 @@ pub mod address;
 pub mod config;
 pub mod metadata;
 pub mod port;
-pub mod traffic;
 pub mod tunnel;
 pub mod verdict;

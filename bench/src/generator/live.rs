@@ -18,10 +18,13 @@ use std::{io, iter};
 use aya::maps::{Array, MapData, MapError};
 use aya::programs::{Program, ProgramError, RawTracePoint, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use mirror_common::traffic::{
-    self, ACCOUNT_PROGRAM, ACCOUNT_TRACEPOINT, DUE_FRACTION, HEADER_LENGTH, PROGRESS_MAP, PROGRESS_WORDS,
-    Progress, SEND_PROGRAM, TEMPLATES_MAP,
+use mirror_traffic::Progress;
+use mirror_traffic::header::HEADER_LENGTH;
+use mirror_traffic::program::{
+    ACCOUNT_PROGRAM, ACCOUNT_TRACEPOINT, DUE_FRACTION, FRAME_LENGTH, INTERFACE, INTERVAL, MIX, PACKETS,
+    PROGRESS_MAP, SEND_PROGRAM, TEMPLATES_MAP,
 };
+use mirror_traffic::progress::PROGRESS_WORDS;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::SIGUSR1;
@@ -247,11 +250,11 @@ fn load(traffic: &Traffic, interface: &Interface, settings: &Settings) -> Result
     let frame_length = traffic.buffer_length() as u64;
     let interval = settings.rate.map_or(0, |rate| DUE_FRACTION * 1_000_000_000 / rate.max(1));
     let mut object = EbpfLoader::new()
-        .override_global(traffic::MIX, &mix, true)
-        .override_global(traffic::INTERFACE, &interface.index, true)
-        .override_global(traffic::FRAME_LENGTH, &frame_length, true)
-        .override_global(traffic::PACKETS, &packets, true)
-        .override_global(traffic::INTERVAL, &interval, true)
+        .override_global(MIX, &mix, true)
+        .override_global(INTERFACE, &interface.index, true)
+        .override_global(FRAME_LENGTH, &frame_length, true)
+        .override_global(PACKETS, &packets, true)
+        .override_global(INTERVAL, &interval, true)
         .load(mirror_ebpf::generate())
         .map_err(|error| if is_denied(&error) { LiveError::NotPermitted } else { LiveError::Load(error) })?;
     let map = object.map_mut(TEMPLATES_MAP).ok_or(LiveError::Object(TEMPLATES_MAP))?;
@@ -326,7 +329,7 @@ fn program_error(name: &'static str) -> impl Fn(ProgramError) -> LiveError {
 
 #[cfg(test)]
 mod tests {
-    use mirror_common::traffic::Position;
+    use mirror_traffic::Position;
     use mirror_user::number::MacAddress;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mirror_common::traffic::LONGEST_LAG_NS;
+use mirror_traffic::program::LONGEST_LAG_NS;
 
 /// Says how many packets are due, at a steady rate. Time is an argument: since the start.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use mirror_common::traffic::Position;
+use mirror_traffic::Position;
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::source::{Frame, FrameSource, LinkType, Received};
 use mirror_user::time::Timestamp;

@@ -1,7 +1,7 @@
 //! Drop in the driver: as many packets as the kernel can take from the cable.
 
 use aya::maps::{MapData, PerCpuArray};
-use mirror_common::traffic::{DISCARD_PROGRAM, DISCARDED_MAP};
+use mirror_traffic::program::{DISCARD_PROGRAM, DISCARDED_MAP};
 
 use super::program::Program;
 use super::{Counts, Ended, Receiver, ReceiverError};

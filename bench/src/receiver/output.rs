@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::{CreationError, Histogram};
 use memchr::memmem::Finder;
-use mirror_common::traffic::STAMP_SHIFT;
+use mirror_traffic::header::STAMP_SHIFT;
 use mirror_user::sink::{Output, PartialWrite, SinkError, Unfinished};
 use mirror_user::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};

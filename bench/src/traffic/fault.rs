@@ -1,6 +1,6 @@
 //! What can be wrong with a packet: one fault, for which the receiver has one reason to drop it.
 
-use mirror_common::traffic::VALID_TEMPLATES;
+use mirror_traffic::count::VALID_TEMPLATES;
 use mirror_user::DropReason;
 
 use super::template::{

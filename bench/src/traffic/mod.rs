@@ -7,7 +7,10 @@ mod fault;
 mod profile;
 mod template;
 
-use mirror_common::traffic::{HEADER_LENGTH, Header, Mix, Position, Protocol, TEMPLATES, valid_template};
+use mirror_traffic::count::TEMPLATES;
+use mirror_traffic::header::HEADER_LENGTH;
+use mirror_traffic::packet::valid_template;
+use mirror_traffic::{Header, Mix, Packet, Position, Protocol};
 
 pub use self::fault::Fault;
 pub use self::profile::{Addresses, FrameSize, Profile, ProfileError, Share};
@@ -66,7 +69,7 @@ impl Traffic {
         &self.mix
     }
 
-    /// The templates, by [`Packet::template`](mirror_common::traffic::Packet::template). Those that the mix never
+    /// The templates, by [`Packet::template`](mirror_traffic::Packet::template). Those that the mix never
     /// chooses are empty.
     pub fn templates(&self) -> &[Header] {
         &self.templates
@@ -95,7 +98,7 @@ impl Traffic {
 
     /// Makes the frame at `position` in `buffer`, which must be one of [`buffer`](Self::buffer) of this traffic.
     pub fn frame<'buffer>(&self, position: &Position, buffer: &'buffer mut [u8]) -> Frame<'buffer> {
-        let packet = self.mix.packet(position);
+        let packet = Packet::new(&self.mix, position);
         let template = &self.templates[packet.template() as usize];
         let mut header = template::EMPTY;
         packet.write(template, &mut header);

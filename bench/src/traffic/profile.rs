@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use mirror_common::traffic::{FLOW_SHARE, Mix, PACKET_SHARE, Protocol, SIZES};
+use mirror_traffic::count::SIZES;
+use mirror_traffic::mix::{FLOW_SHARE, PACKET_SHARE};
+use mirror_traffic::{Mix, Protocol};
 use mirror_user::number::MacAddress;
 use thiserror::Error;
 
@@ -33,7 +35,7 @@ pub struct Profile {
     /// Everything that looks random follows from this.
     pub seed: u64,
     /// Whether the flow cookie of a packet is the time for which it was meant
-    /// ([`Header::stamp`](mirror_common::traffic::Header::stamp)). Only paced live frames can have it.
+    /// ([`Header::stamp`](mirror_traffic::Header::stamp)). Only paced live frames can have it.
     pub stamped: bool,
     /// Addresses of the outer headers.
     pub addresses: Addresses,

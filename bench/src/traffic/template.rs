@@ -1,12 +1,13 @@
 //! Template frames: everything of a packet that does not vary, put together from the inside out.
 //!
 //! Fields that vary are zero, and the checksums over them hold the sum of the rest, for
-//! [`Packet::write`](mirror_common::traffic::Packet::write) to finish.
+//! [`Packet::write`](mirror_traffic::Packet::write) to finish.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mirror_common::port;
-use mirror_common::traffic::{HEADER_LENGTH, Header, Protocol};
+use mirror_traffic::header::HEADER_LENGTH;
+use mirror_traffic::{Header, Protocol};
 use mirror_user::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, MacAddress, Vni};
 use mirror_user::packet::Ports;
 use mirror_user::wire::checksum::{self, Checksum};

@@ -17,12 +17,12 @@ use aya_ebpf::helpers::{
 use aya_ebpf::macros::{map, raw_tracepoint, xdp};
 use aya_ebpf::maps::{Array, PerCpuArray, XskMap};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
-use mirror_common::traffic::{
-    DUE_FRACTION, HEADER_LENGTH, Header, KINDS, LONGEST_LAG_NS, Mix, Position, Progress,
-    TEMPLATES as TEMPLATE_COUNT,
-};
+use mirror_traffic::count::{KINDS, TEMPLATES as TEMPLATE_COUNT};
+use mirror_traffic::header::HEADER_LENGTH;
+use mirror_traffic::program::{DUE_FRACTION, LONGEST_LAG_NS};
+use mirror_traffic::{Header, Mix, Packet, Position, Progress};
 
-/// See [`mirror_common::traffic::MIX`]. The loader puts the values of this and the next globals in.
+/// See [`mirror_traffic::program::MIX`]. The loader puts the values of this and the next globals in.
 #[unsafe(no_mangle)]
 static MIX: Mix = Mix {
     seed: 0,
@@ -38,16 +38,16 @@ static MIX: Mix = Mix {
     stride: 0,
     stamped: 0,
 };
-/// See [`mirror_common::traffic::INTERFACE`].
+/// See [`mirror_traffic::program::INTERFACE`].
 #[unsafe(no_mangle)]
 static INTERFACE: u32 = 0;
-/// See [`mirror_common::traffic::FRAME_LENGTH`].
+/// See [`mirror_traffic::program::FRAME_LENGTH`].
 #[unsafe(no_mangle)]
 static FRAME_LENGTH: u64 = 0;
-/// See [`mirror_common::traffic::PACKETS`].
+/// See [`mirror_traffic::program::PACKETS`].
 #[unsafe(no_mangle)]
 static PACKETS: u64 = 0;
-/// See [`mirror_common::traffic::INTERVAL`].
+/// See [`mirror_traffic::program::INTERVAL`].
 #[unsafe(no_mangle)]
 static INTERVAL: u64 = 0;
 
@@ -68,7 +68,7 @@ const RECENT: usize = 32;
 /// Most frames in one report.
 const BULK: u64 = 16;
 
-/// What the program remembers from packet to packet.
+/// The program's state from packet to packet.
 #[repr(C)]
 struct Sender {
     /// Of the next packet.
@@ -77,7 +77,7 @@ struct Sender {
     start_ns: u64,
     /// When the next packet is due, in [`DUE_FRACTION`]ths of a nanosecond since then.
     due: u64,
-    /// What the clock said when it was last read, likewise.
+    /// The clock when it was last read, likewise.
     now: u64,
     /// The CPU that the program runs on.
     cpu: u64,
@@ -112,7 +112,7 @@ fn send(ctx: &XdpContext) -> Option<()> {
         return None;
     }
     let mix = global!(MIX);
-    let packet = mix.packet(&sender.position);
+    let packet = Packet::new(&mix, &sender.position);
     let template = TEMPLATES.get(packet.template())?;
     if ctx.data() + HEADER_LENGTH > ctx.data_end() {
         return None;
@@ -146,7 +146,7 @@ fn send(ctx: &XdpContext) -> Option<()> {
     Some(())
 }
 
-/// Whether the next packet's time has come. The clock is read only where what it last said does not settle that: a
+/// True once the next packet's time has come. The clock is read only where its last reading does not settle that: a
 /// sender that lags behind spends no time on it.
 #[inline(always)]
 fn due(sender: &mut Sender) -> bool {
@@ -165,7 +165,7 @@ fn due(sender: &mut Sender) -> bool {
     sender.due <= sender.now
 }
 
-/// Counts what the driver made of a bulk of frames.
+/// Counts the frames of a bulk that the driver accepted and refused.
 ///
 /// The tracepoint's arguments are: device from, device to, frames sent, frames dropped, error. A driver takes the
 /// frames of a bulk in their order until it refuses one, and the rest is dropped.
@@ -204,7 +204,7 @@ fn account(ctx: &RawTracePointContext) -> Option<()> {
     Some(())
 }
 
-/// Counts packets and bytes, and drops them: what a receiver does at least, for the other end of the cable.
+/// Counts packets and bytes, and drops them: the least that a receiver does, for the other end of the cable.
 #[xdp(frags)]
 pub fn mirror_discard(ctx: XdpContext) -> u32 {
     if let Some(discarded) = DISCARDED.get_ptr_mut(0) {
@@ -217,7 +217,7 @@ pub fn mirror_discard(ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// Hands every packet to the socket: what a capture costs at least.
+/// Hands every packet to the socket: the least that a capture costs.
 #[xdp(frags)]
 pub fn mirror_redirect(_ctx: XdpContext) -> u32 {
     match SOCKETS.redirect(0, u64::from(xdp_action::XDP_DROP)) {

@@ -10,7 +10,7 @@ use std::{fs, process};
 use mirror_bench::generator::{self, Source};
 use mirror_bench::testbed::pin;
 use mirror_bench::traffic::{Profile, Share};
-use mirror_common::traffic::STAMP_SHIFT;
+use mirror_traffic::header::STAMP_SHIFT;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, mixed, send_all, settings};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use aya::maps::XskMap;
-use mirror_common::traffic::{REDIRECT_PROGRAM, SOCKETS_MAP};
+use mirror_traffic::program::{REDIRECT_PROGRAM, SOCKETS_MAP};
 use mirror_user::counters::Counter;
 
 use self::rings::Rings;

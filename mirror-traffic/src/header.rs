@@ -1,13 +1,14 @@
-//! The first bytes of a frame, and where in them the fields lie that vary.
+//! The first bytes of a frame, with the offsets of the fields that vary.
 #![expect(
     clippy::cast_possible_truncation,
     reason = "a field takes the low bits of a wider number, a checksum folds"
 )]
 
-use super::STAMP_SHIFT;
-
 /// Bytes of a [`Header`]: Ethernet, IPv4, UDP, GENEVE with its options, IPv4, UDP, VXLAN, Ethernet, IPv6 and TCP.
 pub const HEADER_LENGTH: usize = 192;
+
+/// A stamp counts units of 2 to this power of nanoseconds: in its 32 bits it comes around every 275 seconds.
+pub const STAMP_SHIFT: u32 = 6;
 
 /// The first bytes of a frame, as 16-bit words in the order of the wire. Every field that varies lies at an even
 /// offset.
@@ -16,7 +17,7 @@ pub const HEADER_LENGTH: usize = 192;
 pub struct Header(pub [u16; HEADER_LENGTH / 2]);
 
 /// Places in a [`Header`], in 16-bit words.
-pub(super) mod place {
+pub(crate) mod place {
     /// Total length of the outer IPv4 header.
     pub const OUTER_LENGTH: usize = 16 / 2;
     /// Source port of the outer UDP header.
@@ -27,7 +28,7 @@ pub(super) mod place {
     pub const ATTACHMENT: usize = 66 / 2;
     /// Value of the third: the flow cookie.
     pub const COOKIE: usize = 78 / 2;
-    /// What GENEVE carries: an IP header.
+    /// Payload of GENEVE: an IP header.
     pub const PAYLOAD: usize = 82 / 2;
     /// Source port of VXLAN.
     pub const VXLAN_PORT: usize = 102 / 2;
@@ -54,25 +55,25 @@ impl Header {
     }
 
     #[inline(always)]
-    pub(super) const fn put(&mut self, place: usize, value: u16) {
+    pub(crate) const fn put(&mut self, place: usize, value: u16) {
         self.0[place] = value.to_be();
     }
 
     #[inline(always)]
-    pub(super) const fn put_u32(&mut self, place: usize, value: u32) {
+    pub(crate) const fn put_u32(&mut self, place: usize, value: u32) {
         self.put(place, (value >> 16) as u16);
         self.put(place + 1, value as u16);
     }
 
     #[inline(always)]
-    pub(super) const fn put_u64(&mut self, place: usize, value: u64) {
+    pub(crate) const fn put_u64(&mut self, place: usize, value: u64) {
         self.put_u32(place, (value >> 32) as u32);
         self.put_u32(place + 2, value as u32);
     }
 
     /// Finishes the Internet checksum at `place`, where the template has the sum over all that does not vary.
     #[inline(always)]
-    pub(super) const fn put_checksum(&mut self, place: usize, varied: u64) {
+    pub(crate) const fn put_checksum(&mut self, place: usize, varied: u64) {
         let sum = u16::from_be(self.0[place]) as u64 + varied;
         let sum = (sum & 0xffff) + (sum >> 16);
         let sum = (sum & 0xffff) + (sum >> 16);
@@ -82,7 +83,7 @@ impl Header {
 
 /// Sum of the two 16-bit words of `value`.
 #[inline(always)]
-pub(super) const fn words(value: u32) -> u64 {
+pub(crate) const fn words(value: u32) -> u64 {
     (value >> 16) as u64 + (value & 0xffff) as u64
 }
 

@@ -1,7 +1,8 @@
-//! What all packets of a flow have in common.
+//! The values that all packets of a flow share.
 #![expect(clippy::cast_possible_truncation, reason = "traits are cut out of hashes")]
 
-use super::mix::Mix;
+use crate::hash::scramble;
+use crate::mix::Mix;
 
 /// Transport protocol of a flow.
 #[repr(u32)]
@@ -29,7 +30,7 @@ impl Protocol {
     }
 }
 
-/// What all packets of a flow have in common. Addresses are the last 32 bits of the address in either family.
+/// The values that all packets of a flow share. Addresses are the last 32 bits of the address in either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Inside VXLAN or directly in GENEVE.
@@ -53,8 +54,8 @@ pub struct Flow {
     pub remote: u32,
     /// Port of the other end; the identifier of ICMP echo.
     pub remote_port: u16,
-    /// What else may vary from flow to flow is taken from here.
-    pub(super) hash: u64,
+    /// Source of everything else that varies from flow to flow.
+    pub(crate) hash: u64,
 }
 
 impl Flow {
@@ -125,12 +126,4 @@ impl Flow {
     const fn port_of_direction(hash: u16, reply: bool) -> u16 {
         0xc000 | if reply { !hash & 0x3fff } else { hash & 0x3fff }
     }
-}
-
-/// The finaliser of SplitMix64: every bit of the result depends on every bit of `value`.
-#[inline(always)]
-pub(super) const fn scramble(value: u64) -> u64 {
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
 }

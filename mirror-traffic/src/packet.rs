@@ -1,11 +1,17 @@
-//! One packet: from its template to its header.
-#![expect(clippy::cast_possible_truncation, reason = "counts below 2^32, and a sequence number that wraps")]
+//! One packet: from its number to its header.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "choices are cut out of hashes, counts are below 2^32, sequence numbers wrap"
+)]
 
-use super::flow::{Flow, Protocol};
-use super::header::{Header, place, words};
-use super::{SIZES, VALID_TEMPLATES};
+use crate::count::{SIZES, VALID_TEMPLATES};
+use crate::flow::{Flow, Protocol};
+use crate::hash::scramble;
+use crate::header::{Header, place, words};
+use crate::mix::Mix;
+use crate::position::Position;
 
-/// One packet: its flow, and what it has for itself.
+/// One packet: its flow, and its own choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// The flow it belongs to.
@@ -14,15 +20,48 @@ pub struct Packet {
     pub round: u32,
     /// 0 for a valid packet, otherwise the number of its fault, from 1.
     pub kind: u32,
-    pub(super) size: u32,
-    pub(super) protocol: Protocol,
-    pub(super) vxlan: bool,
-    pub(super) ipv6: bool,
-    pub(super) stride: u32,
+    size: u32,
+    protocol: Protocol,
+    vxlan: bool,
+    ipv6: bool,
+    stride: u32,
 }
 
 impl Packet {
-    /// Whether it goes from the mirrored interface to the other end.
+    /// The packet at `position` in the traffic of `mix`.
+    #[inline(always)]
+    pub const fn new(mix: &Mix, position: &Position) -> Self {
+        let flow = Flow::new(mix, position.flow);
+        let mut packet = Self {
+            flow,
+            round: position.round as u32,
+            kind: 0,
+            size: 0,
+            protocol: flow.protocol,
+            vxlan: flow.vxlan,
+            ipv6: flow.ipv6,
+            stride: mix.stride as u32,
+        };
+        if mix.malformed == 0 && mix.internet_mix == 0 {
+            return packet;
+        }
+        let chance = scramble(mix.seed ^ position.number.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        if (chance & 0xffff_ffff) < mix.malformed {
+            packet.kind = 1 + (((chance >> 48) * mix.faults) >> 16) as u32;
+            packet.vxlan = mix.vxlan != 0;
+            packet.ipv6 = false;
+            packet.protocol = Protocol::Tcp;
+        } else if mix.internet_mix != 0 {
+            packet.size = match ((chance >> 32 & 0xffff) * 12) >> 16 {
+                0..7 => 0,
+                7..11 => 1,
+                _ => 2,
+            };
+        }
+        packet
+    }
+
+    /// True for a packet from the mirrored interface to the other end.
     #[inline(always)]
     pub const fn reply(&self) -> bool {
         self.round & 1 != 0
@@ -38,8 +77,8 @@ impl Packet {
         }
     }
 
-    /// Makes the header of the packet from its template. What varies is zero in the template, and a checksum is
-    /// the sum over what does not vary, not yet complemented.
+    /// Makes the header of the packet from its template, in which varying fields are zero, and a checksum is the sum over
+    /// the fields that do not vary, not yet complemented.
     #[inline(always)]
     pub const fn write(&self, template: &Header, header: &mut Header) {
         *header = *template;
@@ -55,7 +94,7 @@ impl Packet {
         }
     }
 
-    /// The headers that the mirror puts around a packet: from the mirrored interface to the endpoint.
+    /// Writes the headers that the mirror puts around a packet: from the mirrored interface to the endpoint.
     #[inline(always)]
     const fn write_vxlan(&self, header: &mut Header) {
         let ip = place::PAYLOAD;

@@ -1,8 +1,8 @@
-//! How far the program has come.
+//! The counts that the program keeps.
 
-use super::KINDS;
+use crate::count::KINDS;
 
-/// How far the program has come, and what the kernel made of its packets.
+/// Counts of packets offered to the kernel, and of those that it refused.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -10,7 +10,7 @@ pub struct Progress {
     pub offered: u64,
     /// Bytes of their frames.
     pub offered_bytes: u64,
-    /// Packets of which the kernel has said what became of them.
+    /// Packets that the kernel has reported on: accepted or refused.
     pub reported: u64,
     /// Packets among them that the driver refused.
     pub refused: u64,
