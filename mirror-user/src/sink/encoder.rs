@@ -1,7 +1,8 @@
 //! From a batch to the bytes of its format.
 
+use super::format::Format;
 use super::notation::TimestampWriter;
-use super::{Format, ndjson, pcapng};
+use super::{ndjson, pcapng};
 use crate::batch::{BATCH_BYTES, BATCH_RECORDS};
 use crate::record::Batch;
 

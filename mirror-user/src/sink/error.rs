@@ -1,12 +1,9 @@
 //! Why a sink cannot start or could not finish, and what the operator can do about it.
 
 use std::io::{self, ErrorKind};
-use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tracing::error;
-
-use super::counters::{Loss, SinkCounters};
+use super::counters::Loss;
 
 /// An error of the sinks. The messages name the place, the cause and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -106,27 +103,6 @@ impl SinkError {
             _ => Loss::PublishFailed,
         }
     }
-}
-
-/// Does `work`; a panic of it is said at once, and is an error.
-///
-/// # Errors
-///
-/// That of `work`, or [`SinkError::Panicked`].
-pub(super) fn contain(
-    path: &Path,
-    counters: &SinkCounters,
-    work: impl FnOnce() -> Result<(), SinkError>,
-) -> Result<(), SinkError> {
-    // Whatever `work` was about is not used again, or only looked at for what is lost.
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let message = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
-        let error = SinkError::Panicked { path: path.to_owned(), message };
-        error!("{error}");
-        counters.set_panicked();
-        Err(error)
-    })
 }
 
 /// What the operator can do about an error of an output.

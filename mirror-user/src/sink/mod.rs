@@ -5,7 +5,7 @@
 //! 1. `queue`: the hand-off from a worker to its sink thread, in whole batches.
 //! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it; `time_slice`: how the thread is scheduled.
 //! 3. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `notation` has the notations that they share.
-//! 4. `output`: where the bytes go, whole records only; files and their rotation.
+//! 4. `output`: the seam to the place that the bytes go to; `outputs`: standard output, files and their rotation.
 //!
 //! `counters` says what became of the records.
 //!
@@ -17,9 +17,12 @@ mod arbitrary;
 mod counters;
 mod encoder;
 mod error;
+mod format;
+mod handle;
 mod ndjson;
 mod notation;
 mod output;
+mod outputs;
 mod pcapng;
 mod queue;
 mod time_slice;
@@ -30,7 +33,7 @@ use std::fs::File;
 use std::path::{MAIN_SEPARATOR, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Once};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, Sender};
@@ -39,37 +42,19 @@ use tracing::warn;
 
 pub use self::counters::{Loss, SinkCounters, Unfinished, WorkerCounters};
 pub use self::error::SinkError;
+pub use self::format::Format;
 pub use self::output::{Output, PartialWrite};
 pub use self::queue::Producer;
 
 use self::encoder::Encoder;
-use self::output::claim::Created;
-use self::output::rotating_files::{RotatingFiles, Rotation};
-use self::output::{SingleFile, claim, finisher};
+use self::handle::Handle;
+use self::outputs::claim::{self, Created};
+use self::outputs::finisher;
+use self::outputs::rotating_files::{RotatingFiles, Rotation};
+use self::outputs::single_file::SingleFile;
 use self::writer::Writer;
 use crate::batch::BATCH_BYTES;
 use crate::record::Batch;
-
-/// How records are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// One JSON object per line, with the field names of the Elastic Common Schema
-    #[default]
-    Ndjson,
-    /// The mirrored packets themselves, each with its tunnel identity in a comment
-    Pcapng,
-}
-
-impl Format {
-    /// Name on the command line and extension of files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ndjson => "ndjson",
-            Self::Pcapng => "pcapng",
-        }
-    }
-}
 
 /// Where records are written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,9 +159,6 @@ pub struct Sinks {
     threads: Vec<Thread>,
     _lock: Option<File>,
 }
-
-/// A thread of the sinks, which may fail.
-type Handle = JoinHandle<Result<(), SinkError>>;
 
 /// A thread, and where it writes to.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use tracing::{error, info};
 
-use super::Format;
 use super::counters::{Loss, SinkCounters, Unfinished};
 use super::encoder::Encoder;
-use super::error::{SinkError, contain, remedy};
+use super::error::{SinkError, remedy};
+use super::format::Format;
+use super::handle::contain;
 use super::output::{Output, PartialWrite};
 use super::queue::{Consumer, Filled};
 use super::time_slice;

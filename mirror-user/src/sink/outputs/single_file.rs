@@ -1,15 +1,4 @@
-//! Where encoded bytes go: standard output, a file, or a directory with rotation.
-//!
-//! - `claim`: opening and locking before a capture starts.
-//! - `atomic_writer`: writing whole records, also where a disk fills up.
-//! - `rotating_files`: a series of files; `finisher`: making them durable and giving them their names; `recovery`: those of a
-//!   run that was killed.
-
-mod atomic_writer;
-pub(super) mod claim;
-pub(super) mod finisher;
-pub(super) mod recovery;
-pub(super) mod rotating_files;
+//! One file from start to end, a named pipe or standard output.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek as _};
@@ -18,66 +7,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::atomic_writer::AtomicWriter;
-use super::Format;
-use super::counters::{SinkCounters, Unfinished};
-use super::error::SinkError;
+use super::atomic_writer::AtomicWriter;
+use crate::sink::counters::{SinkCounters, Unfinished};
+use crate::sink::error::SinkError;
+use crate::sink::format::Format;
+use crate::sink::output::{Output, PartialWrite};
 use crate::time::Timestamp;
-
-/// A write that failed, perhaps half-way.
-#[derive(Debug)]
-pub struct PartialWrite {
-    /// Bytes at the front that are written for good. In an output that can take bytes back, they end with a record.
-    pub taken: usize,
-    /// Why it failed.
-    pub error: io::Error,
-}
-
-impl From<io::Error> for PartialWrite {
-    /// Nothing was written.
-    fn from(error: io::Error) -> Self {
-        Self { taken: 0, error }
-    }
-}
-
-/// Takes the encoded batches of one sink thread. It is not used before the capture has begun.
-pub trait Output: Send {
-    /// Where the bytes go at the moment, for messages.
-    fn path(&self) -> &Path;
-
-    /// Whether it is one file from start to end, never rotated.
-    fn is_single(&self) -> bool;
-
-    /// Whether what is written stays in a file, which can be lost as a whole until it is finished; a pipe or a terminal
-    /// passes it on.
-    fn is_file(&self) -> bool;
-
-    /// Opens a file at time `now` where none is open. Returns whether the file is empty, so that the next write has
-    /// to begin with the header of the format.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened.
-    fn prepare(&mut self, now: Timestamp) -> io::Result<bool>;
-
-    /// Writes all of `bytes` to the open file.
-    ///
-    /// # Errors
-    ///
-    /// When not all was written. The next write may well succeed.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite>;
-
-    /// Whether the open file is to be finished at time `now`.
-    fn is_due(&self, now: Timestamp) -> bool;
-
-    /// Finishes the open file, which has the records `unfinished`. It says what became of them: at once, or when it is
-    /// known.
-    ///
-    /// # Errors
-    ///
-    /// When the file could not be finished. It is closed nevertheless.
-    fn finish(&mut self, unfinished: Unfinished) -> Result<(), SinkError>;
-}
 
 /// Standard output, a file or a named pipe.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use super::rotating_files::PREFIX;
+use super::file_name::PREFIX;
 use crate::files;
 use crate::sink::error::SinkError;
 

@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::PartialWrite;
-use crate::sink::Format;
+use crate::sink::format::Format;
+use crate::sink::output::PartialWrite;
 
 /// Appends to a file so that it never ends in half a record, even where the disk fills up in the midst of one.
 #[derive(Debug)]

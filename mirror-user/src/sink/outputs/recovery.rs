@@ -11,11 +11,12 @@ use std::path::Path;
 
 use tracing::{error, warn};
 
-use super::finisher::publish;
-use super::rotating_files::{PARTIAL, PREFIX};
+use super::complete_file::publish;
+use super::file_name::{final_name, format_of};
 use crate::files;
 use crate::sink::error::{SinkError, remedy};
-use crate::sink::{Format, pcapng};
+use crate::sink::format::Format;
+use crate::sink::pcapng;
 
 /// Recovers what lies in `directory`, which this process has locked. What cannot be recovered keeps its name, and is
 /// logged.
@@ -54,17 +55,6 @@ pub fn recover(directory: &Path) {
             ),
         }
     }
-}
-
-/// The final name for the name of a file that is not complete.
-fn final_name(name: &str) -> Option<&str> {
-    name.strip_prefix('.')?.strip_suffix(PARTIAL).filter(|name| name.starts_with(PREFIX))
-}
-
-fn format_of(name: &str) -> Option<Format> {
-    [Format::Ndjson, Format::Pcapng]
-        .into_iter()
-        .find(|format| name.rsplit_once('.').is_some_and(|(_, extension)| extension == format.name()))
 }
 
 /// What was done with a leftover.
@@ -170,6 +160,7 @@ mod tests {
 
     use super::*;
     use crate::sink::encoder::Encoder;
+    use crate::sink::outputs::file_name::PARTIAL;
 
     const NDJSON: &str = "mirror-20261121T090412Z-w00-000000.ndjson";
     const PCAPNG: &str = "mirror-20261121T090412Z-w00-000000.pcapng";

@@ -14,19 +14,15 @@ use crossbeam::channel::Sender;
 use tracing::error;
 
 use super::atomic_writer::AtomicWriter;
-use super::finisher::CompleteFile;
-use super::{Output, PartialWrite};
+use super::complete_file::CompleteFile;
+use super::file_name::{PARTIAL, PREFIX};
 use crate::files;
-use crate::sink::Format;
 use crate::sink::counters::{Loss, Unfinished};
 use crate::sink::error::SinkError;
+use crate::sink::format::Format;
 use crate::sink::notation::Utc;
+use crate::sink::output::{Output, PartialWrite};
 use crate::time::Timestamp;
-
-/// First part of a final name.
-pub const PREFIX: &str = "mirror-";
-/// Last part of the name of a file that is not complete.
-pub const PARTIAL: &str = ".partial";
 
 /// When a file is finished.
 #[derive(Clone, Copy, Debug)]
@@ -202,7 +198,7 @@ mod tests {
 
     use crate::sink::Handle;
     use crate::sink::counters::SinkCounters;
-    use crate::sink::output::finisher;
+    use crate::sink::outputs::finisher;
 
     const SECOND: u64 = 1_000_000_000;
     /// 2026-11-21 09:04:12 UTC.

@@ -1,41 +1,21 @@
 //! Makes complete files durable and gives them their final names, apart from the sink threads: an fsync of a large
 //! file takes seconds, for which a sink thread would not take batches.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam::channel::{self, Receiver, Sender};
 use tracing::error;
 
+use super::complete_file::{CompleteFile, publish};
 use super::recovery;
-use crate::files;
-use crate::sink::Handle;
-use crate::sink::counters::{SinkCounters, Unfinished};
-use crate::sink::error::{SinkError, contain};
+use crate::sink::counters::SinkCounters;
+use crate::sink::error::SinkError;
+use crate::sink::handle::{Handle, contain};
 
 /// Complete files that can wait for the disk. When there are more, the sink threads wait: the disk is too slow.
 const WAITING: usize = 64;
-
-/// Last part of the name of a file that could not be made durable: some of its content may be missing or old, so that it
-/// is neither published nor recovered.
-pub const UNSYNCED: &str = ".unsynced";
-
-/// A file with all its records.
-#[derive(Debug)]
-pub struct CompleteFile {
-    /// The file.
-    pub file: File,
-    /// Its name.
-    pub partial: PathBuf,
-    /// The name that it is to have.
-    pub complete: PathBuf,
-    /// Its records.
-    pub unfinished: Unfinished,
-}
 
 /// Starts the thread. When the capture begins, it recovers what earlier runs have left in `directory`; it ends when the
 /// last sender is dropped and the last file finished. Its result is the last error, if a file could not be finished.
@@ -79,48 +59,21 @@ fn run(files: Receiver<CompleteFile>, counters: &SinkCounters) -> Result<(), Sin
     outcome
 }
 
-/// Makes `file` durable under the name `complete`.
-///
-/// # Errors
-///
-/// When it could not be made durable, it has neither name, but one that ends in [`UNSYNCED`]: the pages that were not
-/// written count as clean from then on, so that trying again would succeed and tell nothing. When it could not be given
-/// its name, it has the old one.
-pub(super) fn publish(file: &File, partial: &Path, complete: &Path) -> Result<(), SinkError> {
-    let unsynced = |name: &Path, error| {
-        let mut aside = partial.as_os_str().to_owned();
-        aside.push(UNSYNCED);
-        let aside = PathBuf::from(aside);
-        let path = if fs::rename(name, &aside).is_ok() { aside } else { name.to_owned() };
-        SinkError::Sync { path, error }
-    };
-    file.sync_all().map_err(|error| unsynced(partial, error))?;
-    let unpublished = |error| SinkError::Publish { path: partial.to_owned(), error };
-    files::rename_new(partial, complete).map_err(unpublished)?;
-    // In a directory that others can write to, somebody may have put another file in its place.
-    let is_same = fs::symlink_metadata(complete).and_then(|named| {
-        let own = file.metadata()?;
-        Ok((named.dev(), named.ino()) == (own.dev(), own.ino()))
-    });
-    if !is_same.map_err(unpublished)? {
-        return Err(unpublished(io::Error::other("somebody has put another file in its place")));
-    }
-    File::open(files::parent(complete))
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| unsynced(complete, error))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::fs::{self, File};
+    use std::io::{self, Write as _};
     use std::os::fd::OwnedFd;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use tempfile::TempDir;
 
     use super::*;
+    use crate::files;
     use crate::record::Amount;
     use crate::sink::counters::Loss;
+    use crate::sink::counters::Unfinished;
 
     /// A directory, and the records of one file in it.
     struct Fixture {
