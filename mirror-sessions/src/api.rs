@@ -1,5 +1,5 @@
-//! What is asked of EC2: a few paged reads, and one call for every write. The official SDK is behind it, and in
-//! tests an account in memory.
+//! The part of the EC2 API that this program uses, as a trait: paged Describe calls, and one call for every change.
+//! [`ec2`](crate::ec2) implements it with the AWS SDK; the tests implement it in memory.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,51 +7,39 @@ use std::future::Future;
 
 use serde::Serialize;
 
-use crate::id::{AccountId, EndpointId, FilterId, FilterRuleId, InterfaceId, Region, SessionId, TargetId};
-use crate::observed::{Filter, Instance, Interface, Session, Tags, Target};
+use crate::api_error::ApiError;
+use crate::filter_rule::FilterRule;
+use crate::id::{EndpointId, FilterId, FilterRuleId, InterfaceId, Region, SessionId, TargetId};
 use crate::policy::Account;
-use crate::policy::filter::FilterRule;
+use crate::resource::{Endpoint, Filter, Instance, Interface, Session, Tags, Target};
 
-/// Values of one EC2 filter; what matches any of them is returned. At most [`MAX_FILTER_VALUES`].
+/// A filter of a Describe call: resources that match any of its values are returned. At most [`MAX_FILTER_VALUES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Only {
+pub struct DescribeFilter {
     /// The filter's name in the EC2 API.
     pub name: &'static str,
     /// The values.
     pub values: Vec<String>,
 }
 
-/// Values that one filter of a Describe call can have (EC2 API reference, `Filter`).
+/// Maximum number of values in a filter of a Describe call (EC2 API reference, `Filter`).
 pub const MAX_FILTER_VALUES: usize = 200;
 
-/// One page of an answer.
+/// One page of a Describe call's answer.
 #[derive(Clone, Debug, Default)]
 pub struct Page<T> {
-    /// What is on it.
+    /// Resources on this page.
     pub items: Vec<T>,
-    /// Token of the next page, if there is one.
-    pub next: Option<String>,
+    /// Token of the next page; `None` on the last page.
+    pub next_token: Option<String>,
 }
 
-/// A Gateway Load Balancer endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its id.
-    pub id: EndpointId,
-    /// Its type; `GatewayLoadBalancer` for one that can be a target.
-    pub kind: String,
-    /// Its state; `available` when it can be used.
-    pub state: String,
-    /// Its network interfaces.
-    pub interfaces: Vec<InterfaceId>,
-}
-
-/// A change, with every reference resolved.
+/// A changing call. The client token of a call follows from its `Debug` text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Write {
     /// `CreateTrafficMirrorTarget`.
     CreateTarget {
-        /// The endpoint that it stands for.
+        /// The endpoint that the target sends to.
         endpoint: EndpointId,
         /// Its tags.
         tags: Tags,
@@ -72,9 +60,9 @@ pub enum Write {
     ModifyFilterRule {
         /// The rule.
         id: FilterRuleId,
-        /// What it says, to know which of its fields are to be removed.
+        /// The rule as it is, which shows the fields to remove.
         from: FilterRule,
-        /// What it is to say.
+        /// The rule as it should be.
         to: FilterRule,
     },
     /// `DeleteTrafficMirrorFilterRule`.
@@ -86,43 +74,43 @@ pub enum Write {
     ModifyNetworkServices {
         /// The filter.
         filter: FilterId,
-        /// Services to mirror from now on.
+        /// Services to add.
         add: BTreeSet<String>,
-        /// Services to leave out.
+        /// Services to remove.
         remove: BTreeSet<String>,
     },
     /// `CreateTrafficMirrorSession`.
     CreateSession {
-        /// The interface whose packets it mirrors.
+        /// The source: the interface whose packets it mirrors.
         interface: InterfaceId,
-        /// Where to.
+        /// The target.
         target: TargetId,
-        /// What.
+        /// The filter.
         filter: FilterId,
-        /// Its number.
+        /// The session number.
         number: u16,
-        /// Bytes mirrored of each packet; without a number, all.
+        /// Bytes of each packet that are mirrored; `None` for whole packets.
         packet_length: Option<u16>,
-        /// Its virtual network id; without one, AWS chooses.
+        /// The virtual network id; `None` lets AWS choose one.
         vni: Option<u32>,
         /// Its description.
         description: String,
         /// Its tags.
         tags: Tags,
     },
-    /// `ModifyTrafficMirrorSession`; what is `None` stays.
+    /// `ModifyTrafficMirrorSession`; a property that is `None` stays as it is.
     ModifySession {
         /// The session.
         id: SessionId,
-        /// Where to.
+        /// The target.
         target: Option<TargetId>,
-        /// What.
+        /// The filter.
         filter: Option<FilterId>,
-        /// Its number.
+        /// The session number.
         number: Option<u16>,
-        /// Bytes mirrored of each packet; `Some(None)` for all.
+        /// Bytes of each packet that are mirrored; `Some(None)` for whole packets.
         packet_length: Option<Option<u16>>,
-        /// Its virtual network id.
+        /// The virtual network id.
         vni: Option<u32>,
         /// Its description.
         description: Option<String>,
@@ -138,7 +126,7 @@ pub enum Write {
     RemoveTags {
         /// The resource.
         resource: String,
-        /// Their keys.
+        /// Keys of the tags to remove.
         keys: BTreeSet<String>,
     },
     /// `DeleteTrafficMirrorSession`.
@@ -178,8 +166,8 @@ impl Write {
         }
     }
 
-    /// Whether it deletes something, so that it has succeeded where that is gone already.
-    pub const fn deletes(&self) -> bool {
+    /// Whether the call deletes a resource. Such a call has succeeded if the resource no longer exists.
+    pub const fn is_delete(&self) -> bool {
         matches!(
             self,
             Self::DeleteFilterRule { .. }
@@ -190,12 +178,12 @@ impl Write {
     }
 }
 
-/// How a write is made.
+/// Options of a changing call.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner<'token> {
-    /// Client token of a Create call: a second call with the same token makes nothing new. At most 64 characters.
-    pub token: &'token str,
-    /// Only ask whether it would be allowed: the API's own DryRun.
+pub struct CallOptions<'token> {
+    /// Client token of a Create call: a second call with the same token creates nothing. At most 64 characters.
+    pub client_token: &'token str,
+    /// Only ask whether the call would be allowed: the API's own DryRun.
     pub dry_run: bool,
 }
 
@@ -204,62 +192,62 @@ pub trait Api: fmt::Debug + Send + Sync + 'static {
     /// `DescribeNetworkInterfaces`.
     fn interfaces(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> impl Future<Output = Result<Page<Interface>, ApiError>> + Send;
 
     /// `DescribeInstances`.
     fn instances(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> impl Future<Output = Result<Page<Instance>, ApiError>> + Send;
 
     /// `DescribeTrafficMirrorSessions`.
     fn sessions(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> impl Future<Output = Result<Page<Session>, ApiError>> + Send;
 
     /// `DescribeTrafficMirrorFilters`, with their rules.
     fn filters(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> impl Future<Output = Result<Page<Filter>, ApiError>> + Send;
 
     /// `DescribeTrafficMirrorTargets`.
     fn targets(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> impl Future<Output = Result<Page<Target>, ApiError>> + Send;
 
     /// `DescribeVpcEndpoints`.
     fn endpoints(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> impl Future<Output = Result<Page<Endpoint>, ApiError>> + Send;
 
-    /// `DescribeAvailabilityZones`: names and ids.
+    /// `DescribeAvailabilityZones`: names and ids of the zones.
     fn zones(&self) -> impl Future<Output = Result<Vec<(String, String)>, ApiError>> + Send;
 
-    /// Makes a change; returns the id of what it is about. With DryRun, `Ok` means that it would be allowed.
+    /// Makes a changing call; returns the id of the resource. With DryRun, `Ok` means that the call would be allowed.
     fn write(
         &self,
         write: &Write,
-        manner: Manner<'_>,
+        options: CallOptions<'_>,
     ) -> impl Future<Output = Result<String, ApiError>> + Send;
 }
 
-/// Gives access to accounts.
+/// Access to the API of several accounts.
 pub trait Cloud: fmt::Debug + Send + Sync + 'static {
-    /// Access to one account in one region.
+    /// The API of one account in one region.
     type Api: Api;
 
-    /// Opens it: assumes the account's role, and makes sure that the credentials are of that account.
+    /// Assumes the account's role, and checks that the credentials belong to that account.
     fn connect(
         &self,
         account: &Account,
@@ -267,83 +255,45 @@ pub trait Cloud: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Api, ApiError>> + Send;
 }
 
-/// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct ApiError {
-    /// The operation.
-    pub operation: &'static str,
-    /// What kind of failure it is.
-    pub kind: ApiErrorKind,
-    /// The error code, such as `RequestLimitExceeded`.
-    pub code: String,
-    /// The words that came with it.
-    pub message: String,
+/// A resource that a paged Describe call returns.
+pub trait Describe: Sized {
+    /// Name of the operation in the EC2 API.
+    const OPERATION: &'static str;
+
+    /// Reads one page.
+    fn page<A: Api>(
+        api: &A,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> impl Future<Output = Result<Page<Self>, ApiError>> + Send;
 }
 
-/// What can be done about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiErrorKind {
-    /// Too many calls: slow down and try again.
-    Throttled,
-    /// The service or the way to it failed: try again.
-    Transient,
-    /// The answer is no.
-    Refused,
-}
+macro_rules! describe {
+    ($($resource:ty: $method:ident, $operation:literal;)+) => {$(
+        impl Describe for $resource {
+            const OPERATION: &'static str = $operation;
 
-impl ApiError {
-    /// Whether the thing that the call is about does not exist.
-    pub fn is_not_found(&self) -> bool {
-        self.code.ends_with(".NotFound")
-    }
-
-    /// Whether the permission is missing.
-    pub fn is_denied(&self) -> bool {
-        matches!(&*self.code, "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException")
-    }
-
-    /// Whether a session was refused because of the type of the interface's instance. EC2 answers
-    /// `NetworkInterfaceNotSupported`, "eni-… must be attached to a supported instance"; its documentation has no code
-    /// for that, so the words decide where it is another one.
-    pub fn is_unsupported_source(&self) -> bool {
-        let words = self.message.to_ascii_lowercase();
-        let about_type = words.contains("instance type") || words.contains("instance-type");
-        let by_words = about_type
-            && (self.code.starts_with("Unsupported")
-                || words.contains("not supported")
-                || words.contains("unsupported"));
-        let by_code = self.code == "NetworkInterfaceNotSupported" && words.contains("supported instance");
-        self.kind == ApiErrorKind::Refused && (by_code || by_words)
-    }
-}
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, code, message, .. } = self;
-        write!(formatter, "{operation}: {code}: {message}")?;
-        if self.is_denied() {
-            write!(
-                formatter,
-                " (allow ec2:{operation} to the role; `mirror-sessions init` prints a policy that does)"
-            )?;
+            fn page<A: Api>(
+                api: &A,
+                filter: Option<&DescribeFilter>,
+                next_token: Option<String>,
+            ) -> impl Future<Output = Result<Page<Self>, ApiError>> + Send {
+                api.$method(filter, next_token)
+            }
         }
-        Ok(())
-    }
+    )+};
 }
 
-/// An account that is known by its id.
-pub(crate) fn wrong_account(expected: &AccountId, found: &str) -> ApiError {
-    ApiError {
-        operation: "GetCallerIdentity",
-        kind: ApiErrorKind::Refused,
-        code: "WrongAccount".to_owned(),
-        message: format!(
-            "the credentials are of account {found}, and the policy says {expected}: correct its id or its role_arn"
-        ),
-    }
+describe! {
+    Interface: interfaces, "DescribeNetworkInterfaces";
+    Instance: instances, "DescribeInstances";
+    Session: sessions, "DescribeTrafficMirrorSessions";
+    Filter: filters, "DescribeTrafficMirrorFilters";
+    Target: targets, "DescribeTrafficMirrorTargets";
+    Endpoint: endpoints, "DescribeVpcEndpoints";
 }
 
 /// Ids as values of a filter.
-pub(crate) fn texts<T: ToString>(ids: impl IntoIterator<Item = T>) -> Vec<String> {
+pub(crate) fn filter_values<T: ToString>(ids: impl IntoIterator<Item = T>) -> Vec<String> {
     ids.into_iter().map(|id| id.to_string()).collect()
 }

@@ -1,131 +1,136 @@
-//! Carries out a plan in one place.
+//! Applies a plan in one account and region.
 //!
-//! Changes of one [stage](Change::stage) are made at the same time, as fast as the pace allows; a later stage begins
-//! when the one before is done. A change that fails is reported and keeps only what depends on it from being made.
-//! Stopping anywhere leaves a state from which the next plan goes on.
+//! Changes of one [stage](Change::stage) are applied concurrently, within the rate limit; a stage begins when the one
+//! before is done. A change that fails is reported, and only the changes that depend on it are skipped. The program can be
+//! stopped at any point: the next plan continues from there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep};
 
-use crate::api::{Api, ApiError, Manner, Write, texts};
+use crate::api::{Api, CallOptions, Write, filter_values};
+use crate::api_error::{ApiError, ApiErrorKind};
 use crate::connection::Connection;
 use crate::hash::sha256_hex;
 use crate::id::{EndpointId, FilterId, InterfaceId, TargetId};
 use crate::limits::{MAX_SESSION_NUMBER, SESSIONS_PER_INTERFACE};
 use crate::lock::lock;
-use crate::pace::Kind;
-use crate::plan::{Change, FilterRef, NewSession, PlacePlan, TargetRef};
+use crate::plan::{AccountRegionPlan, Change, FilterRef, NewSession, TargetRef};
+use crate::resource::{Filter, Session, Tags, Target};
 
-/// Calls under way at once in one place; the pace limits them further.
+/// Concurrent calls in one account and region; the rate limit applies besides.
 const CONCURRENCY: usize = 16;
-/// A resource that was made and does not show up within this time is taken for one of an earlier life, whose client
-/// token EC2 remembered.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
-/// How often a resource is made again with a new client token.
-const GENERATIONS: u8 = 3;
+/// Time within which a created resource becomes visible. One that does not was deleted before, and EC2 answered with its
+/// id because it remembers the client token.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Maximum number of client tokens with which a resource is created.
+const MAX_GENERATIONS: u8 = 3;
 
-/// What became of a plan.
+/// Outcome of applying a plan in one account and region.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    /// Changes made; with dry run, changes that would be allowed.
+pub struct ApplyOutcome {
+    /// Changes applied; in a dry run, changes that would be allowed.
     pub done: Vec<Change>,
-    /// Changes that were not tried, and why.
+    /// Changes that were not attempted, with the reason.
     pub skipped: Vec<(Change, String)>,
-    /// Changes that failed.
+    /// Changes that failed, with the error.
     pub failed: Vec<(Change, ApiError)>,
 }
 
-impl Outcome {
-    /// How many of the changes made fulfil the condition.
+impl ApplyOutcome {
+    /// Number of applied changes that fulfil the condition.
     pub fn count(&self, condition: impl Fn(&Change) -> bool) -> usize {
         self.done.iter().filter(|change| condition(change)).count()
     }
 }
 
-/// How to carry out a plan.
+/// Options of applying a plan.
 #[derive(Clone, Copy)]
-pub struct Options<'a> {
+pub struct ApplyOptions<'a> {
     /// Only ask the API whether each change would be allowed.
     pub dry_run: bool,
-    /// Whether an interface was looked at again after the plan was made: its changes are left to whoever did.
+    /// Whether an event has had an interface reconciled since the plan's observation: the plan's changes to it are skipped.
     pub superseded: &'a (dyn Fn(&InterfaceId) -> bool + Sync),
 }
 
-/// Carries out `plan`.
-pub async fn apply<A: Api>(connection: &Connection<A>, plan: &PlacePlan, options: Options<'_>) -> Outcome {
-    let executor = Executor { connection, options, made: Mutex::default(), outcome: Mutex::default() };
+/// Applies `plan`.
+pub async fn apply<A: Api>(
+    connection: &Connection<A>,
+    plan: &AccountRegionPlan,
+    options: ApplyOptions<'_>,
+) -> ApplyOutcome {
+    let executor = Executor { connection, options, created: Mutex::default(), outcome: Mutex::default() };
     for stage in plan.changes.chunk_by(|one, other| one.stage() == other.stage()) {
-        executor.stage(stage).await;
+        executor.apply_stage(stage).await;
     }
     executor.outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Executor<'a, A> {
     connection: &'a Connection<A>,
-    options: Options<'a>,
-    made: Mutex<Made>,
-    outcome: Mutex<Outcome>,
+    options: ApplyOptions<'a>,
+    created: Mutex<CreatedIds>,
+    outcome: Mutex<ApplyOutcome>,
 }
 
-/// Ids of what this run has made, by what the plan calls it.
+/// Ids of the resources that this run has created, by their reference in the plan.
 #[derive(Default)]
-struct Made {
+struct CreatedIds {
     filters: BTreeMap<String, FilterId>,
     targets: BTreeMap<EndpointId, TargetId>,
 }
 
-/// Something that the plan makes and that is not there.
-struct NotMade(String);
+/// A resource that the plan creates and that does not exist yet.
+struct MissingReference(String);
 
 impl<A: Api> Executor<'_, A> {
-    /// Makes the changes of one stage; those that make something, again and again until it shows.
-    async fn stage(&self, changes: &[Change]) {
+    /// Applies the changes of one stage, and creates a resource again while it does not become visible.
+    async fn apply_stage(&self, changes: &[Change]) {
         let mut pending: Vec<&Change> = changes.iter().collect();
-        for generation in 0..GENERATIONS {
-            let results: Vec<(&Change, Option<String>)> = futures::stream::iter(pending)
-                .map(|change| async move { (change, self.change(change, generation).await) })
+        for generation in 0..MAX_GENERATIONS {
+            let results: Vec<(&Change, Option<String>)> = futures_util::stream::iter(pending)
+                .map(|change| async move { (change, self.apply_change(change, generation).await) })
                 .buffer_unordered(CONCURRENCY)
                 .collect()
                 .await;
-            let made = results.into_iter().filter_map(|(change, id)| Some((id?, change))).collect();
-            pending = self.invisible(made).await;
+            let created = results.into_iter().filter_map(|(change, id)| Some((id?, change))).collect();
+            pending = self.wait_until_visible(created).await;
             if pending.is_empty() {
                 return;
             }
             tracing::info!(
                 count = pending.len(),
-                "made, but not to be seen: making again with a new client token"
+                "created resources are not visible: creating them again with new client tokens"
             );
         }
         for change in pending {
             let operation = "Describe";
             let code = "NotVisible".to_owned();
-            let message = format!("made, but not to be seen after {} s", VISIBLE_WITHIN.as_secs());
-            let error = ApiError { operation, kind: crate::api::ApiErrorKind::Transient, code, message };
+            let message = format!("created, but not visible after {} s", VISIBILITY_TIMEOUT.as_secs());
+            let error = ApiError { operation, kind: ApiErrorKind::Transient, code, message };
             self.fail(change, error);
         }
     }
 
-    /// Makes one change. Returns the id of what it made, if that is still to be seen.
-    async fn change(&self, change: &Change, generation: u8) -> Option<String> {
+    /// Applies one change. Returns the id of a created resource, which has yet to become visible.
+    async fn apply_change(&self, change: &Change, generation: u8) -> Option<String> {
         if let Some(interface) = change.interface()
             && (self.options.superseded)(interface)
         {
-            self.skip(change, "the interface was looked at again since".to_owned());
+            self.skip(change, "an event has had the interface reconciled since".to_owned());
             return None;
         }
         let write = match self.resolve(change) {
             Ok(write) => write,
-            Err(NotMade(what)) if self.options.dry_run => {
-                self.skip(change, format!("needs {what}, which the plan makes"));
+            Err(MissingReference(resource)) if self.options.dry_run => {
+                self.skip(change, format!("needs {resource}, which the plan creates"));
                 return None;
             }
-            Err(NotMade(what)) => {
-                self.skip(change, format!("needs {what}, which could not be made"));
+            Err(MissingReference(resource)) => {
+                self.skip(change, format!("needs {resource}, which could not be created"));
                 return None;
             }
         };
@@ -134,12 +139,12 @@ impl<A: Api> Executor<'_, A> {
             (Change::TagSession { id, set, remove, .. }, _) => self.tag(id.as_str(), set, remove).await,
             (_, write) => self.write(&write, 0, generation).await,
         };
-        let makes = matches!(
+        let creates = matches!(
             change,
             Change::CreateSession(_) | Change::CreateFilter { .. } | Change::CreateTarget { .. }
         );
         match result {
-            Ok(id) if makes && !self.options.dry_run => Some(id),
+            Ok(id) if creates && !self.options.dry_run => Some(id),
             Ok(_) => {
                 self.done(change);
                 None
@@ -151,24 +156,24 @@ impl<A: Api> Executor<'_, A> {
         }
     }
 
-    /// The call that makes a change, its references resolved to ids.
-    fn resolve(&self, change: &Change) -> Result<Write, NotMade> {
+    /// The call that applies a change, with references resolved to ids.
+    fn resolve(&self, change: &Change) -> Result<Write, MissingReference> {
         Ok(match change.clone() {
             Change::CreateTarget { endpoint, tags } => Write::CreateTarget { endpoint, tags },
             Change::CreateFilter { tags, .. } => Write::CreateFilter { tags },
             Change::DeleteFilterRule { id, .. } => Write::DeleteFilterRule { id },
             Change::ModifyFilterRule { id, from, to, .. } => Write::ModifyFilterRule { id, from, to },
             Change::CreateFilterRule { filter, rule } => {
-                Write::CreateFilterRule { filter: self.filter(filter)?, rule }
+                Write::CreateFilterRule { filter: self.filter_id(filter)?, rule }
             }
             Change::ModifyNetworkServices { filter, add, remove } => {
-                Write::ModifyNetworkServices { filter: self.filter(filter)?, add, remove }
+                Write::ModifyNetworkServices { filter: self.filter_id(filter)?, add, remove }
             }
             Change::DeleteSession { id, .. } => Write::DeleteSession { id },
             Change::ModifySession { id, changes, .. } => Write::ModifySession {
                 id,
-                target: changes.target.map(|(_, to)| self.target(to)).transpose()?,
-                filter: changes.filter.map(|(_, to)| self.filter(to)).transpose()?,
+                target: changes.target.map(|(_, to)| self.target_id(to)).transpose()?,
+                filter: changes.filter.map(|(_, to)| self.filter_id(to)).transpose()?,
                 number: changes.number.map(|(_, to)| to),
                 packet_length: changes.packet_length.map(|(_, to)| to),
                 vni: changes.vni.map(|(_, to)| to),
@@ -176,8 +181,8 @@ impl<A: Api> Executor<'_, A> {
             },
             Change::CreateSession(session) => Write::CreateSession {
                 interface: session.interface,
-                target: self.target(session.target)?,
-                filter: self.filter(session.filter)?,
+                target: self.target_id(session.target)?,
+                filter: self.filter_id(session.filter)?,
                 number: session.number,
                 packet_length: session.packet_length,
                 vni: session.vni,
@@ -190,46 +195,40 @@ impl<A: Api> Executor<'_, A> {
         })
     }
 
-    fn filter(&self, filter: FilterRef) -> Result<FilterId, NotMade> {
+    fn filter_id(&self, filter: FilterRef) -> Result<FilterId, MissingReference> {
         match filter {
             FilterRef::Existing(id) => Ok(id),
-            FilterRef::Planned(name) => {
-                lock(&self.made).filters.get(&name).cloned().ok_or_else(|| NotMade(format!("filter {name}")))
-            }
+            FilterRef::Planned(name) => lock(&self.created)
+                .filters
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| MissingReference(format!("filter {name}"))),
         }
     }
 
-    fn target(&self, target: TargetRef) -> Result<TargetId, NotMade> {
+    fn target_id(&self, target: TargetRef) -> Result<TargetId, MissingReference> {
         match target {
             TargetRef::Existing(id) => Ok(id),
-            TargetRef::Planned(endpoint) => lock(&self.made)
+            TargetRef::Planned(endpoint) => lock(&self.created)
                 .targets
                 .get(&endpoint)
                 .cloned()
-                .ok_or_else(|| NotMade(format!("the target for {endpoint}"))),
+                .ok_or_else(|| MissingReference(format!("the target for {endpoint}"))),
         }
     }
 
-    /// Makes a call. `incarnation` and `generation` tell its client token from that of the same call for a resource of
-    /// the same content that has existed before.
+    /// Makes a call. `incarnation` and `generation` distinguish its client token from that of an equal call for a resource
+    /// that existed before.
     async fn write(&self, write: &Write, incarnation: i64, generation: u8) -> Result<String, ApiError> {
         let token = client_token(write, incarnation, generation);
-        let manner = Manner { token: &token, dry_run: self.options.dry_run };
-        let api = &self.connection.api;
-        let result =
-            self.connection.pace.call(Kind::Write, write.operation(), || api.write(write, manner)).await;
-        match result {
-            Err(error) if write.deletes() && error.is_not_found() => Ok(String::new()),
+        let options = CallOptions { client_token: &token, dry_run: self.options.dry_run };
+        match self.connection.write(write, options).await {
+            Err(error) if write.is_delete() && error.is_not_found() => Ok(String::new()),
             other => other,
         }
     }
 
-    async fn tag(
-        &self,
-        resource: &str,
-        set: &crate::observed::Tags,
-        remove: &BTreeSet<String>,
-    ) -> Result<String, ApiError> {
+    async fn tag(&self, resource: &str, set: &Tags, remove: &BTreeSet<String>) -> Result<String, ApiError> {
         let resource = resource.to_owned();
         if !set.is_empty() {
             self.write(&Write::SetTags { resource: resource.clone(), tags: set.clone() }, 0, 0).await?;
@@ -240,8 +239,8 @@ impl<A: Api> Executor<'_, A> {
         Ok(resource)
     }
 
-    /// Makes a session. Where that is refused, looks at the interface's sessions again: one that is as wanted was made
-    /// by an earlier run that did not live to see it, and a number that someone took since makes way for the next.
+    /// Creates a session. If the call is refused, reads the interface's sessions again: an equal one was created by an
+    /// earlier run that ended before the answer, and if the number has been taken since, the next free one is used.
     async fn create_session(
         &self,
         session: &NewSession,
@@ -251,31 +250,24 @@ impl<A: Api> Executor<'_, A> {
         loop {
             let refusal = match self.write(&write, session.incarnation, generation).await {
                 Err(error) if !self.options.dry_run && !error.is_denied() => error,
-                settled => return settled,
+                result => return result,
             };
             let Write::CreateSession { number, target, filter, description, .. } = &mut write else {
                 return Err(refusal);
             };
-            let api = &self.connection.api;
-            let there = self
-                .connection
-                .only(
-                    "DescribeTrafficMirrorSessions",
-                    "network-interface-id",
-                    texts([&session.interface]),
-                    async |only, page| api.sessions(Some(&only), page).await,
-                )
-                .await?;
-            let earlier = there.iter().find(|there| {
-                there.target == *target
-                    && there.filter == *filter
-                    && there.description == *description
-                    && there.tags == session.tags
+            let interface = filter_values([&session.interface]);
+            let existing: Vec<Session> =
+                self.connection.describe_matching("network-interface-id", interface).await?;
+            let equal = existing.iter().find(|existing| {
+                existing.target == *target
+                    && existing.filter == *filter
+                    && existing.description == *description
+                    && existing.tags == session.tags
             });
-            if let Some(earlier) = earlier {
-                return Ok(earlier.id.to_string());
+            if let Some(equal) = equal {
+                return Ok(equal.id.to_string());
             }
-            let taken: BTreeSet<u16> = there.iter().map(|there| there.number).collect();
+            let taken: BTreeSet<u16> = existing.iter().map(|existing| existing.number).collect();
             if taken.len() >= SESSIONS_PER_INTERFACE || !taken.contains(number) {
                 return Err(refusal);
             }
@@ -285,15 +277,15 @@ impl<A: Api> Executor<'_, A> {
         }
     }
 
-    /// Waits until what was made shows, as EC2 is only eventually consistent; returns the changes whose resources do
+    /// Waits until created resources are visible, as EC2 is eventually consistent; returns the changes whose resources are
     /// not. The others are done.
-    async fn invisible<'plan>(&self, made: Vec<(String, &'plan Change)>) -> Vec<&'plan Change> {
-        let mut waiting: BTreeMap<String, &Change> = made.into_iter().collect();
-        let deadline = Instant::now() + VISIBLE_WITHIN;
-        let mut pause = Duration::from_millis(100);
+    async fn wait_until_visible<'plan>(&self, created: Vec<(String, &'plan Change)>) -> Vec<&'plan Change> {
+        let mut waiting: BTreeMap<String, &Change> = created.into_iter().collect();
+        let deadline = Instant::now() + VISIBILITY_TIMEOUT;
+        let mut interval = Duration::from_millis(100);
         while !waiting.is_empty() {
-            let seen = match self.visible(&waiting).await {
-                Ok(seen) => seen,
+            let visible = match self.visible(&waiting).await {
+                Ok(visible) => visible,
                 Err(error) => {
                     for change in waiting.into_values() {
                         self.fail(change, error.clone());
@@ -301,82 +293,67 @@ impl<A: Api> Executor<'_, A> {
                     return Vec::new();
                 }
             };
-            for id in seen {
+            for id in visible {
                 let Some(change) = waiting.remove(&id) else { continue };
                 match change {
                     Change::CreateFilter { name, .. } => {
-                        lock(&self.made).filters.insert(name.clone(), id.into());
+                        lock(&self.created).filters.insert(name.clone(), id.into());
                     }
                     Change::CreateTarget { endpoint, .. } => {
-                        lock(&self.made).targets.insert(endpoint.clone(), id.into());
+                        lock(&self.created).targets.insert(endpoint.clone(), id.into());
                     }
                     _ => {}
                 }
                 self.done(change);
             }
-            if waiting.is_empty() || Instant::now() + pause > deadline {
+            if waiting.is_empty() || Instant::now() + interval > deadline {
                 break;
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
+            sleep(interval).await;
+            interval = (interval * 2).min(Duration::from_secs(2));
         }
         waiting.into_values().collect()
     }
 
-    /// Which of these ids the API shows.
+    /// Those of the ids that Describe calls return.
     async fn visible(&self, ids: &BTreeMap<String, &Change>) -> Result<Vec<String>, ApiError> {
-        let of = |condition: fn(&Change) -> bool| -> Vec<String> {
+        let ids_of = |condition: fn(&Change) -> bool| -> Vec<String> {
             ids.iter().filter(|(_, change)| condition(change)).map(|(id, _)| id.clone()).collect()
         };
-        let sessions = of(|change| matches!(change, Change::CreateSession(_)));
-        let filters = of(|change| matches!(change, Change::CreateFilter { .. }));
-        let targets = of(|change| matches!(change, Change::CreateTarget { .. }));
-        let (connection, api) = (self.connection, &self.connection.api);
-        let (sessions, filters, targets) = futures::try_join!(
-            connection.only(
-                "DescribeTrafficMirrorSessions",
-                "traffic-mirror-session-id",
-                sessions,
-                async |only, page| api.sessions(Some(&only), page).await
-            ),
-            connection.only(
-                "DescribeTrafficMirrorFilters",
-                "traffic-mirror-filter-id",
-                filters,
-                async |only, page| api.filters(Some(&only), page).await
-            ),
-            connection.only(
-                "DescribeTrafficMirrorTargets",
-                "traffic-mirror-target-id",
-                targets,
-                async |only, page| api.targets(Some(&only), page).await
-            ),
+        let sessions = ids_of(|change| matches!(change, Change::CreateSession(_)));
+        let filters = ids_of(|change| matches!(change, Change::CreateFilter { .. }));
+        let targets = ids_of(|change| matches!(change, Change::CreateTarget { .. }));
+        let connection = self.connection;
+        let (sessions, filters, targets) = tokio::try_join!(
+            connection.describe_matching::<Session>("traffic-mirror-session-id", sessions),
+            connection.describe_matching::<Filter>("traffic-mirror-filter-id", filters),
+            connection.describe_matching::<Target>("traffic-mirror-target-id", targets),
         )?;
-        let mut seen = texts(sessions.iter().map(|session| &session.id));
-        seen.extend(texts(filters.iter().map(|filter| &filter.id)));
-        seen.extend(texts(targets.iter().map(|target| &target.id)));
-        Ok(seen)
+        let mut visible = filter_values(sessions.iter().map(|session| &session.id));
+        visible.extend(filter_values(filters.iter().map(|filter| &filter.id)));
+        visible.extend(filter_values(targets.iter().map(|target| &target.id)));
+        Ok(visible)
     }
 
     fn done(&self, change: &Change) {
-        tracing::info!(place = %self.connection.place, dry_run = self.options.dry_run, "{change}");
+        tracing::info!(account_region = %self.connection.account_region, dry_run = self.options.dry_run, "{change}");
         lock(&self.outcome).done.push(change.clone());
     }
 
     fn skip(&self, change: &Change, reason: String) {
-        tracing::info!(place = %self.connection.place, reason, "skipped: {change}");
+        tracing::info!(account_region = %self.connection.account_region, reason, "skipped: {change}");
         lock(&self.outcome).skipped.push((change.clone(), reason));
     }
 
     fn fail(&self, change: &Change, error: ApiError) {
-        tracing::warn!(place = %self.connection.place, code = error.code, %error, "failed: {change}");
+        tracing::warn!(account_region = %self.connection.account_region, code = error.code, %error, "failed: {change}");
         lock(&self.outcome).failed.push((change.clone(), error));
     }
 }
 
-/// A token that the same call has again after a crash, and no other call: 64 hexadecimal digits.
+/// Client token of a call: 64 hexadecimal digits, the same after a restart, and different for every other call.
 fn client_token(write: &Write, incarnation: i64, generation: u8) -> String {
-    // Maps and sets are ordered, so the text depends on the content alone.
+    // Maps and sets are ordered, so the text depends on the contents alone.
     sha256_hex(format!("{write:?} {incarnation} {generation}"))
 }
 

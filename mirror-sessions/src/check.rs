@@ -1,4 +1,4 @@
-//! Whether everything is in place: permissions, quotas, instance types, endpoints, packet lengths. Changes nothing.
+//! The `check` command: permissions, quotas, instance types, endpoints and packet lengths. It changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,86 +6,90 @@ use std::fmt;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::api::{Api, ApiError, Cloud, Manner, Write};
-use crate::desired::{Verdict, desire};
-use crate::id::Place;
+use crate::api::{CallOptions, Cloud, Write};
+use crate::api_error::ApiError;
+use crate::desired::{Decision, evaluate};
+use crate::id::AccountRegion;
 use crate::limits::{
     FILTERS_PER_ACCOUNT, MAX_ENDPOINT_PACKET_LENGTH, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE,
-    TARGETS_PER_ACCOUNT, endpoint_arithmetic,
+    TARGETS_PER_ACCOUNT, explain_endpoint_limit,
 };
-use crate::manager::Manager;
-use crate::observe::Scope;
-use crate::observed::Observed;
-use crate::pace::Kind;
+use crate::observation::{Observation, Scope};
+use crate::ownership::{ENDS_TAG, OWNER_TAG};
 use crate::policy::filter::Filter;
 use crate::policy::{Destination, Policy};
+use crate::reconciler::Reconciler;
+use crate::resource::Tags;
 
-/// Bytes of Ethernet, IPv4 and TCP header without options.
+/// Bytes of the Ethernet, IPv4 and TCP headers without options.
 const TCP_HEADERS: u16 = 14 + 20 + 20;
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// As it should be.
+pub enum Severity {
+    /// No fault.
     Good,
-    /// Worth knowing.
+    /// A recommendation.
     Advice,
-    /// Keeps something from being mirrored.
+    /// A fault that keeps interfaces from being mirrored.
     Fault,
 }
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Account and region; none for one about the policy.
-    pub place: Option<Place>,
-    /// How bad it is.
-    pub level: Level,
-    /// What was looked at.
+    /// Account and region; `None` for a finding about the policy.
+    #[serde(rename = "place")]
+    pub account_region: Option<AccountRegion>,
+    /// Its severity.
+    #[serde(rename = "level")]
+    pub severity: Severity,
+    /// The subject of the check.
     pub subject: String,
-    /// What was found, and its remedy.
+    /// The result, and its remedy.
     pub finding: String,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let level = match self.level {
-            Level::Good => "ok    ",
-            Level::Advice => "advice",
-            Level::Fault => "FAULT ",
+        let severity = match self.severity {
+            Severity::Good => "ok    ",
+            Severity::Advice => "advice",
+            Severity::Fault => "FAULT ",
         };
-        write!(formatter, "{level}  ")?;
-        if let Some(place) = &self.place {
-            write!(formatter, "{place}  ")?;
+        write!(formatter, "{severity}  ")?;
+        if let Some(account_region) = &self.account_region {
+            write!(formatter, "{account_region}  ")?;
         }
         write!(formatter, "{}: {}", self.subject, self.finding)
     }
 }
 
-/// Checks the policy, and each of its places.
-pub async fn check<C: Cloud>(manager: &Manager<C>, now: OffsetDateTime) -> Vec<Finding> {
-    let policy = &manager.fleet().policy;
+/// Checks the policy, and each of its accounts and regions.
+pub async fn check<C: Cloud>(reconciler: &Reconciler<C>, now: OffsetDateTime) -> Vec<Finding> {
+    let policy = reconciler.policy();
     let mut findings = packet_lengths(policy, now);
-    let places: Vec<Place> = policy.places().collect();
-    let checks = places.iter().map(|place| check_place(manager, place, now));
-    findings.extend(futures::future::join_all(checks).await.into_iter().flatten());
+    let account_regions: Vec<AccountRegion> = policy.account_regions().collect();
+    let checks =
+        account_regions.iter().map(|account_region| check_account_region(reconciler, account_region, now));
+    findings.extend(futures_util::future::join_all(checks).await.into_iter().flatten());
     findings
 }
 
-/// Advice on the packet lengths of the rules, which no API call is needed for.
+/// Advice on the packet lengths of the rules, without API calls.
 fn packet_lengths(policy: &Policy, now: OffsetDateTime) -> Vec<Finding> {
-    let most = MAX_ENDPOINT_PACKET_LENGTH;
+    let maximum = MAX_ENDPOINT_PACKET_LENGTH;
     let advice = |length: Option<u16>| match length {
         None => Some(format!(
             "mirrors whole packets, and longer ones are lost at a Gateway Load Balancer endpoint: {}; where interfaces have \
-             an MTU of 9001, set packet_length = {most}",
-            endpoint_arithmetic()
+             an MTU of 9001, set packet_length = {maximum}",
+            explain_endpoint_limit()
         )),
-        // With an endpoint, the policy is refused; of a mirror target, it may not be known what it stands for.
-        Some(length) if length > most => Some(format!(
+        // For an endpoint, the policy would be invalid; what a mirror target sends to may not be known.
+        Some(length) if length > maximum => Some(format!(
             "packet_length {length} does not fit if a target is a Gateway Load Balancer endpoint: {}; set that or less",
-            endpoint_arithmetic()
+            explain_endpoint_limit()
         )),
         Some(length) if length < TCP_HEADERS => Some(format!(
             "packet_length {length} cuts the headers (Ethernet, IPv4 and TCP have {TCP_HEADERS} bytes without options, \
@@ -94,195 +98,217 @@ fn packet_lengths(policy: &Policy, now: OffsetDateTime) -> Vec<Finding> {
         Some(_) => None,
     };
     let finding = |rule: &str, finding| Finding {
-        place: None,
-        level: Level::Advice,
+        account_region: None,
+        severity: Severity::Advice,
         subject: format!("rule {rule}"),
         finding,
     };
-    let rules = policy.mirrors(now);
+    let rules = policy.active_mirror_rules(now);
     rules.filter_map(|(rule, mirror)| Some(finding(&rule.name, advice(mirror.packet_length)?))).collect()
 }
 
-async fn check_place<C: Cloud>(manager: &Manager<C>, place: &Place, now: OffsetDateTime) -> Vec<Finding> {
-    let mut findings = Findings { place, all: Vec::new() };
-    let observed = match manager.look(place, &Scope::Everything).await {
-        Ok(observed) => observed,
+async fn check_account_region<C: Cloud>(
+    reconciler: &Reconciler<C>,
+    account_region: &AccountRegion,
+    now: OffsetDateTime,
+) -> Vec<Finding> {
+    let mut findings = Findings { account_region, all: Vec::new() };
+    let observation = match reconciler.observe_account_region(account_region, &Scope::Everything).await {
+        Ok(observation) => observation,
         Err(error) => {
-            findings.add(Level::Fault, "access", error.to_string());
+            findings.add(Severity::Fault, "access", error.to_string());
             return findings.all;
         }
     };
-    findings.add(Level::Good, "access", "the role can be assumed and everything be described".to_owned());
-    quotas(&mut findings, &observed);
-    wishes(manager, &mut findings, &observed, now);
-    endpoints(manager, &mut findings, now).await;
-    permissions(manager, &mut findings, &observed).await;
+    findings.add(Severity::Good, "access", "the role can be assumed and everything be described".to_owned());
+    quotas(&mut findings, &observation);
+    desired_sessions(reconciler, &mut findings, &observation, now);
+    endpoints(reconciler, &mut findings, now).await;
+    permissions(reconciler, &mut findings, &observation).await;
     findings.all
 }
 
 struct Findings<'a> {
-    place: &'a Place,
+    account_region: &'a AccountRegion,
     all: Vec<Finding>,
 }
 
 impl Findings<'_> {
-    fn add(&mut self, level: Level, subject: impl Into<String>, finding: String) {
-        self.all.push(Finding { place: Some(self.place.clone()), level, subject: subject.into(), finding });
+    fn add(&mut self, severity: Severity, subject: impl Into<String>, finding: String) {
+        self.all.push(Finding {
+            account_region: Some(self.account_region.clone()),
+            severity,
+            subject: subject.into(),
+            finding,
+        });
     }
 }
 
-fn quotas(findings: &mut Findings<'_>, observed: &Observed) {
+fn quotas(findings: &mut Findings<'_>, observation: &Observation) {
     let counts = [
-        ("sessions", observed.sessions.len(), SESSIONS_PER_ACCOUNT),
-        ("filters", observed.filters.len(), FILTERS_PER_ACCOUNT),
-        ("targets", observed.targets.len(), TARGETS_PER_ACCOUNT),
+        ("sessions", observation.sessions.len(), SESSIONS_PER_ACCOUNT),
+        ("filters", observation.filters.len(), FILTERS_PER_ACCOUNT),
+        ("targets", observation.targets.len(), TARGETS_PER_ACCOUNT),
     ];
-    for (kind, count, most) in counts {
-        // From nine tenths on there is reason to look.
-        let level = if count >= most {
-            Level::Fault
-        } else if count * 10 >= most * 9 {
-            Level::Advice
+    for (kind, count, quota) in counts {
+        // Advice from nine tenths of the quota on.
+        let severity = if count >= quota {
+            Severity::Fault
+        } else if count * 10 >= quota * 9 {
+            Severity::Advice
         } else {
-            Level::Good
+            Severity::Good
         };
-        findings.add(level, format!("quota of {kind}"), format!("{count} of {most}"));
+        findings.add(severity, format!("quota of {kind}"), format!("{count} of {quota}"));
     }
     let mut by_interface = BTreeMap::new();
-    for session in observed.sessions.values() {
+    for session in observation.sessions.values() {
         *by_interface.entry(&session.interface).or_insert(0_usize) += 1;
     }
     let full = by_interface.values().filter(|count| **count >= SESSIONS_PER_INTERFACE).count();
     if full > 0 {
         findings.add(
-            Level::Advice,
+            Severity::Advice,
             "sessions per interface",
             format!("{full} interfaces have all {SESSIONS_PER_INTERFACE} that they can have"),
         );
     }
 }
 
-/// What the policy wants, and what of it cannot be.
-fn wishes<C: Cloud>(
-    manager: &Manager<C>,
+/// The interfaces that the policy requires to be mirrored, and those of them that cannot be.
+fn desired_sessions<C: Cloud>(
+    reconciler: &Reconciler<C>,
     findings: &mut Findings<'_>,
-    observed: &Observed,
+    observation: &Observation,
     now: OffsetDateTime,
 ) {
-    let desired = desire(&manager.fleet().policy, &manager.instance_types(), findings.place, observed, now);
-    let wanted = desired.verdicts.values().filter(|verdict| matches!(verdict, Verdict::Mirror(_))).count();
+    let desired = evaluate(
+        reconciler.policy(),
+        &reconciler.instance_types(),
+        findings.account_region,
+        observation,
+        now,
+    );
+    let mirrored =
+        desired.decisions.values().filter(|decision| matches!(decision, Decision::Mirror(_))).count();
     findings.add(
-        Level::Good,
+        Severity::Good,
         "interfaces",
-        format!("{wanted} of {} are to be mirrored", observed.interfaces.len()),
+        format!("{mirrored} of {} are to be mirrored", observation.interfaces.len()),
     );
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for verdict in desired.verdicts.values() {
-        if let Verdict::Not(reason) = verdict
+    for decision in desired.decisions.values() {
+        if let Decision::Skip(reason) = decision
             && reason.is_problem()
         {
             *reasons.entry(reason.to_string()).or_default() += 1;
         }
     }
     for (reason, count) in reasons {
-        findings.add(Level::Fault, format!("{count} interfaces"), reason);
+        findings.add(Severity::Fault, format!("{count} interfaces"), reason);
     }
-    let types = manager.instance_types();
-    let to_be_tried: BTreeSet<&str> = desired
-        .verdicts
+    let types = reconciler.instance_types();
+    let unknown: BTreeSet<&str> = desired
+        .decisions
         .iter()
-        .filter(|(_, verdict)| matches!(verdict, Verdict::Mirror(_)))
-        .filter_map(|(interface, _)| Some(observed.instance_of(interface)?.instance_type.as_str()))
-        .filter(|instance_type| types.is_to_be_tried(instance_type))
+        .filter(|(_, decision)| matches!(decision, Decision::Mirror(_)))
+        .filter_map(|(interface, _)| Some(observation.instance_of(interface)?.instance_type.as_str()))
+        .filter(|instance_type| types.is_unknown(instance_type))
         .collect();
-    if !to_be_tried.is_empty() {
-        let names = to_be_tried.into_iter().collect::<Vec<_>>().join(", ");
+    if !unknown.is_empty() {
+        let names = unknown.into_iter().collect::<Vec<_>>().join(", ");
         findings.add(
-            Level::Advice,
+            Severity::Advice,
             "instance types",
             format!("AWS does not list {names} as sources of mirroring: sessions are tried, and the API's answer is learnt"),
         );
     }
 }
 
-async fn endpoints<C: Cloud>(manager: &Manager<C>, findings: &mut Findings<'_>, now: OffsetDateTime) {
-    let wanted = manager.fleet().policy.endpoints_in_use(findings.place, now);
-    let found = match manager.endpoints(findings.place, wanted.iter().copied()).await {
+async fn endpoints<C: Cloud>(reconciler: &Reconciler<C>, findings: &mut Findings<'_>, now: OffsetDateTime) {
+    let in_use = reconciler.policy().endpoints_in_use(findings.account_region, now);
+    let found = match reconciler.endpoints(findings.account_region, in_use.iter().copied()).await {
         Ok(found) => found,
-        Err(error) => return findings.add(Level::Fault, "endpoints", error.to_string()),
+        Err(error) => return findings.add(Severity::Fault, "endpoints", error.to_string()),
     };
-    for id in wanted {
+    for id in in_use {
         let subject = format!("endpoint {id}");
         match found.iter().find(|endpoint| endpoint.id == *id) {
-            None => findings.add(Level::Fault, subject, "is not in this account and region: say which account has it, or name a mirror target shared from there (tmt-…)".to_owned()),
-            Some(endpoint) if endpoint.kind != "GatewayLoadBalancer" => {
-                findings.add(Level::Fault, subject, format!("is of type {}, and only a Gateway Load Balancer endpoint can be a target", endpoint.kind));
+            None => findings.add(Severity::Fault, subject, "is not in this account and region: say which account has it, or name a mirror target shared from there (tmt-…)".to_owned()),
+            Some(endpoint) if endpoint.endpoint_type != "GatewayLoadBalancer" => {
+                findings.add(Severity::Fault, subject, format!("is of type {}, and only a Gateway Load Balancer endpoint can be a target", endpoint.endpoint_type));
             }
             Some(endpoint) if endpoint.state != "available" => {
-                findings.add(Level::Fault, subject, format!("is {}: mirrored packets are lost until it is available", endpoint.state));
+                findings.add(Severity::Fault, subject, format!("is {}: mirrored packets are lost until it is available", endpoint.state));
             }
-            Some(_) => findings.add(Level::Good, subject, "is available".to_owned()),
+            Some(_) => findings.add(Severity::Good, subject, "is available".to_owned()),
         }
     }
 }
 
-/// Asks for each changing call, with DryRun, whether it would be allowed.
-async fn permissions<C: Cloud>(manager: &Manager<C>, findings: &mut Findings<'_>, observed: &Observed) {
-    let connection = match manager.fleet().connection(findings.place).await {
+/// Asks the API for each changing call, with DryRun, whether it would be allowed.
+async fn permissions<C: Cloud>(
+    reconciler: &Reconciler<C>,
+    findings: &mut Findings<'_>,
+    observation: &Observation,
+) {
+    let connection = match reconciler.connection(findings.account_region).await {
         Ok(connection) => connection,
-        Err(error) => return findings.add(Level::Fault, "access", error.to_string()),
+        Err(error) => return findings.add(Severity::Fault, "access", error.to_string()),
     };
     let mut denied = Vec::new();
     let mut unknown = BTreeSet::new();
-    let writes = sample_writes(&manager.fleet().policy, findings.place, observed);
+    let writes = sample_writes(reconciler.policy(), findings.account_region, observation);
     let count = writes.len();
     for write in writes {
-        let manner = Manner { token: "mirror-sessions-check", dry_run: true };
-        let api = &connection.api;
-        match connection.pace.call(Kind::Write, write.operation(), || api.write(&write, manner)).await {
+        let options = CallOptions { client_token: "mirror-sessions-check", dry_run: true };
+        match connection.write(&write, options).await {
             Ok(_) => {}
             Err(error) if error.is_denied() => denied.push(error),
-            // EC2 may look for the resource before the permission.
+            // EC2 may look for the resource before it checks the permission.
             Err(ApiError { operation, .. }) => {
                 unknown.insert(operation);
             }
         }
     }
     for error in &denied {
-        findings.add(Level::Fault, "permission", error.to_string());
+        findings.add(Severity::Fault, "permission", error.to_string());
     }
     if !unknown.is_empty() {
         let names: Vec<_> = unknown.iter().copied().collect();
         findings.add(
-            Level::Advice,
+            Severity::Advice,
             "permission",
             format!("DryRun cannot tell before there is something to try it on: {}", names.join(", ")),
         );
     }
     let allowed = count - denied.len() - unknown.len();
-    findings.add(Level::Good, "permission", format!("{allowed} of {count} changing calls are allowed"));
+    findings.add(Severity::Good, "permission", format!("{allowed} of {count} changing calls are allowed"));
 }
 
-/// One call of each kind, about things that are there where there are any.
-fn sample_writes(policy: &Policy, place: &Place, observed: &Observed) -> Vec<Write> {
+/// One changing call of each kind, for existing resources where there are any.
+fn sample_writes(policy: &Policy, account_region: &AccountRegion, observation: &Observation) -> Vec<Write> {
     let endpoint = policy.targets.values().flat_map(|target| &target.endpoints).find_map(|endpoint| {
         match &endpoint.destination {
-            Destination::Endpoint(id) if endpoint.serves(place) => Some(id.clone()),
+            Destination::Endpoint(id) if endpoint.serves(account_region) => Some(id.clone()),
             _ => None,
         }
     });
-    let nothing = "00000000000000000";
-    let session = observed.sessions.keys().next().cloned().unwrap_or_else(|| format!("tms-{nothing}").into());
-    let filter = observed.filters.keys().next().cloned().unwrap_or_else(|| format!("tmf-{nothing}").into());
-    let target = observed.targets.keys().next().cloned().unwrap_or_else(|| format!("tmt-{nothing}").into());
+    let unused_id = "00000000000000000";
+    let session =
+        observation.sessions.keys().next().cloned().unwrap_or_else(|| format!("tms-{unused_id}").into());
+    let filter =
+        observation.filters.keys().next().cloned().unwrap_or_else(|| format!("tmf-{unused_id}").into());
+    let target =
+        observation.targets.keys().next().cloned().unwrap_or_else(|| format!("tmt-{unused_id}").into());
     let interface =
-        observed.interfaces.keys().next().cloned().unwrap_or_else(|| format!("eni-{nothing}").into());
-    let rule_id = observed
+        observation.interfaces.keys().next().cloned().unwrap_or_else(|| format!("eni-{unused_id}").into());
+    let rule_id = observation
         .filters
         .values()
         .find_map(|filter| filter.rules.keys().next().cloned())
-        .unwrap_or_else(|| format!("tmfr-{nothing}").into());
-    let tags = crate::observed::Tags::from([(crate::tags::OWNER.to_owned(), policy.owner.clone())]);
+        .unwrap_or_else(|| format!("tmfr-{unused_id}").into());
+    let tags = Tags::from([(OWNER_TAG.to_owned(), policy.owner.clone())]);
     let mut writes: Vec<Write> = Filter::all()
         .rules
         .into_iter()
@@ -323,7 +349,7 @@ fn sample_writes(policy: &Policy, place: &Place, observed: &Observed) -> Vec<Wri
             description: Some(String::new()),
         },
         Write::SetTags { resource: session.to_string(), tags },
-        Write::RemoveTags { resource: session.to_string(), keys: [crate::tags::ENDS.to_owned()].into() },
+        Write::RemoveTags { resource: session.to_string(), keys: [ENDS_TAG.to_owned()].into() },
         Write::DeleteSession { id: session },
         Write::DeleteFilter { id: filter },
         Write::DeleteTarget { id: target },

@@ -10,9 +10,9 @@ Exit codes:
   0  done, or nothing to do
   1  an error
   2  wrong usage, or a policy with faults
-  3  partly done: some account or region could not be reached, or some change failed
-  4  the saved plan is out of date: the world has moved since it was made
-  5  there are changes to make (plan --exit-code), or check found a fault
+  3  partly done: an account or region could not be reached, or a change failed
+  4  the saved plan is out of date: the resources or the policy have changed since
+  5  changes are needed (plan --exit-code), or check found a fault
 
 Credentials, the default region and endpoints come from the environment, as for the AWS CLI (AWS_PROFILE, \
 AWS_REGION, AWS_ENDPOINT_URL_EC2). The guide is docs/sessions.md.";
@@ -21,18 +21,18 @@ AWS_REGION, AWS_ENDPOINT_URL_EC2). The guide is docs/sessions.md.";
 #[derive(Debug, Parser)]
 #[command(name = "mirror-sessions", version, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// What all commands share.
+    /// Options of all commands.
     #[command(flatten)]
-    pub common: Common,
-    /// What to do.
+    pub global: GlobalOptions,
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// Options of all commands.
 #[derive(Debug, Args)]
-pub struct Common {
-    /// The policy
+pub struct GlobalOptions {
+    /// Policy file
     #[arg(
         long,
         short,
@@ -42,8 +42,7 @@ pub struct Common {
         default_value = "/etc/mirror-sessions/policy.toml"
     )]
     pub policy: PathBuf,
-    /// Which log lines are written to standard error: off, error, warn, info, debug or trace, or as for tracing's
-    /// EnvFilter
+    /// Log level on standard error: off, error, warn, info, debug or trace, or a filter in the syntax of tracing's EnvFilter
     #[arg(
         long,
         global = true,
@@ -52,51 +51,52 @@ pub struct Common {
         default_value = "mirror_sessions=info,warn"
     )]
     pub log: String,
-    /// How log lines are written
+    /// Format of log lines
     #[arg(long, global = true, value_enum, env = "MIRROR_SESSIONS_LOG_FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// Write metrics to this file, for node_exporter's textfile collector
+    /// Write metrics to this file, for the textfile collector of node_exporter
     #[arg(long, global = true, value_name = "FILE", env = "MIRROR_SESSIONS_METRICS")]
     pub metrics: Option<PathBuf>,
-    /// Keep which instance types the API has refused in this file
+    /// Keep the instance types that the API refuses in this file
     #[arg(long, global = true, value_name = "FILE", env = "MIRROR_SESSIONS_LEARNT")]
     pub learnt: Option<PathBuf>,
 }
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check the policy file alone, without AWS
+    /// Check the policy file, without calling AWS
     Validate,
-    /// Show what would be changed
+    /// Show the changes that the policy requires
     Plan(PlanArgs),
-    /// Carry out a saved plan, unless the world has moved since
+    /// Apply a saved plan, unless it is out of date
     Apply(ApplyArgs),
-    /// Plan and apply, once; with an event, only what that is about
+    /// Plan and apply once; with an event, only for the resources that it affects
     Reconcile(ReconcileArgs),
-    /// Delete what is ours and not wanted any more, and change nothing else
-    Reap(ReapArgs),
-    /// Reconcile when events come, and every few minutes
+    /// Delete the sessions, filters and targets of this owner that the policy no longer requires; change nothing else
+    #[command(name = "reap")]
+    Prune(PruneArgs),
+    /// Reconcile on events, and everything every few minutes
     Watch(WatchArgs),
-    /// List the sessions that are there
+    /// List the sessions
     List(ListArgs),
-    /// Show one session, or those of an interface or instance
+    /// Show a session, or the sessions of an interface or instance
     Show(ShowArgs),
     /// Write the enrichment map for mirror-capture
     Map(MapArgs),
-    /// Print what AWS must have first, as CloudFormation templates
+    /// Print CloudFormation templates of the required roles, event rules and queues
     #[command(subcommand)]
     Init(InitCommand),
-    /// Check permissions, quotas, instance types, endpoints and packet lengths; changes nothing
+    /// Check permissions, quotas, instance types, endpoints and packet lengths; change nothing
     Check(CheckArgs),
 }
 
@@ -106,10 +106,10 @@ pub struct PlanArgs {
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,
-    /// Save the plan, for `apply`
+    /// Save the plan to this file, for `apply`
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Exit with 5 if there are changes to make
+    /// Exit with 5 if changes are needed
     #[arg(long)]
     pub exit_code: bool,
 }
@@ -117,10 +117,10 @@ pub struct PlanArgs {
 /// Options of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// The plan that `plan --output` saved
+    /// Plan file that `plan --output` wrote
     #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
-    /// Only ask the API whether each change would be allowed (its own DryRun)
+    /// Change nothing; ask the API with DryRun whether each change would be allowed
     #[arg(long)]
     pub dry_run: bool,
     /// Print the outcome as JSON
@@ -131,11 +131,11 @@ pub struct ApplyArgs {
 /// Options of `reconcile`.
 #[derive(Debug, Args)]
 pub struct ReconcileArgs {
-    /// Only what this EventBridge event is about, or the batch of them that Lambda gets from a queue; `-` for standard
-    /// input
+    /// Reconcile only the resources that this EventBridge event affects, or a batch of events as Lambda receives it from a
+    /// queue; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub event: Option<PathBuf>,
-    /// Only ask the API whether each change would be allowed (its own DryRun)
+    /// Change nothing; ask the API with DryRun whether each change would be allowed
     #[arg(long)]
     pub dry_run: bool,
     /// Print the outcome as JSON
@@ -145,8 +145,8 @@ pub struct ReconcileArgs {
 
 /// Options of `reap`.
 #[derive(Debug, Args)]
-pub struct ReapArgs {
-    /// Only ask the API whether each deletion would be allowed (its own DryRun)
+pub struct PruneArgs {
+    /// Delete nothing; ask the API with DryRun whether each deletion would be allowed
     #[arg(long)]
     pub dry_run: bool,
     /// Print the outcome as JSON
@@ -157,16 +157,16 @@ pub struct ReapArgs {
 /// Options of `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// The queue that events come through; without one, there are only the regular reconciles
+    /// SQS queue of events; without it, there are only the periodic reconciles
     #[arg(long, value_name = "URL", env = "MIRROR_SESSIONS_QUEUE_URL")]
     pub queue_url: Option<String>,
-    /// Where messages go that cannot be read; without it, the queue's redrive policy moves them
+    /// Dead-letter queue for messages that are not events; without it, the queue's redrive policy moves them
     #[arg(long, value_name = "URL", env = "MIRROR_SESSIONS_DEAD_LETTER_URL", requires = "queue_url")]
     pub dead_letter_url: Option<String>,
-    /// Seconds between full reconciles; each comes up to a fifth earlier or later
+    /// Seconds between full reconciles, with a random deviation of up to a fifth
     #[arg(long, value_name = "SECONDS", env = "MIRROR_SESSIONS_INTERVAL", default_value = "300", value_parser = seconds)]
     pub interval: Duration,
-    /// Keep the enrichment map for mirror-capture in this file
+    /// Keep the enrichment map for mirror-capture up to date in this file
     #[arg(long, value_name = "FILE", env = "MIRROR_SESSIONS_MAP")]
     pub map: Option<PathBuf>,
 }
@@ -182,10 +182,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Also those that others made
+    /// Include the sessions of other owners
     #[arg(long)]
     pub all: bool,
-    /// Print them as JSON
+    /// Print the sessions as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -193,10 +193,10 @@ pub struct ListArgs {
 /// Options of `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Id of a session (tms-…), an interface (eni-…) or an instance (i-…)
+    /// Id of a session (tms-…), interface (eni-…) or instance (i-…)
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Print it as JSON
+    /// Print the sessions as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -204,7 +204,7 @@ pub struct ShowArgs {
 /// Options of `map`.
 #[derive(Debug, Args)]
 pub struct MapArgs {
-    /// Replace this file, so that a reader never sees half of it; without it, print
+    /// Replace this file atomically; without it, print the map
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -212,24 +212,24 @@ pub struct MapArgs {
 /// Options of `init`.
 #[derive(Debug, Subcommand)]
 pub enum InitCommand {
-    /// For the account and region that the manager runs in: queue, event rules, role
+    /// For the account and region in which mirror-sessions runs: queue, event rules, role
     Hub {
-        /// The service that may assume the manager's role
+        /// Service that can assume the role of mirror-sessions
         #[arg(long, default_value = "ec2.amazonaws.com")]
         principal: String,
     },
-    /// For another account: the role to assume, and rules that forward events. Deploy it in each of its regions
+    /// For another account: the role to assume, and rules that forward events; to be deployed in each of its regions
     Member {
-        /// The account, which the policy names with its role
+        /// Account id; the policy must have a role_arn for it
         #[arg(value_name = "ACCOUNT")]
         account: String,
-        /// The account that the hub's template is deployed in
+        /// Account in which the hub's template is deployed
         #[arg(long, value_name = "ACCOUNT")]
         hub_account: String,
-        /// The region that the hub's template is deployed in
+        /// Region in which the hub's template is deployed
         #[arg(long, value_name = "REGION")]
         hub_region: String,
-        /// Leave out the roles, which are the same for all regions: for every region but the first
+        /// Leave out the roles, which are global: for every region but the first
         #[arg(long)]
         without_roles: bool,
     },

@@ -1,4 +1,4 @@
-//! The commands: each a few lines around the library.
+//! The commands, each a few lines around the library.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -6,30 +6,31 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use mirror_sessions::check::{self, Level};
-use mirror_sessions::connection::Fleet;
+use mirror_sessions::apply::ApplyOutcome;
+use mirror_sessions::check::{self, Severity};
+use mirror_sessions::connection::Connections;
 use mirror_sessions::ec2::Aws;
+use mirror_sessions::enrichment_map::EnrichmentMap;
 use mirror_sessions::file::write_atomically;
 use mirror_sessions::list::{self, Details, Table};
-use mirror_sessions::manager::{Manager, Summary, World, load_plan};
-use mirror_sessions::map::EnrichmentMap;
 use mirror_sessions::metrics::{EventOutcome, Metrics};
-use mirror_sessions::observe::Touched;
+use mirror_sessions::observation::Observations;
 use mirror_sessions::policy::{self, Policy};
-use mirror_sessions::sqs::Sqs;
-use mirror_sessions::watch::{Files, Watch};
-use mirror_sessions::{event, init as templates};
+use mirror_sessions::queue::Sqs;
+use mirror_sessions::reconciler::{ApplySummary, Reconciler};
+use mirror_sessions::watch::{OutputFiles, Watch};
+use mirror_sessions::{cloudformation, event, plan};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::cli::{
-    ApplyArgs, CheckArgs, Common, InitCommand, ListArgs, MapArgs, PlanArgs, ReapArgs, ReconcileArgs,
+    ApplyArgs, CheckArgs, GlobalOptions, InitCommand, ListArgs, MapArgs, PlanArgs, PruneArgs, ReconcileArgs,
     ShowArgs, WatchArgs,
 };
 
-/// How the program ends; the help text says what each means.
+/// Exit codes of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or nothing to do.
@@ -42,7 +43,7 @@ pub enum Exit {
     Partial = 3,
     /// The saved plan is out of date.
     OutOfDate = 4,
-    /// There is something to be done.
+    /// Changes are needed, or there is a fault.
     Pending = 5,
 }
 
@@ -52,25 +53,26 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Reads the policy; `None` if it has faults, which have been told then.
-pub fn policy(common: &Common) -> Result<Option<Policy>> {
-    let file = common.policy.display().to_string();
-    let text = std::fs::read_to_string(&common.policy)
+/// Reads the policy; `None` if it has faults, which have been printed then.
+pub fn policy(global: &GlobalOptions) -> Result<Option<Policy>> {
+    let file = global.policy.display().to_string();
+    let text = std::fs::read_to_string(&global.policy)
         .with_context(|| format!("{file} cannot be read: name a policy with --policy"))?;
-    Ok(policy::read(&file, &text).inspect_err(|faults| eprintln!("{faults}")).ok())
+    Ok(policy::parse(&file, &text).inspect_err(|faults| eprintln!("{faults}")).ok())
 }
 
-async fn manager(common: &Common, policy: Policy) -> Result<Manager<Aws>> {
-    let fleet = Fleet::new(policy, Aws::from_environment().await, Arc::new(Metrics::default()));
-    Manager::new(fleet, common.learnt.clone()).context("cannot read what was learnt about instance types")
+async fn reconciler(global: &GlobalOptions, policy: Policy) -> Result<Reconciler<Aws>> {
+    let connections = Connections::new(policy, Aws::from_environment().await, Arc::new(Metrics::default()));
+    Reconciler::new(connections, global.learnt.clone())
+        .context("cannot read the refused instance types (--learnt)")
 }
 
-fn write_metrics(common: &Common, manager: &Manager<Aws>) -> Result<()> {
-    let Some(path) = &common.metrics else { return Ok(()) };
-    manager.fleet().metrics.write(path).with_context(|| format!("cannot write {}", path.display()))
+fn write_metrics(global: &GlobalOptions, reconciler: &Reconciler<Aws>) -> Result<()> {
+    let Some(path) = &global.metrics else { return Ok(()) };
+    reconciler.metrics().write(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Prints to standard output; a reader that has gone away is no error.
+/// Prints to standard output; a closed pipe is no error.
 fn print(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -84,9 +86,9 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 
 /// `validate`.
 pub fn validate(policy: &Policy) -> Result<Exit> {
-    let places = policy.places().count();
+    let account_regions = policy.account_regions().count();
     print(&format!(
-        "{} rules for {} accounts, {places} accounts and regions\n",
+        "{} rules for {} accounts, {account_regions} accounts and regions\n",
         policy.rules.len(),
         policy.accounts.len()
     ))?;
@@ -96,9 +98,9 @@ pub fn validate(policy: &Policy) -> Result<Exit> {
 /// `init`.
 pub fn init(policy: &Policy, template: InitCommand) -> Result<Exit> {
     match template {
-        InitCommand::Hub { principal } => print_json(&templates::hub(policy, &principal))?,
+        InitCommand::Hub { principal } => print_json(&cloudformation::hub(policy, &principal))?,
         InitCommand::Member { account, hub_account, hub_region, without_roles } => {
-            match templates::member(policy, &account, &hub_account, &hub_region, !without_roles) {
+            match cloudformation::member(policy, &account, &hub_account, &hub_region, !without_roles) {
                 Some(template) => print_json(&template)?,
                 None => bail!("the policy has no account {account} with a role_arn: add it there first"),
             }
@@ -108,10 +110,10 @@ pub fn init(policy: &Policy, template: InitCommand) -> Result<Exit> {
 }
 
 /// `plan`.
-pub async fn plan(common: &Common, policy: Policy, args: PlanArgs) -> Result<Exit> {
-    let manager = manager(common, policy).await?;
-    let mut world = manager.observe().await;
-    let plan = manager.plan(&mut world, OffsetDateTime::now_utc());
+pub async fn plan(global: &GlobalOptions, policy: Policy, args: PlanArgs) -> Result<Exit> {
+    let reconciler = reconciler(global, policy).await?;
+    let mut observations = reconciler.observe().await;
+    let plan = reconciler.plan(&mut observations, OffsetDateTime::now_utc());
     if let Some(path) = &args.output {
         write_atomically(path, &serde_json::to_vec_pretty(&plan)?)
             .with_context(|| format!("cannot save the plan as {}", path.display()))?;
@@ -122,15 +124,15 @@ pub async fn plan(common: &Common, policy: Policy, args: PlanArgs) -> Result<Exi
         print(&format!("{plan}\n"))?;
     }
     Ok(match plan.is_empty() {
-        _ if !plan.unseen.is_empty() => Exit::Partial,
+        _ if !plan.unobserved.is_empty() => Exit::Partial,
         false if args.exit_code => Exit::Pending,
         _ => Exit::Done,
     })
 }
 
 /// `apply`.
-pub async fn apply(common: &Common, policy: Policy, args: ApplyArgs) -> Result<Exit> {
-    let saved = load_plan(&args.plan)?;
+pub async fn apply(global: &GlobalOptions, policy: Policy, args: ApplyArgs) -> Result<Exit> {
+    let saved = plan::load(&args.plan)?;
     if saved.owner != policy.owner {
         bail!(
             "the plan is of owner {:?} and the policy of {:?}: name the policy that it was made with",
@@ -138,36 +140,42 @@ pub async fn apply(common: &Common, policy: Policy, args: ApplyArgs) -> Result<E
             policy.owner
         );
     }
-    let manager = manager(common, policy).await?;
+    let reconciler = reconciler(global, policy).await?;
     let since = Instant::now();
-    let mut world = manager.observe().await;
-    let mut current = manager.plan(&mut world, OffsetDateTime::now_utc());
+    let mut observations = reconciler.observe().await;
+    let mut current = reconciler.plan(&mut observations, OffsetDateTime::now_utc());
     let difference = saved.difference(&current);
     if !difference.is_empty() {
         eprintln!("{difference}");
-        eprintln!("mirror-sessions: the world or the policy has moved since the plan was made: plan again");
+        eprintln!(
+            "mirror-sessions: the plan is out of date, as the resources or the policy have changed: plan again"
+        );
         return Ok(Exit::OutOfDate);
     }
-    // Places that the saved plan does not have are not its business.
-    current.places.retain(|place| saved.places.iter().any(|saved| saved.place == place.place));
-    current.unseen.retain(|unseen| saved.places.iter().any(|saved| saved.place == unseen.place));
-    let summary = manager.apply(current, &world, since, args.dry_run).await;
-    finish(common, &manager, &summary, args.dry_run, args.json)
+    // Accounts and regions that the saved plan does not have are left alone.
+    current
+        .account_regions
+        .retain(|plan| saved.account_regions.iter().any(|saved| saved.account_region == plan.account_region));
+    current.unobserved.retain(|unobserved| {
+        saved.account_regions.iter().any(|saved| saved.account_region == unobserved.account_region)
+    });
+    let summary = reconciler.apply(current, &observations, since, args.dry_run).await;
+    finish(global, &reconciler, &summary, args.dry_run, args.json)
 }
 
 /// `reconcile`.
-pub async fn reconcile(common: &Common, policy: Policy, args: ReconcileArgs) -> Result<Exit> {
-    let manager = manager(common, policy).await?;
+pub async fn reconcile(global: &GlobalOptions, policy: Policy, args: ReconcileArgs) -> Result<Exit> {
+    let reconciler = reconciler(global, policy).await?;
     if let Some(path) = &args.event {
-        let exit = reconcile_event(&manager, path, args.dry_run).await;
-        write_metrics(common, &manager)?;
+        let exit = reconcile_event(&reconciler, path, args.dry_run).await;
+        write_metrics(global, &reconciler)?;
         return exit;
     }
-    let summary = manager.reconcile(OffsetDateTime::now_utc(), args.dry_run).await;
-    finish(common, &manager, &summary, args.dry_run, args.json)
+    let summary = reconciler.reconcile(OffsetDateTime::now_utc(), args.dry_run).await;
+    finish(global, &reconciler, &summary, args.dry_run, args.json)
 }
 
-async fn reconcile_event(manager: &Manager<Aws>, path: &Path, dry_run: bool) -> Result<Exit> {
+async fn reconcile_event(reconciler: &Reconciler<Aws>, path: &Path, dry_run: bool) -> Result<Exit> {
     let mut text = String::new();
     if path == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).context("cannot read the event from standard input")?;
@@ -176,28 +184,32 @@ async fn reconcile_event(manager: &Manager<Aws>, path: &Path, dry_run: bool) -> 
             .with_context(|| format!("cannot read the event {}", path.display()))?;
     }
     let mut exit = Exit::Done;
-    for event in event::read(&text)? {
-        let ours = manager.fleet().policy.places().any(|place| place == event.place);
-        if !ours || event.touched == Touched::default() {
-            tracing::info!(place = %event.place, "the event is about nothing that the policy looks after");
-            manager.fleet().metrics.event(EventOutcome::Ignored, None);
+    for event in event::parse(&text)? {
+        let in_policy = reconciler
+            .policy()
+            .account_regions()
+            .any(|account_region| account_region == event.account_region);
+        if !in_policy || event.affected.is_empty() {
+            tracing::info!(account_region = %event.account_region, "the event affects nothing that the policy covers");
+            reconciler.metrics().event(EventOutcome::Ignored, None);
             continue;
         }
         let now = OffsetDateTime::now_utc();
-        let result = manager.reconcile_touched(&event.place, &event.touched, now, dry_run).await;
+        let result =
+            reconciler.reconcile_affected(&event.account_region, &event.affected, now, dry_run).await;
         let failed = match result {
             Ok((plan, outcome)) => {
                 print(&format!("{plan}\n"))?;
                 !outcome.failed.is_empty()
             }
             Err(error) => {
-                tracing::error!(place = %event.place, code = error.code, %error, "the work of the event failed");
+                tracing::error!(account_region = %event.account_region, code = error.code, %error, "the event failed");
                 true
             }
         };
         let lag = event.time.map(|time| (OffsetDateTime::now_utc() - time).as_seconds_f64());
         let outcome = if failed { EventOutcome::Failed } else { EventOutcome::Done };
-        manager.fleet().metrics.event(outcome, lag.filter(|_| !failed));
+        reconciler.metrics().event(outcome, lag.filter(|_| !failed));
         if failed {
             exit = Exit::Partial;
         }
@@ -206,24 +218,24 @@ async fn reconcile_event(manager: &Manager<Aws>, path: &Path, dry_run: bool) -> 
 }
 
 /// `reap`.
-pub async fn reap(common: &Common, policy: Policy, args: ReapArgs) -> Result<Exit> {
-    let manager = manager(common, policy).await?;
+pub async fn prune(global: &GlobalOptions, policy: Policy, args: PruneArgs) -> Result<Exit> {
+    let reconciler = reconciler(global, policy).await?;
     let since = Instant::now();
-    let mut world = manager.observe().await;
-    let plan = manager.plan(&mut world, OffsetDateTime::now_utc()).reap();
-    let summary = manager.apply(plan, &world, since, args.dry_run).await;
-    finish(common, &manager, &summary, args.dry_run, args.json)
+    let mut observations = reconciler.observe().await;
+    let plan = reconciler.plan(&mut observations, OffsetDateTime::now_utc()).prune();
+    let summary = reconciler.apply(plan, &observations, since, args.dry_run).await;
+    finish(global, &reconciler, &summary, args.dry_run, args.json)
 }
 
-/// Tells what became of a plan.
+/// Prints the outcome of a plan.
 fn finish(
-    common: &Common,
-    manager: &Manager<Aws>,
-    summary: &Summary,
+    global: &GlobalOptions,
+    reconciler: &Reconciler<Aws>,
+    summary: &ApplySummary,
     dry_run: bool,
     as_json: bool,
 ) -> Result<Exit> {
-    write_metrics(common, manager)?;
+    write_metrics(global, reconciler)?;
     if as_json {
         print_json(&outcome_json(summary, dry_run))?;
     } else {
@@ -232,21 +244,21 @@ fn finish(
     Ok(if summary.failed() { Exit::Partial } else { Exit::Done })
 }
 
-fn outcome_text(summary: &Summary, dry_run: bool) -> String {
+fn outcome_text(summary: &ApplySummary, dry_run: bool) -> String {
     let mut text = format!("{}\n", summary.plan);
-    let mut line = |label: &str, what: String| text += &format!("{label}: {what}\n");
-    for (place, error) in &summary.unreached {
-        line("not reached", format!("{place}: {error}"));
+    let mut line = |label: &str, detail: String| text += &format!("{label}: {detail}\n");
+    for (account_region, error) in &summary.unreached {
+        line("not reached", format!("{account_region}: {error}"));
     }
-    for (place, outcome) in &summary.outcomes {
+    for (account_region, outcome) in &summary.outcomes {
         for (change, reason) in &outcome.skipped {
-            line("skipped", format!("{place}: {change}: {reason}"));
+            line("skipped", format!("{account_region}: {change}: {reason}"));
         }
         for (change, error) in &outcome.failed {
-            line("failed", format!("{place}: {change}: {error}"));
+            line("failed", format!("{account_region}: {change}: {error}"));
         }
     }
-    let count = |count: fn(&mirror_sessions::apply::Outcome) -> usize| -> usize {
+    let count = |count: fn(&ApplyOutcome) -> usize| -> usize {
         summary.outcomes.iter().map(|(_, outcome)| count(outcome)).sum()
     };
     let done = if dry_run { "would be allowed" } else { "done" };
@@ -259,11 +271,11 @@ fn outcome_text(summary: &Summary, dry_run: bool) -> String {
     text
 }
 
-fn outcome_json(summary: &Summary, dry_run: bool) -> serde_json::Value {
-    let places: Vec<_> = summary
+fn outcome_json(summary: &ApplySummary, dry_run: bool) -> serde_json::Value {
+    let account_regions: Vec<_> = summary
         .outcomes
         .iter()
-        .map(|(place, outcome)| {
+        .map(|(account_region, outcome)| {
             let skipped: Vec<_> =
                 outcome.skipped.iter().map(|(change, reason)| json!({"change": change, "reason": reason})).collect();
             let failed: Vec<_> = outcome
@@ -271,48 +283,48 @@ fn outcome_json(summary: &Summary, dry_run: bool) -> serde_json::Value {
                 .iter()
                 .map(|(change, error)| json!({"change": change, "code": error.code, "error": error.to_string()}))
                 .collect();
-            json!({"account": place.account, "region": place.region, "done": outcome.done, "skipped": skipped, "failed": failed})
+            json!({"account": account_region.account, "region": account_region.region, "done": outcome.done, "skipped": skipped, "failed": failed})
         })
         .collect();
     let unreached: Vec<_> = summary
         .unreached
         .iter()
-        .map(|(place, error)| json!({"account": place.account, "region": place.region, "code": error.code, "error": error.to_string()}))
+        .map(|(account_region, error)| json!({"account": account_region.account, "region": account_region.region, "code": error.code, "error": error.to_string()}))
         .collect();
-    json!({"dry_run": dry_run, "plan": summary.plan, "places": places, "unreached": unreached})
+    json!({"dry_run": dry_run, "plan": summary.plan, "places": account_regions, "unreached": unreached})
 }
 
 /// `watch`.
-pub async fn watch(common: &Common, policy: Policy, args: WatchArgs) -> Result<Exit> {
+pub async fn watch(global: &GlobalOptions, policy: Policy, args: WatchArgs) -> Result<Exit> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let aws = Aws::from_environment().await;
     let queue = args.queue_url.map(|url| Sqs::new(aws.config(), url, args.dead_letter_url));
-    let fleet = Fleet::new(policy, aws, Arc::new(Metrics::default()));
-    let manager = Manager::new(fleet, common.learnt.clone())
-        .context("cannot read what was learnt about instance types")?;
-    let files = Files { map: args.map, metrics: common.metrics.clone() };
+    let connections = Connections::new(policy, aws, Arc::new(Metrics::default()));
+    let reconciler = Reconciler::new(connections, global.learnt.clone())
+        .context("cannot read the refused instance types (--learnt)")?;
+    let files = OutputFiles { map: args.map, metrics: global.metrics.clone() };
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    Watch::new(&manager, queue.as_ref(), args.interval, files).run(stop).await;
+    Watch::new(&reconciler, queue.as_ref(), args.interval, files).run(stop).await;
     Ok(Exit::Done)
 }
 
-/// Everything that can be observed; the exit code says whether that is all.
-async fn look(common: &Common, policy: Policy) -> Result<(Manager<Aws>, World, Exit)> {
-    let manager = manager(common, policy).await?;
-    let world = manager.observe().await;
-    let exit = if world.unseen.is_empty() { Exit::Done } else { Exit::Partial };
-    Ok((manager, world, exit))
+/// Observes everything; the exit code is [`Exit::Partial`] if an account and region could not be observed.
+async fn observe(global: &GlobalOptions, policy: Policy) -> Result<(Reconciler<Aws>, Observations, Exit)> {
+    let reconciler = reconciler(global, policy).await?;
+    let observations = reconciler.observe().await;
+    let exit = if observations.unobserved.is_empty() { Exit::Done } else { Exit::Partial };
+    Ok((reconciler, observations, exit))
 }
 
 /// `list`.
-pub async fn list(common: &Common, policy: Policy, args: ListArgs) -> Result<Exit> {
-    let (manager, world, exit) = look(common, policy).await?;
-    let rows = list::rows(&world, &manager.fleet().policy.owner, args.all);
+pub async fn list(global: &GlobalOptions, policy: Policy, args: ListArgs) -> Result<Exit> {
+    let (reconciler, observations, exit) = observe(global, policy).await?;
+    let rows = list::rows(&observations, &reconciler.policy().owner, args.all);
     if args.json {
         print_json(&rows)?;
     } else {
@@ -322,10 +334,10 @@ pub async fn list(common: &Common, policy: Policy, args: ListArgs) -> Result<Exi
 }
 
 /// `show`.
-pub async fn show(common: &Common, policy: Policy, args: ShowArgs) -> Result<Exit> {
-    let (manager, world, exit) = look(common, policy).await?;
-    let mut rows = list::rows(&world, &manager.fleet().policy.owner, true);
-    rows.retain(|row| row.is_about(&args.id));
+pub async fn show(global: &GlobalOptions, policy: Policy, args: ShowArgs) -> Result<Exit> {
+    let (reconciler, observations, exit) = observe(global, policy).await?;
+    let mut rows = list::rows(&observations, &reconciler.policy().owner, true);
+    rows.retain(|row| row.matches_id(&args.id));
     if rows.is_empty() {
         bail!("no session is about {}: `mirror-sessions list --all` shows what there is", args.id);
     }
@@ -339,12 +351,12 @@ pub async fn show(common: &Common, policy: Policy, args: ShowArgs) -> Result<Exi
 }
 
 /// `map`.
-pub async fn map(common: &Common, policy: Policy, args: MapArgs) -> Result<Exit> {
-    let (manager, world, exit) = look(common, policy).await?;
-    let mut map = EnrichmentMap::new(&manager.fleet().policy);
-    map.endpoint_interfaces(manager.endpoint_interfaces().await);
-    for (place, observed) in &world.places {
-        map.replace(place, observed);
+pub async fn map(global: &GlobalOptions, policy: Policy, args: MapArgs) -> Result<Exit> {
+    let (reconciler, observations, exit) = observe(global, policy).await?;
+    let mut map = EnrichmentMap::new(reconciler.policy());
+    map.set_endpoint_interfaces(reconciler.endpoint_interfaces().await);
+    for (account_region, observation) in &observations.account_regions {
+        map.replace(account_region, observation);
     }
     let now = OffsetDateTime::now_utc();
     match &args.output {
@@ -355,15 +367,15 @@ pub async fn map(common: &Common, policy: Policy, args: MapArgs) -> Result<Exit>
 }
 
 /// `check`.
-pub async fn check(common: &Common, policy: Policy, args: CheckArgs) -> Result<Exit> {
-    let manager = manager(common, policy).await?;
-    let findings = check::check(&manager, OffsetDateTime::now_utc()).await;
+pub async fn check(global: &GlobalOptions, policy: Policy, args: CheckArgs) -> Result<Exit> {
+    let reconciler = reconciler(global, policy).await?;
+    let findings = check::check(&reconciler, OffsetDateTime::now_utc()).await;
     if args.json {
         print_json(&findings)?;
     } else {
         let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
         print(&lines)?;
     }
-    let fault = findings.iter().any(|finding| finding.level == Level::Fault);
+    let fault = findings.iter().any(|finding| finding.severity == Severity::Fault);
     Ok(if fault { Exit::Pending } else { Exit::Done })
 }

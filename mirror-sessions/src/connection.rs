@@ -1,112 +1,135 @@
-//! An open way to one account and region, and all of them together.
+//! Connections to the API of one account and region, and to those of all accounts and regions of a policy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::api::{Api, ApiError, ApiErrorKind, Cloud, MAX_FILTER_VALUES, Only, Page};
-use crate::id::Place;
+use crate::api::{Api, CallOptions, Cloud, Describe, DescribeFilter, MAX_FILTER_VALUES, Write};
+use crate::api_error::{ApiError, ApiErrorKind};
+use crate::id::AccountRegion;
 use crate::metrics::Metrics;
-use crate::pace::{Kind, Pace};
 use crate::policy::Policy;
+use crate::rate_limit::{CallKind, RateLimiter};
 
-/// Access to the API of one account in one region, with the pace that is kept there.
+/// The API of one account in one region, with its rate limit.
 #[derive(Debug)]
 pub struct Connection<A> {
-    /// Where it leads to.
-    pub place: Place,
-    /// The API there.
+    /// The account and region.
+    pub account_region: AccountRegion,
+    /// The API.
     pub api: A,
-    /// How fast it is called.
-    pub pace: Pace,
+    /// The rate limiter of all calls to it.
+    pub rate_limiter: RateLimiter,
 }
 
 impl<A: Api> Connection<A> {
-    /// Every page of an answer.
+    /// Reads all resources of a type.
     ///
     /// # Errors
     ///
-    /// What kept the pages from being read.
-    pub async fn all<T, F: Future<Output = Result<Page<T>, ApiError>>>(
+    /// The first call that fails for good.
+    pub async fn describe<R: Describe>(&self) -> Result<Vec<R>, ApiError> {
+        self.describe_pages(None).await
+    }
+
+    /// Reads the resources of a type for which the EC2 filter `name` has one of these values, however many they are;
+    /// none for no values.
+    ///
+    /// # Errors
+    ///
+    /// The first call that fails for good.
+    pub async fn describe_matching<R: Describe>(
         &self,
-        operation: &'static str,
-        mut read: impl FnMut(Option<String>) -> F,
-    ) -> Result<Vec<T>, ApiError> {
+        name: &'static str,
+        values: Vec<String>,
+    ) -> Result<Vec<R>, ApiError> {
         let mut items = Vec::new();
-        let mut next = None;
+        for values in values.chunks(MAX_FILTER_VALUES) {
+            let filter = DescribeFilter { name, values: values.to_vec() };
+            items.extend(self.describe_pages(Some(&filter)).await?);
+        }
+        Ok(items)
+    }
+
+    /// Reads every page of a Describe call.
+    async fn describe_pages<R: Describe>(&self, filter: Option<&DescribeFilter>) -> Result<Vec<R>, ApiError> {
+        let mut items = Vec::new();
+        let mut next_token = None;
         loop {
-            let page = self.pace.call(Kind::Read, operation, || read(next.clone())).await?;
+            let read_page = || R::page(&self.api, filter, next_token.clone());
+            let page = self.rate_limiter.call(CallKind::Read, R::OPERATION, read_page).await?;
             items.extend(page.items);
-            next = page.next.filter(|token| !token.is_empty());
-            if next.is_none() {
+            next_token = page.next_token.filter(|token| !token.is_empty());
+            if next_token.is_none() {
                 return Ok(items);
             }
         }
     }
 
-    /// Every page of the answers about these values of an EC2 filter, however many they are; nothing for none.
+    /// Reads the zones: names and ids.
     ///
     /// # Errors
     ///
-    /// What kept the pages from being read.
-    pub async fn only<T, F: Future<Output = Result<Page<T>, ApiError>>>(
-        &self,
-        operation: &'static str,
-        name: &'static str,
-        values: Vec<String>,
-        read: impl Fn(Only, Option<String>) -> F,
-    ) -> Result<Vec<T>, ApiError> {
-        let mut items = Vec::new();
-        for values in values.chunks(MAX_FILTER_VALUES) {
-            let only = Only { name, values: values.to_vec() };
-            items.extend(self.all(operation, |page| read(only.clone(), page)).await?);
-        }
-        Ok(items)
+    /// The call, if it fails for good.
+    pub async fn zones(&self) -> Result<Vec<(String, String)>, ApiError> {
+        let read = || self.api.zones();
+        self.rate_limiter.call(CallKind::Read, "DescribeAvailabilityZones", read).await
+    }
+
+    /// Makes a changing call; returns the id of the resource.
+    ///
+    /// # Errors
+    ///
+    /// The call, if it fails for good.
+    pub async fn write(&self, write: &Write, options: CallOptions<'_>) -> Result<String, ApiError> {
+        let call = || self.api.write(write, options);
+        self.rate_limiter.call(CallKind::Write, write.operation(), call).await
     }
 }
 
-/// The accounts and regions of a policy, opened when they are first needed.
+/// Connections to the accounts and regions of a policy, opened when they are first needed.
 #[derive(Debug)]
-pub struct Fleet<C: Cloud> {
+pub struct Connections<C: Cloud> {
     /// The policy.
     pub policy: Policy,
-    /// What is counted.
+    /// Metrics of the program, which count the calls.
     pub metrics: Arc<Metrics>,
     cloud: C,
-    open: Mutex<HashMap<Place, Arc<Connection<C::Api>>>>,
+    open: Mutex<HashMap<AccountRegion, Arc<Connection<C::Api>>>>,
 }
 
-impl<C: Cloud> Fleet<C> {
-    /// The accounts and regions of `policy`.
+impl<C: Cloud> Connections<C> {
+    /// Connections for `policy`, none of them open yet.
     pub fn new(policy: Policy, cloud: C, metrics: Arc<Metrics>) -> Self {
         Self { policy, metrics, cloud, open: Mutex::default() }
     }
 
-    /// The connection to a place of the policy.
+    /// The connection to an account and region of the policy.
     ///
     /// # Errors
     ///
-    /// When the policy does not have the account, its role cannot be assumed, or the credentials are of another
+    /// When the policy does not have the account, its role cannot be assumed, or the credentials belong to another
     /// account.
-    pub async fn connection(&self, place: &Place) -> Result<Arc<Connection<C::Api>>, ApiError> {
-        if let Some(connection) = self.open.lock().await.get(place) {
+    pub async fn get(&self, account_region: &AccountRegion) -> Result<Arc<Connection<C::Api>>, ApiError> {
+        if let Some(connection) = self.open.lock().await.get(account_region) {
             return Ok(connection.clone());
         }
-        let account = self.policy.account(&place.account).ok_or_else(|| not_in_policy(place))?;
-        let api = self.cloud.connect(account, &place.region).await?;
-        let pace = Pace::new(self.policy.rates, self.metrics.clone());
-        let connection = Arc::new(Connection { place: place.clone(), api, pace });
+        let account =
+            self.policy.account(&account_region.account).ok_or_else(|| not_in_policy(account_region))?;
+        let api = self.cloud.connect(account, &account_region.region).await?;
+        let rate_limiter = RateLimiter::new(self.policy.rate_limits, self.metrics.clone());
+        let connection = Arc::new(Connection { account_region: account_region.clone(), api, rate_limiter });
         let mut open = self.open.lock().await;
-        Ok(open.entry(place.clone()).or_insert(connection).clone())
+        Ok(open.entry(account_region.clone()).or_insert(connection).clone())
     }
 }
 
-fn not_in_policy(place: &Place) -> ApiError {
+fn not_in_policy(account_region: &AccountRegion) -> ApiError {
     ApiError {
         operation: "AssumeRole",
         kind: ApiErrorKind::Refused,
         code: "NotInPolicy".to_owned(),
-        message: format!("account {} is not in the policy: add it as an [[account]]", place.account),
+        message: format!("account {} is not in the policy: add it as an [[account]]", account_region.account),
     }
 }

@@ -1,29 +1,29 @@
-//! What an event is about: EventBridge events as SQS and Lambda deliver them.
+//! EventBridge events, as SQS and Lambda deliver them, and the resources that they affect.
 
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::id::Place;
-use crate::observe::Touched;
+use crate::id::AccountRegion;
+use crate::observation::Affected;
 
-/// An event that is about interfaces or instances.
+/// An EventBridge event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Where it happened.
-    pub place: Place,
-    /// What it is about; empty where it is about nothing that can be mirrored.
-    pub touched: Touched,
-    /// When it happened.
+    /// Account and region in which it occurred.
+    pub account_region: AccountRegion,
+    /// The resources that it affects; none if it affects nothing that can be mirrored.
+    pub affected: Affected,
+    /// Time at which it occurred.
     pub time: Option<OffsetDateTime>,
 }
 
-/// Why a message is not an event.
+/// Reason why a message is not an event.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// It is not JSON of the shape that EventBridge sends.
-    #[error("not an EventBridge event ({0}): send the event itself, without an input transformer")]
+    #[error("not an EventBridge event (send the event itself, without an input transformer)")]
     Shape(#[from] serde_json::Error),
 }
 
@@ -40,7 +40,7 @@ struct Envelope {
     detail: Value,
 }
 
-/// What Lambda hands over from a queue.
+/// The batch of messages that Lambda receives from a queue.
 #[derive(Deserialize)]
 struct Batch {
     #[serde(rename = "Records")]
@@ -52,34 +52,34 @@ struct Record {
     body: String,
 }
 
-/// Reads one event, or the batch of them that Lambda gets from a queue.
+/// Parses an event, or the batch of events that Lambda receives from a queue.
 ///
 /// # Errors
 ///
 /// When the text is neither.
-pub fn read(text: &str) -> Result<Vec<Event>, EventError> {
+pub fn parse(text: &str) -> Result<Vec<Event>, EventError> {
     match serde_json::from_str::<Batch>(text) {
-        Ok(batch) => batch.records.iter().map(|record| read_one(&record.body)).collect(),
-        Err(_) => Ok(vec![read_one(text)?]),
+        Ok(batch) => batch.records.iter().map(|record| parse_one(&record.body)).collect(),
+        Err(_) => Ok(vec![parse_one(text)?]),
     }
 }
 
-/// Reads one event.
+/// Parses one event.
 ///
 /// # Errors
 ///
-/// When the text is not one.
-pub fn read_one(text: &str) -> Result<Event, EventError> {
+/// When the text is not an event.
+pub fn parse_one(text: &str) -> Result<Event, EventError> {
     let envelope: Envelope = serde_json::from_str(text)?;
-    let touched = match &*envelope.detail_type {
+    let affected = match &*envelope.detail_type {
         "EC2 Instance State-change Notification" => instances([text_at(&envelope.detail, "/instance-id")]),
-        "Tag Change on Resource" => tagged(&envelope.resources),
-        "AWS API Call via CloudTrail" => called(&envelope.detail),
-        _ => Touched::default(),
+        "Tag Change on Resource" => from_tag_change(&envelope.resources),
+        "AWS API Call via CloudTrail" => from_cloudtrail(&envelope.detail),
+        _ => Affected::default(),
     };
     Ok(Event {
-        place: Place { account: envelope.account.into(), region: envelope.region.into() },
-        touched,
+        account_region: AccountRegion { account: envelope.account.into(), region: envelope.region.into() },
+        affected,
         time: envelope.time.and_then(|time| OffsetDateTime::parse(&time, &Rfc3339).ok()),
     })
 }
@@ -88,28 +88,28 @@ fn text_at<'value>(value: &'value Value, pointer: &str) -> Option<&'value str> {
     value.pointer(pointer).and_then(Value::as_str)
 }
 
-fn instances<'id>(ids: impl IntoIterator<Item = Option<&'id str>>) -> Touched {
-    Touched { instances: ids.into_iter().flatten().map(Into::into).collect(), ..Touched::default() }
+fn instances<'id>(ids: impl IntoIterator<Item = Option<&'id str>>) -> Affected {
+    Affected { instances: ids.into_iter().flatten().map(Into::into).collect(), ..Affected::default() }
 }
 
-fn interfaces<'id>(ids: impl IntoIterator<Item = Option<&'id str>>) -> Touched {
-    Touched { interfaces: ids.into_iter().flatten().map(Into::into).collect(), ..Touched::default() }
+fn interfaces<'id>(ids: impl IntoIterator<Item = Option<&'id str>>) -> Affected {
+    Affected { interfaces: ids.into_iter().flatten().map(Into::into).collect(), ..Affected::default() }
 }
 
-/// From ARNs such as `arn:aws:ec2:eu-west-1:111111111111:instance/i-0123456789abcdef0`.
-fn tagged(resources: &[String]) -> Touched {
+/// Resources of a tag change, from ARNs such as `arn:aws:ec2:eu-west-1:111111111111:instance/i-0123456789abcdef0`.
+fn from_tag_change(resources: &[String]) -> Affected {
     let of = |kind: &'static str| {
         resources.iter().map(move |arn| arn.rsplit_once(':').and_then(|(_, name)| name.strip_prefix(kind)))
     };
-    let mut touched = instances(of("instance/"));
-    touched.merge(interfaces(of("network-interface/")));
-    touched
+    let mut affected = instances(of("instance/"));
+    affected.merge(interfaces(of("network-interface/")));
+    affected
 }
 
-/// From CloudTrail's record of a call. One that failed changed nothing.
-fn called(detail: &Value) -> Touched {
+/// Resources of an API call, from its CloudTrail record. A call that failed changed nothing.
+fn from_cloudtrail(detail: &Value) -> Affected {
     if detail.get("errorCode").is_some_and(|code| !code.is_null()) {
-        return Touched::default();
+        return Affected::default();
     }
     match text_at(detail, "/eventName") {
         Some("RunInstances") => {
@@ -120,14 +120,14 @@ fn called(detail: &Value) -> Touched {
             interfaces([text_at(detail, "/responseElements/networkInterface/networkInterfaceId")])
         }
         Some("AttachNetworkInterface") => {
-            let mut touched = interfaces([text_at(detail, "/requestParameters/networkInterfaceId")]);
-            touched.merge(instances([text_at(detail, "/requestParameters/instanceId")]));
-            touched
+            let mut affected = interfaces([text_at(detail, "/requestParameters/networkInterfaceId")]);
+            affected.merge(instances([text_at(detail, "/requestParameters/instanceId")]));
+            affected
         }
         Some("DeleteNetworkInterface") => {
             interfaces([text_at(detail, "/requestParameters/networkInterfaceId")])
         }
-        _ => Touched::default(),
+        _ => Affected::default(),
     }
 }
 
@@ -200,13 +200,13 @@ mod tests {
             ("EC2 Spot Instance Interruption Warning", &[], json!({}), &[], &[]),
         ];
         for (detail_type, resources, detail, instances, interfaces) in cases {
-            let event = read_one(&event(detail_type, resources, detail)).unwrap();
-            let expected = Touched {
+            let event = parse_one(&event(detail_type, resources, detail)).unwrap();
+            let expected = Affected {
                 instances: instances.iter().map(|id| (*id).into()).collect(),
                 interfaces: interfaces.iter().map(|id| (*id).into()).collect(),
             };
-            assert_eq!(event.touched, expected, "{detail_type} {detail}");
-            assert_eq!(event.place.to_string(), "111111111111 eu-west-1");
+            assert_eq!(event.affected, expected, "{detail_type} {detail}");
+            assert_eq!(event.account_region.to_string(), "111111111111 eu-west-1");
             assert_eq!(event.time.unwrap().unix_timestamp(), 1_794_432_594);
         }
     }
@@ -215,14 +215,14 @@ mod tests {
     fn a_batch_of_lambda() {
         let one = event("EC2 Instance State-change Notification", &[], &json!({"instance-id": "i-1"}));
         let batch = json!({"Records": [{"messageId": "1", "body": one}, {"messageId": "2", "body": one}]});
-        assert_eq!(read(&batch.to_string()).unwrap().len(), 2);
-        assert_eq!(read(&one).unwrap().len(), 1);
+        assert_eq!(parse(&batch.to_string()).unwrap().len(), 2);
+        assert_eq!(parse(&one).unwrap().len(), 1);
     }
 
     #[test]
-    fn what_is_not_an_event_is_told_so() {
+    fn other_texts_are_errors() {
         for text in ["", "hello", "{}", "[]", "{\"Records\": [{\"body\": \"x\"}]}"] {
-            assert!(read(text).is_err(), "{text}");
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 }

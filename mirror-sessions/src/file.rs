@@ -1,15 +1,15 @@
-//! Files that a reader never sees half written.
+//! Atomic replacement of files.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// Replaces the contents of `path`: whoever opens it finds the old ones or the new ones, whole. Readable by all, as
-/// the daemon and a metrics collector run as other users.
+/// Replaces the contents of `path` atomically: a reader finds the old contents or the new ones. The file is readable by
+/// all users, as the daemon and metrics collectors run as other users.
 ///
 /// # Errors
 ///
-/// When the file beside it cannot be written, or not renamed.
+/// When the temporary file in the same directory cannot be written or renamed.
 pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

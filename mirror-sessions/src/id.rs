@@ -1,4 +1,4 @@
-//! Names of things in AWS as types of their own, so that one cannot stand in for another.
+//! Ids of AWS resources, each kind a type of its own, so that one cannot be taken for another.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ macro_rules! ids {
         pub struct $name(String);
 
         impl $name {
-            /// The id as AWS writes it.
+            /// The id in AWS's notation.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -59,16 +59,16 @@ ids! {
     SessionId,
 }
 
-/// Where things live that are described and changed together: one account in one region.
+/// One account in one region: the unit of API access, observation and planning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct AccountRegion {
     /// The account.
     pub account: AccountId,
     /// The region.
     pub region: Region,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for AccountRegion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.account, self.region)
     }

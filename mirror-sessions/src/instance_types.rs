@@ -1,98 +1,97 @@
-//! Instance types as sources of traffic mirroring: a data file, the policy's corrections, and what the API's refusals
-//! have taught.
+//! Instance types as sources of traffic mirroring: AWS's documentation as a data file, the policy's corrections, and the
+//! refusals of the API.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use wildmatch::WildMatch;
-
 use crate::file::write_atomically;
-use crate::policy::InstanceTypeGlobs;
+use crate::glob::Glob;
+use crate::policy::InstanceTypeOverrides;
 
-/// Globs of types with `+` or `-` in front, one to a line, `#` before a comment.
+/// One glob of types on each line, after `+` (supported) or `-` (unsupported); `#` begins a comment.
 const DATA: &str = include_str!("../data/instance-types.txt");
 
-/// What AWS documents, in the order of the file.
-static DOCUMENTED: LazyLock<Vec<(bool, WildMatch)>> = LazyLock::new(|| {
+/// The globs of the data file, each with whether AWS supports it. The first that matches decides.
+static DOCUMENTED: LazyLock<Vec<(bool, Glob)>> = LazyLock::new(|| {
     let lines = DATA.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines
         .filter_map(|line| match line.split_once(' ')? {
-            ("+", glob) => Some((true, WildMatch::new(glob))),
-            ("-", glob) => Some((false, WildMatch::new(glob))),
+            ("+", glob) => Some((true, Glob::new(glob))),
+            ("-", glob) => Some((false, Glob::new(glob))),
             _ => None,
         })
         .collect()
 });
 
-/// What is known about instance types.
+/// Knowledge about instance types.
 #[derive(Clone, Debug, Default)]
 pub struct InstanceTypes {
-    policy: InstanceTypeGlobs,
-    /// From type to the words of the refusal.
+    policy: InstanceTypeOverrides,
+    /// Types that the API refused, with the message of the refusal.
     learnt: BTreeMap<String, String>,
 }
 
-/// Why a type cannot be a source.
+/// Reason why a type cannot be a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unsupported {
-    /// AWS documents it.
+pub enum UnsupportedReason {
+    /// AWS documents it as unsupported.
     Documented,
-    /// The policy says so.
+    /// The policy lists it as unsupported.
     Policy,
-    /// The API refused a session on an instance of this type, in these words.
+    /// The API refused a session on an instance of this type, with this message.
     Refused(String),
 }
 
-/// What AWS documents of a type: whether it can be a source, or nothing.
+/// AWS's documentation of a type: supported or not; `None` if it does not mention the type.
 fn documented(instance_type: &str) -> Option<bool> {
     DOCUMENTED.iter().find(|(_, glob)| glob.matches(instance_type)).map(|(supported, _)| *supported)
 }
 
 impl InstanceTypes {
-    /// The built-in list with the corrections of `policy` and what was learnt before.
-    pub fn new(policy: InstanceTypeGlobs, learnt: BTreeMap<String, String>) -> Self {
+    /// The built-in list with the corrections of `policy` and the refusals of earlier runs.
+    pub fn new(policy: InstanceTypeOverrides, learnt: BTreeMap<String, String>) -> Self {
         Self { policy, learnt }
     }
 
-    /// Why instances of this type cannot be sources; `None` if they can, or if that is to be tried.
-    pub fn unsupported(&self, instance_type: &str) -> Option<Unsupported> {
-        let matches = |globs: &[WildMatch]| globs.iter().any(|glob| glob.matches(instance_type));
+    /// Reason why instances of this type cannot be sources; `None` if they can, or if only the API can tell.
+    pub fn unsupported(&self, instance_type: &str) -> Option<UnsupportedReason> {
+        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(instance_type));
         if matches(&self.policy.supported) {
             None
         } else if matches(&self.policy.unsupported) {
-            Some(Unsupported::Policy)
-        } else if let Some(words) = self.learnt.get(instance_type) {
-            Some(Unsupported::Refused(words.clone()))
+            Some(UnsupportedReason::Policy)
+        } else if let Some(message) = self.learnt.get(instance_type) {
+            Some(UnsupportedReason::Refused(message.clone()))
         } else {
-            (documented(instance_type) == Some(false)).then_some(Unsupported::Documented)
+            (documented(instance_type) == Some(false)).then_some(UnsupportedReason::Documented)
         }
     }
 
     /// Whether only the API can tell if instances of this type can be sources: neither AWS's documentation nor the policy
-    /// says anything about it, and it was not refused yet.
-    pub fn is_to_be_tried(&self, instance_type: &str) -> bool {
+    /// mentions the type, and it has not been refused yet.
+    pub fn is_unknown(&self, instance_type: &str) -> bool {
         let in_policy = self.policy.supported.iter().any(|glob| glob.matches(instance_type));
         !in_policy && documented(instance_type).is_none() && self.unsupported(instance_type).is_none()
     }
 
-    /// Remembers that the API refused a source of this type; `true` if that is news.
-    pub fn learn(&mut self, instance_type: &str, words: &str) -> bool {
-        self.learnt.insert(instance_type.to_owned(), words.to_owned()).is_none()
+    /// Records that the API refused a source of this type; `true` if that was not known.
+    pub fn learn(&mut self, instance_type: &str, message: &str) -> bool {
+        self.learnt.insert(instance_type.to_owned(), message.to_owned()).is_none()
     }
 
-    /// What was learnt, by type.
+    /// Types that the API refused, with the message of the refusal.
     pub fn learnt(&self) -> &BTreeMap<String, String> {
         &self.learnt
     }
 }
 
-/// Reads what an earlier run learnt; nothing if there is no such file.
+/// Reads the refusals that an earlier run recorded; empty if there is no such file.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or is not what [`save`] wrote.
+/// When the file cannot be read, or is not one that [`save`] wrote.
 pub fn load(path: &Path) -> io::Result<BTreeMap<String, String>> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
@@ -101,7 +100,7 @@ pub fn load(path: &Path) -> io::Result<BTreeMap<String, String>> {
     }
 }
 
-/// Writes what was learnt, for the next run.
+/// Writes the refusals, for the next run.
 ///
 /// # Errors
 ///
@@ -126,8 +125,8 @@ mod tests {
         let types = InstanceTypes::default();
         let unsupported = ["t2.micro", "m3.large", "i2.xlarge", "m6i.metal", "m5n.metal", "i4i.metal-24xl"];
         for unsupported in unsupported {
-            assert_eq!(types.unsupported(unsupported), Some(Unsupported::Documented), "{unsupported}");
-            assert!(!types.is_to_be_tried(unsupported), "{unsupported}");
+            assert_eq!(types.unsupported(unsupported), Some(UnsupportedReason::Documented), "{unsupported}");
+            assert!(!types.is_unknown(unsupported), "{unsupported}");
         }
         for supported in [
             "t3.micro",
@@ -150,7 +149,7 @@ mod tests {
             "mac2-m2.metal",
         ] {
             assert_eq!(types.unsupported(supported), None, "{supported}");
-            assert!(!types.is_to_be_tried(supported), "{supported}");
+            assert!(!types.is_unknown(supported), "{supported}");
         }
     }
 
@@ -158,27 +157,27 @@ mod tests {
     fn a_type_that_aws_says_nothing_about_is_tried() {
         let mut types = InstanceTypes::default();
         for unknown in ["m8g.large", "c7gn.xlarge", "p2.xlarge", "z9.large"] {
-            assert!(types.is_to_be_tried(unknown), "{unknown}");
+            assert!(types.is_unknown(unknown), "{unknown}");
             assert_eq!(types.unsupported(unknown), None, "{unknown}");
         }
         types.learn("z9.large", "no");
-        assert!(!types.is_to_be_tried("z9.large"));
-        let policy = InstanceTypeGlobs { supported: vec![WildMatch::new("m8g.*")], unsupported: Vec::new() };
-        assert!(!InstanceTypes::new(policy, BTreeMap::new()).is_to_be_tried("m8g.large"));
+        assert!(!types.is_unknown("z9.large"));
+        let policy = InstanceTypeOverrides { supported: vec![Glob::new("m8g.*")], unsupported: Vec::new() };
+        assert!(!InstanceTypes::new(policy, BTreeMap::new()).is_unknown("m8g.large"));
     }
 
     #[test]
     fn the_policy_corrects_and_refusals_teach() {
-        let policy = InstanceTypeGlobs {
-            supported: vec![WildMatch::new("t2.*")],
-            unsupported: vec![WildMatch::new("t3.nano")],
+        let policy = InstanceTypeOverrides {
+            supported: vec![Glob::new("t2.*")],
+            unsupported: vec![Glob::new("t3.nano")],
         };
         let mut types = InstanceTypes::new(policy, BTreeMap::new());
         assert_eq!(types.unsupported("t2.large"), None);
-        assert_eq!(types.unsupported("t3.nano"), Some(Unsupported::Policy));
+        assert_eq!(types.unsupported("t3.nano"), Some(UnsupportedReason::Policy));
         assert!(types.learn("z9.large", "no"));
         assert!(!types.learn("z9.large", "no"));
-        assert_eq!(types.unsupported("z9.large"), Some(Unsupported::Refused("no".to_owned())));
+        assert_eq!(types.unsupported("z9.large"), Some(UnsupportedReason::Refused("no".to_owned())));
     }
 
     #[test]

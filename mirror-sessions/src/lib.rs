@@ -1,45 +1,53 @@
-//! `mirror-sessions`: the traffic mirror sessions of a whole organisation, kept to a policy.
+//! `mirror-sessions`: keeps the traffic mirror sessions of a whole organisation equal to a policy.
 //!
-//! The modules stand in the order of the data:
+//! The modules, in the order of the data:
 //!
-//! 1. [`policy`]: which interfaces are to be mirrored, where to, and how; read from a file.
-//! 2. [`observed`]: what is there, and [`observe`]: how it is looked at, everything or what an event was about.
-//! 3. [`desired`]: what the policy wants of each interface that was observed; [`vni`], [`instance_types`] and
-//!    [`limits`] are what it and the plan go by.
-//! 4. [`plan`](mod@plan): the changes from there to here, as a value that can be read, saved and applied later.
-//! 5. [`apply`](mod@apply): carries a plan out.
-//! 6. [`manager`]: all of it, for every account and region of the policy.
+//! 1. [`policy`]: which interfaces are mirrored, to which targets, and how; parsed from a file.
+//! 2. [`resource`]: the resources of EC2; [`observation`]: those found in an account and region; [`observe`] reads them.
+//! 3. [`desired`]: the policy evaluated for each observed interface, with [`vni`], [`instance_types`] and [`limits`].
+//! 4. [`plan`](mod@plan): the changes from observed to desired, as a value that can be shown, saved and applied later.
+//! 5. [`apply`](mod@apply): applies a plan.
+//! 6. [`reconciler`]: all of this, for every account and region of the policy.
 //!
-//! Around them: [`api`] is what is asked of EC2, [`ec2`] the SDK behind it, [`connection`] and [`pace`] how often it is
-//! asked; [`event`], [`sqs`] and [`watch`] act on what happens; [`map`](mod@map) is for the daemon, [`list`] and
-//! [`metrics`] for people; [`init`] and [`check`](mod@check) come before everything.
+//! Access to AWS: [`api`] is the part of the EC2 API that is used, [`ec2`] implements it with the SDK; [`connection`] reads
+//! and writes through it within the [`rate_limit`]; [`queue`] receives events.
 //!
-//! `policy`, `desired` and `plan` are pure: no clock, no network, the same answer for the same question.
+//! Commands: [`watch`] processes each [`event`] and reconciles periodically; [`enrichment_map`] is for the daemon, [`list`] and
+//! [`metrics`] are for people; [`cloudformation`] and [`check`](mod@check) prepare the accounts.
+//!
+//! `policy`, `desired` and `plan` are pure: they use neither clock nor network, and give the same result for the same input.
 
 pub mod api;
+pub mod api_error;
 pub mod apply;
 pub mod check;
+pub mod cloudformation;
 pub mod connection;
 pub mod desired;
 pub mod ec2;
+pub mod enrichment_map;
+mod error;
 pub mod event;
 pub mod file;
+pub mod filter_rule;
+pub mod glob;
 mod hash;
 pub mod id;
-pub mod init;
 pub mod instance_types;
 pub mod limits;
 pub mod list;
 mod lock;
-pub mod manager;
-pub mod map;
 pub mod metrics;
+pub mod observation;
 pub mod observe;
-pub mod observed;
-pub mod pace;
+pub mod ownership;
 pub mod plan;
 pub mod policy;
-pub mod sqs;
-pub mod tags;
+pub mod queue;
+mod random;
+pub mod rate_limit;
+pub mod reconciler;
+pub mod resource;
+mod sdk_error;
 pub mod vni;
 pub mod watch;

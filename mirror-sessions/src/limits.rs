@@ -1,4 +1,4 @@
-//! Limits of VPC Traffic Mirroring, from its user guide ("Traffic Mirroring quotas") and the EC2 API reference.
+//! Quotas of VPC Traffic Mirroring, from its user guide ("Traffic Mirroring quotas"), and limits from the EC2 API reference.
 
 /// Sessions that one interface can be the source of.
 pub const SESSIONS_PER_INTERFACE: usize = 3;
@@ -12,27 +12,27 @@ pub const TARGETS_PER_ACCOUNT: usize = 10_000;
 pub const RULES_PER_FILTER: usize = 10;
 /// The highest session number; the lowest is 1.
 pub const MAX_SESSION_NUMBER: u16 = 32_766;
-/// The greatest packet length of a session, in bytes behind the VXLAN header.
+/// Maximum packet length of a session: bytes after the VXLAN header.
 pub const MAX_PACKET_LENGTH: u16 = 8_500;
-/// Virtual network ids have 24 bits.
+/// The highest virtual network id: 24 bits.
 pub const MAX_VNI: u32 = (1 << 24) - 1;
 /// MTU of a Gateway Load Balancer endpoint: the whole VXLAN packet must fit.
 pub const ENDPOINT_MTU: u16 = 8_500;
-/// Bytes of IPv4, UDP and VXLAN header in front of a mirrored frame; a packet length counts what is behind them.
+/// Bytes of IPv4, UDP and VXLAN header before a mirrored frame, which a packet length does not count.
 pub const VXLAN_OVERHEAD: u16 = 20 + 8 + 8;
-/// The greatest packet length that fits through a Gateway Load Balancer endpoint.
+/// Maximum packet length that fits through a Gateway Load Balancer endpoint.
 pub const MAX_ENDPOINT_PACKET_LENGTH: u16 = ENDPOINT_MTU - VXLAN_OVERHEAD;
 
-/// How [`MAX_ENDPOINT_PACKET_LENGTH`] comes about, for messages.
-pub fn endpoint_arithmetic() -> String {
+/// Explanation of [`MAX_ENDPOINT_PACKET_LENGTH`], for messages.
+pub fn explain_endpoint_limit() -> String {
     format!(
         "its MTU of {ENDPOINT_MTU} bytes, less {VXLAN_OVERHEAD} for the headers in front of each frame (IPv4 20, UDP 8, VXLAN \
          8), leaves {MAX_ENDPOINT_PACKET_LENGTH}"
     )
 }
-/// Tags on one resource; a few of them are needed for ownership.
+/// Tags on one resource, the ownership tags included.
 pub const TAGS_PER_RESOURCE: usize = 50;
-/// Characters of a tag's key and of its value.
+/// Characters of a tag's key.
 pub const TAG_KEY_LENGTH: usize = 128;
 /// Characters of a tag's value.
 pub const TAG_VALUE_LENGTH: usize = 256;

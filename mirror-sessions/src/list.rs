@@ -1,20 +1,20 @@
-//! What is mirrored now, as a table or JSON.
+//! Lists of sessions, as a table or JSON.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::id::{InterfaceId, Place, SessionId};
-use crate::manager::World;
-use crate::observed::{Observed, Owned as _, Session, Tags};
-use crate::tags;
+use crate::id::{AccountRegion, InterfaceId, SessionId};
+use crate::observation::{Observation, Observations};
+use crate::ownership::{self, Owned as _};
+use crate::resource::{Session, Tags};
 
-/// One session, as lists show it.
+/// A session, as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct SessionRow {
     /// Account and region.
     #[serde(flatten)]
-    pub place: Place,
+    pub account_region: AccountRegion,
     /// The session.
     pub session: SessionId,
     /// Its interface.
@@ -23,82 +23,91 @@ pub struct Row {
     pub instance: Option<String>,
     /// Value of the instance's tag `Name`.
     pub name: Option<String>,
-    /// The rule that wants it, where the policy's owner made it.
+    /// The rule that created it, for sessions of the policy's owner.
     pub rule: Option<String>,
-    /// Whether the policy's owner made it.
+    /// Whether it belongs to the policy's owner.
     pub owned: bool,
-    /// Its number among the interface's sessions.
+    /// The session number.
     pub number: u16,
     /// Its virtual network id.
     pub vni: u32,
-    /// Its target: the endpoint, where that is known.
+    /// Its target: the endpoint, if that is known.
     pub target: String,
-    /// Its filter: the name, where the policy's owner made it.
+    /// Its filter: the name, for filters of the policy's owner.
     pub filter: String,
-    /// Bytes mirrored of each packet; without a number, all.
+    /// Bytes of each packet that are mirrored; `None` for whole packets.
     pub packet_length: Option<u16>,
-    /// When it ends.
+    /// End time of its rule.
     pub ends: Option<String>,
     /// Its tags.
     pub tags: Tags,
 }
 
-/// The sessions of the world, those of others too if `all`; ordered by place, interface and number.
-pub fn rows(world: &World, owner: &str, all: bool) -> Vec<Row> {
-    let mut rows: Vec<Row> = world
-        .places
+/// The sessions of the observations, those of others too if `all`; ordered by place, interface and number.
+pub fn rows(observations: &Observations, owner: &str, all: bool) -> Vec<SessionRow> {
+    let mut rows: Vec<SessionRow> = observations
+        .account_regions
         .iter()
-        .flat_map(|(place, observed)| {
-            observed.sessions.values().map(move |session| row(place, observed, session, owner))
+        .flat_map(|(account_region, observation)| {
+            observation.sessions.values().map(move |session| row(account_region, observation, session, owner))
         })
         .filter(|row| all || row.owned)
         .collect();
     rows.sort_by(|one, other| {
-        (&one.place, &one.interface, one.number).cmp(&(&other.place, &other.interface, other.number))
+        (&one.account_region, &one.interface, one.number).cmp(&(
+            &other.account_region,
+            &other.interface,
+            other.number,
+        ))
     });
     rows
 }
 
-fn row(place: &Place, observed: &Observed, session: &Session, owner: &str) -> Row {
+fn row(
+    account_region: &AccountRegion,
+    observation: &Observation,
+    session: &Session,
+    owner: &str,
+) -> SessionRow {
     let owned = session.owned_by(owner);
-    let instance = observed.instance_of(&session.interface);
-    let endpoint = observed.targets.get(&session.target).and_then(|target| target.endpoint.as_ref());
-    let filter = observed.filters.get(&session.filter).filter(|filter| filter.owned_by(owner));
+    let instance = observation.instance_of(&session.interface);
+    let endpoint = observation.targets.get(&session.target).and_then(|target| target.endpoint.as_ref());
+    let filter = observation.filters.get(&session.filter).filter(|filter| filter.owned_by(owner));
     let tag = |key: &str| session.tags.get(key).filter(|_| owned).cloned();
-    Row {
-        place: place.clone(),
+    SessionRow {
+        account_region: account_region.clone(),
         session: session.id.clone(),
         interface: session.interface.clone(),
         instance: instance.map(|instance| instance.id.to_string()),
-        name: instance.and_then(|instance| instance.tags.get(tags::NAME)).cloned(),
-        rule: tag(tags::RULE),
+        name: instance.and_then(|instance| instance.tags.get(ownership::NAME_TAG)).cloned(),
+        rule: tag(ownership::RULE_TAG),
         owned,
         number: session.number,
         vni: session.vni,
         target: endpoint.map_or_else(|| session.target.to_string(), ToString::to_string),
         filter: filter
-            .and_then(|filter| filter.tags.get(tags::FILTER))
+            .and_then(|filter| filter.tags.get(ownership::FILTER_TAG))
             .cloned()
             .unwrap_or_else(|| session.filter.to_string()),
         packet_length: session.packet_length,
-        ends: tag(tags::ENDS),
+        ends: tag(ownership::ENDS_TAG),
         tags: session.tags.clone(),
     }
 }
 
-impl Row {
+impl SessionRow {
     /// Whether `id` is its session, its interface or its instance.
-    pub fn is_about(&self, id: &str) -> bool {
+    pub fn matches_id(&self, id: &str) -> bool {
         self.session.as_str() == id || self.interface.as_str() == id || self.instance.as_deref() == Some(id)
     }
 }
 
-/// Rows as a table for people.
-pub struct Table<'a>(pub &'a [Row]);
+/// Sessions as a table for people.
+pub struct Table<'a>(pub &'a [SessionRow]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = [
+        let header = [
             "ACCOUNT",
             "REGION",
             "SESSION",
@@ -112,11 +121,11 @@ impl fmt::Display for Table<'_> {
             "FILTER",
             "BYTES",
         ];
-        let cells = |row: &Row| {
+        let cells = |row: &SessionRow| {
             let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             [
-                row.place.account.to_string(),
-                row.place.region.to_string(),
+                row.account_region.account.to_string(),
+                row.account_region.region.to_string(),
                 row.session.to_string(),
                 row.interface.to_string(),
                 text(&row.instance),
@@ -130,7 +139,7 @@ impl fmt::Display for Table<'_> {
             ]
         };
         let rows: Vec<[String; 12]> =
-            std::iter::once(head.map(str::to_owned)).chain(self.0.iter().map(cells)).collect();
+            std::iter::once(header.map(str::to_owned)).chain(self.0.iter().map(cells)).collect();
         let mut widths = [0; 12];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -146,13 +155,13 @@ impl fmt::Display for Table<'_> {
     }
 }
 
-/// A session with all that is known of it, a line for each property.
-pub struct Details<'a>(pub &'a Row);
+/// A session with all its properties, one on each line.
+pub struct Details<'a>(pub &'a SessionRow);
 
 impl fmt::Display for Details<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row {
-            place,
+        let SessionRow {
+            account_region,
             session,
             interface,
             instance,
@@ -169,7 +178,8 @@ impl fmt::Display for Details<'_> {
         } = self.0;
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         writeln!(formatter, "session     {session}")?;
-        writeln!(formatter, "place       {place}")?;
+        writeln!(formatter, "account     {}", account_region.account)?;
+        writeln!(formatter, "region      {}", account_region.region)?;
         writeln!(formatter, "interface   {interface}")?;
         writeln!(formatter, "instance    {} ({})", text(instance), text(name))?;
         writeln!(formatter, "made by     {}", if *owned { "this policy" } else { "others" })?;

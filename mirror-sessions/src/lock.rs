@@ -1,8 +1,8 @@
-//! Mutexes that survive a panic.
+//! Mutexes that remain usable after a panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks. What a panic of another holder left behind is still whole: every change under these locks is one call.
+/// Locks a mutex, even if a holder panicked: every change under these locks is a single call, so the value is whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

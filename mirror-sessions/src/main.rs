@@ -1,4 +1,4 @@
-//! `mirror-sessions`: the traffic mirror sessions of a whole organisation, kept to a policy.
+//! `mirror-sessions`: keeps the traffic mirror sessions of a whole organisation equal to a policy.
 
 mod cli;
 mod command;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, Common, LogFormat};
+use cli::{Cli, Command, GlobalOptions, LogFormat};
 use command::Exit;
 
 fn main() -> ExitCode {
@@ -23,31 +23,31 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit> {
-    log(&cli.common)?;
-    let Some(policy) = command::policy(&cli.common)? else { return Ok(Exit::Usage) };
+    start_logging(&cli.global)?;
+    let Some(policy) = command::policy(&cli.global)? else { return Ok(Exit::Usage) };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     runtime.block_on(async {
         match cli.command {
             Command::Validate => command::validate(&policy),
             Command::Init(template) => command::init(&policy, template),
-            Command::Plan(args) => command::plan(&cli.common, policy, args).await,
-            Command::Apply(args) => command::apply(&cli.common, policy, args).await,
-            Command::Reconcile(args) => command::reconcile(&cli.common, policy, args).await,
-            Command::Reap(args) => command::reap(&cli.common, policy, args).await,
-            Command::Watch(args) => command::watch(&cli.common, policy, args).await,
-            Command::List(args) => command::list(&cli.common, policy, args).await,
-            Command::Show(args) => command::show(&cli.common, policy, args).await,
-            Command::Map(args) => command::map(&cli.common, policy, args).await,
-            Command::Check(args) => command::check(&cli.common, policy, args).await,
+            Command::Plan(args) => command::plan(&cli.global, policy, args).await,
+            Command::Apply(args) => command::apply(&cli.global, policy, args).await,
+            Command::Reconcile(args) => command::reconcile(&cli.global, policy, args).await,
+            Command::Prune(args) => command::prune(&cli.global, policy, args).await,
+            Command::Watch(args) => command::watch(&cli.global, policy, args).await,
+            Command::List(args) => command::list(&cli.global, policy, args).await,
+            Command::Show(args) => command::show(&cli.global, policy, args).await,
+            Command::Map(args) => command::map(&cli.global, policy, args).await,
+            Command::Check(args) => command::check(&cli.global, policy, args).await,
         }
     })
 }
 
-fn log(common: &Common) -> Result<()> {
-    let filter = EnvFilter::try_new(&common.log).with_context(|| format!("--log {:?}", common.log))?;
+fn start_logging(global: &GlobalOptions) -> Result<()> {
+    let filter = EnvFilter::try_new(&global.log).with_context(|| format!("--log {:?}", global.log))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match common.log_format {
+    match global.log_format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),
     }

@@ -1,4 +1,4 @@
-//! What an operator watches, in the text format of Prometheus.
+//! Metrics, in the text format of Prometheus.
 
 use std::io;
 use std::path::Path;
@@ -14,24 +14,24 @@ use prometheus_client::registry::{Registry, Unit};
 use time::OffsetDateTime;
 
 use crate::file::write_atomically;
-use crate::id::Place;
-use crate::plan::PlacePlan;
+use crate::id::AccountRegion;
+use crate::plan::AccountRegionPlan;
 
 /// Account and region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PlaceLabels {
+struct AccountRegionLabels {
     account: String,
     region: String,
 }
 
-/// Operation of the API and its outcome: `ok`, or an error code.
+/// API operation and result: `ok`, or an error code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     operation: &'static str,
     code: String,
 }
 
-/// What became of an event.
+/// Outcome of an event, as a label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
     outcome: &'static str,
@@ -41,28 +41,28 @@ struct EventLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    desired: Family<PlaceLabels, Gauge>,
-    present: Family<PlaceLabels, Gauge>,
-    missing: Family<PlaceLabels, Gauge>,
-    orphaned: Family<PlaceLabels, Gauge>,
-    problems: Family<PlaceLabels, Gauge>,
-    unseen: Family<PlaceLabels, Gauge>,
+    desired: Family<AccountRegionLabels, Gauge>,
+    present: Family<AccountRegionLabels, Gauge>,
+    missing: Family<AccountRegionLabels, Gauge>,
+    orphaned: Family<AccountRegionLabels, Gauge>,
+    problems: Family<AccountRegionLabels, Gauge>,
+    unobserved: Family<AccountRegionLabels, Gauge>,
     calls: Family<CallLabels, Counter>,
     events: Family<EventLabels, Counter>,
     event_lag: Histogram,
     reconciled: Gauge<f64, AtomicU64>,
 }
 
-/// What became of an event, in [`Metrics::event`].
+/// Outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventOutcome {
-    /// What it is about is as the policy wants.
+    /// The resources that it affects have been reconciled.
     Done,
-    /// It is about nothing that the policy looks after.
+    /// It affects nothing that the policy covers.
     Ignored,
-    /// The work failed; it comes again.
+    /// Reconciling failed; the event will be delivered again.
     Failed,
-    /// It cannot be read, and was set aside.
+    /// It could not be parsed, and was moved to the dead-letter queue.
     Poison,
 }
 
@@ -70,31 +70,33 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("mirror_sessions");
         let mut gauge = |name: &str, help: &str| {
-            let family = Family::<PlaceLabels, Gauge>::default();
+            let family = Family::<AccountRegionLabels, Gauge>::default();
             registry.register(name, help, family.clone());
             family
         };
-        let desired = gauge("desired", "Interfaces that the policy wants mirrored");
-        let present = gauge("present", "Interfaces that the policy wants mirrored and that have a session");
-        let missing = gauge("missing", "Interfaces that the policy wants mirrored and that have no session");
-        let orphaned = gauge("orphaned", "Sessions of this owner that nothing wants");
-        let problems = gauge("problems", "Wishes of the policy that cannot be met");
-        let unseen = gauge("unseen", "1 where the account and region could not be observed, else 0");
+        let desired = gauge("desired", "Interfaces that the policy requires to be mirrored");
+        let present =
+            gauge("present", "Interfaces that the policy requires to be mirrored and that have a session");
+        let missing =
+            gauge("missing", "Interfaces that the policy requires to be mirrored and that have no session");
+        let orphaned = gauge("orphaned", "Sessions of this owner that the policy does not require");
+        let problems = gauge("problems", "Requirements of the policy that cannot be met");
+        let unobserved = gauge("unseen", "1 if the account and region could not be observed, else 0");
         let calls = Family::<CallLabels, Counter>::default();
-        registry.register("api_calls", "Calls to the API by operation and outcome", calls.clone());
+        registry.register("api_calls", "API calls by operation and result", calls.clone());
         let events = Family::<EventLabels, Counter>::default();
-        registry.register("events", "Events by what became of them", events.clone());
+        registry.register("events", "Events by outcome", events.clone());
         let event_lag = Histogram::new(exponential_buckets(0.1, 2.0, 14));
         registry.register_with_unit(
             "event_lag",
-            "From an event to the end of the work",
+            "Time from an event to the end of its processing",
             Unit::Seconds,
             event_lag.clone(),
         );
         let reconciled = Gauge::default();
         registry.register_with_unit(
             "last_reconcile_timestamp",
-            "When everything was last looked at",
+            "Time of the last full reconcile",
             Unit::Seconds,
             reconciled.clone(),
         );
@@ -105,7 +107,7 @@ impl Default for Metrics {
             missing,
             orphaned,
             problems,
-            unseen,
+            unobserved,
             calls,
             events,
             event_lag,
@@ -114,38 +116,41 @@ impl Default for Metrics {
     }
 }
 
-fn labels(place: &Place) -> PlaceLabels {
-    PlaceLabels { account: place.account.to_string(), region: place.region.to_string() }
+fn labels(account_region: &AccountRegion) -> AccountRegionLabels {
+    AccountRegionLabels {
+        account: account_region.account.to_string(),
+        region: account_region.region.to_string(),
+    }
 }
 
 impl Metrics {
-    /// Notes what a full observation of a place found, after `made` of its missing sessions were made and `deleted` of
-    /// its orphaned ones deleted.
-    pub fn place(&self, plan: &PlacePlan, made: usize, deleted: usize) {
-        let labels = labels(&plan.place);
-        let set = |family: &Family<PlaceLabels, Gauge>, count: usize| {
+    /// Sets the gauges of an account and region after a full observation, after which `created` of its missing sessions were
+    /// created and `deleted` of its orphaned ones were deleted.
+    pub fn set_account_region(&self, plan: &AccountRegionPlan, created: usize, deleted: usize) {
+        let labels = labels(&plan.account_region);
+        let set = |family: &Family<AccountRegionLabels, Gauge>, count: usize| {
             family.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         };
-        set(&self.desired, plan.census.desired);
-        set(&self.present, plan.census.present + made);
-        set(&self.missing, plan.census.missing.saturating_sub(made));
-        set(&self.orphaned, plan.census.orphaned.saturating_sub(deleted));
+        set(&self.desired, plan.counts.desired);
+        set(&self.present, plan.counts.present + created);
+        set(&self.missing, plan.counts.missing.saturating_sub(created));
+        set(&self.orphaned, plan.counts.orphaned.saturating_sub(deleted));
         set(&self.problems, plan.problems.len());
-        set(&self.unseen, 0);
+        set(&self.unobserved, 0);
     }
 
-    /// Notes that a place could not be observed.
-    pub fn unseen(&self, place: &Place) {
-        self.unseen.get_or_create(&labels(place)).set(1);
+    /// Records that an account and region could not be observed.
+    pub fn unobserved(&self, account_region: &AccountRegion) {
+        self.unobserved.get_or_create(&labels(account_region)).set(1);
     }
 
-    /// Counts a call to the API; without an error code it succeeded.
+    /// Counts an API call; `None` for one that succeeded.
     pub fn call(&self, operation: &'static str, error_code: Option<&str>) {
         let code = error_code.unwrap_or("ok").to_owned();
         self.calls.get_or_create(&CallLabels { operation, code }).inc();
     }
 
-    /// Counts an event; `lag_seconds` from when it happened to now, where it says when.
+    /// Counts an event; `lag_seconds` is the time since it occurred, if known.
     pub fn event(&self, outcome: EventOutcome, lag_seconds: Option<f64>) {
         let outcome = match outcome {
             EventOutcome::Done => "done",
@@ -159,7 +164,7 @@ impl Metrics {
         }
     }
 
-    /// Notes the time of a full reconcile.
+    /// Records the time of a full reconcile.
     pub fn reconciled(&self, now: OffsetDateTime) {
         self.reconciled.set(now.unix_timestamp() as f64);
     }
@@ -172,7 +177,7 @@ impl Metrics {
         text
     }
 
-    /// Replaces a file by the metrics as text, for the textfile collector of node_exporter.
+    /// Replaces a file with the metrics as text, for the textfile collector of node_exporter.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Virtual network ids that follow from account and interface, and that no two sessions share.
+//! Virtual network ids that are derived from account and interface, and unique among sessions.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 use crate::id::{AccountId, InterfaceId};
 use crate::limits::MAX_VNI;
 
-/// How many candidates an interface has. With the 10,000 sessions of a full account a candidate is taken with
-/// probability 1 in 1,700, so the second is rarely needed and the last practically never.
+/// Number of candidates of an interface. In a full account with 10,000 sessions, a candidate is taken with
+/// probability 1 in 1,700: the second one is rarely needed, the last one practically never.
 pub const CANDIDATES: u8 = 8;
 
-/// The ids that an interface may have, best first; from 1 to 2^24 - 1.
+/// The ids that an interface can have, in order of preference; each from 1 to 2^24 - 1.
 pub fn candidates(account: &AccountId, interface: &InterfaceId) -> impl Iterator<Item = u32> {
     let name = format!("{account}/{interface}/");
     (0..CANDIDATES).map(move |attempt| {
@@ -22,8 +22,8 @@ pub fn candidates(account: &AccountId, interface: &InterfaceId) -> impl Iterator
     })
 }
 
-/// The id for a session on `interface`: the one that it has, if that is a candidate, else the first candidate that is
-/// not among `taken`. `None` if all are taken.
+/// The id for a session on `interface`: the current one if it is a candidate, else the first candidate that is not
+/// taken. `None` if all are taken.
 pub fn choose(
     account: &AccountId,
     interface: &InterfaceId,
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(first, of("111111111111", "eni-1"));
         assert_ne!(first, of("222222222222", "eni-1"));
         assert_ne!(first, of("111111111111", "eni-2"));
-        // A change of the derivation would give every session of every user another id.
+        // A change of the derivation would change the id of every session of every user.
         assert_eq!(first.first(), Some(&7_704_161));
         assert_eq!(first.len(), usize::from(CANDIDATES));
         assert!(first.iter().all(|id| (1..=MAX_VNI).contains(id)));

@@ -1,4 +1,4 @@
-//! Keeps the policy as things happen: events make it quick, a full reconcile every few minutes makes it right.
+//! Continuous operation: events are processed at once, and a full reconcile every few minutes finds what they miss.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,74 +8,83 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::api::{ApiError, Cloud};
+use crate::api::Cloud;
+use crate::api_error::ApiError;
+use crate::enrichment_map::EnrichmentMap;
+use crate::error::chain;
 use crate::event::{self, Event};
-use crate::id::Place;
-use crate::manager::Manager;
-use crate::map::EnrichmentMap;
+use crate::id::AccountRegion;
 use crate::metrics::EventOutcome;
-use crate::observe::{Scope, Touched};
-use crate::sqs::{Message, Queue};
+use crate::observation::{Affected, Scope};
+use crate::queue::{Message, Queue};
+use crate::random;
+use crate::reconciler::Reconciler;
 
-/// A full reconcile comes this part of the interval earlier or later, so that several managers drift apart.
+/// Maximum deviation of the time between full reconciles, as a fraction of the interval, so that several programs do not
+/// stay in step.
 const JITTER: f64 = 0.2;
-/// Pause after the queue could not be read.
-const QUEUE_PAUSE: Duration = Duration::from_secs(5);
+/// Time to wait after the queue could not be read.
+const QUEUE_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What `watch` keeps beside the sessions.
+/// Files that `watch` keeps up to date.
 #[derive(Clone, Debug, Default)]
-pub struct Files {
+pub struct OutputFiles {
     /// The enrichment map.
     pub map: Option<PathBuf>,
     /// The metrics.
     pub metrics: Option<PathBuf>,
 }
 
-/// Keeps the accounts of a manager to their policy until told to stop.
+/// The continuous operation of a reconciler.
 pub struct Watch<'a, C: Cloud, Q> {
-    manager: &'a Manager<C>,
+    reconciler: &'a Reconciler<C>,
     queue: Option<&'a Q>,
     interval: Duration,
-    files: Files,
+    files: OutputFiles,
     map: Mutex<EnrichmentMap>,
 }
 
 impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
-    /// Watches with a full reconcile every `interval`; without a queue, with nothing else.
-    pub fn new(manager: &'a Manager<C>, queue: Option<&'a Q>, interval: Duration, files: Files) -> Self {
-        let map = Mutex::new(EnrichmentMap::new(&manager.fleet().policy));
-        Self { manager, queue, interval, files, map }
+    /// Full reconciles every `interval`, and events from the queue, if there is one.
+    pub fn new(
+        reconciler: &'a Reconciler<C>,
+        queue: Option<&'a Q>,
+        interval: Duration,
+        files: OutputFiles,
+    ) -> Self {
+        let map = Mutex::new(EnrichmentMap::new(reconciler.policy()));
+        Self { reconciler, queue, interval, files, map }
     }
 
-    /// Runs until `stop` is ready; what is under way then is finished.
+    /// Runs until `stop` is ready; work in progress is finished.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
-        let (done, stopped) = tokio::sync::watch::channel(false);
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
         tokio::join!(
             async {
                 stop.await;
-                tracing::info!("stopping: what is under way is finished first");
-                done.send_replace(true);
+                tracing::info!("stopping when the work in progress is finished");
+                stopping.send_replace(true);
             },
-            self.reconcile_regularly(stopped.clone()),
-            self.follow_events(stopped),
+            self.reconcile_periodically(stopped.clone()),
+            self.process_events(stopped),
         );
     }
 
-    async fn reconcile_regularly(&self, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    async fn reconcile_periodically(&self, mut stopped: tokio::sync::watch::Receiver<bool>) {
         while !*stopped.borrow() {
             let start = Instant::now();
-            let summary = self.manager.reconcile(OffsetDateTime::now_utc(), false).await;
+            let summary = self.reconciler.reconcile(OffsetDateTime::now_utc(), false).await;
             tracing::info!(
                 changes = summary.done(),
                 failed = summary.failed(),
                 seconds = start.elapsed().as_secs_f64(),
-                "reconciled everything"
+                "full reconcile finished"
             );
             if self.files.map.is_some() {
-                self.renew_map().await;
+                self.rebuild_map().await;
             }
             self.write_metrics();
-            let factor = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
+            let factor = 1.0 + JITTER * (2.0 * random::unit() - 1.0);
             tokio::select! {
                 () = sleep_until(start + self.interval.mul_f64(factor)) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -83,7 +92,7 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
         }
     }
 
-    async fn follow_events(&self, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    async fn process_events(&self, mut stopped: tokio::sync::watch::Receiver<bool>) {
         let Some(queue) = self.queue else { return };
         while !*stopped.borrow() {
             let received = tokio::select! {
@@ -92,47 +101,47 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
             };
             match received {
                 Ok(messages) if messages.is_empty() => {}
-                Ok(messages) => self.work(queue, messages).await,
+                Ok(messages) => self.process_messages(queue, messages).await,
                 Err(error) => {
                     tracing::error!(code = error.code, %error, "the queue cannot be read");
-                    sleep(QUEUE_PAUSE).await;
+                    sleep(QUEUE_RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Does the work of a batch of messages, each place once, and deletes those whose work is done.
-    async fn work(&self, queue: &Q, messages: Vec<Message>) {
-        let metrics = &self.manager.fleet().metrics;
-        let mut by_place: BTreeMap<Place, Vec<(Message, Event)>> = BTreeMap::new();
+    /// Processes a batch of messages, with one reconcile per account and region, and deletes those that are done.
+    async fn process_messages(&self, queue: &Q, messages: Vec<Message>) {
+        let metrics = &self.reconciler.metrics();
+        let mut by_account_region: BTreeMap<AccountRegion, Vec<(Message, Event)>> = BTreeMap::new();
         let mut finished = Vec::new();
         for message in messages {
-            match event::read_one(&message.body) {
-                Ok(event) if self.concerns(&event) => {
-                    by_place.entry(event.place.clone()).or_default().push((message, event));
+            match event::parse_one(&message.body) {
+                Ok(event) if self.is_relevant(&event) => {
+                    by_account_region.entry(event.account_region.clone()).or_default().push((message, event));
                 }
                 Ok(_) => {
                     metrics.event(EventOutcome::Ignored, None);
                     finished.push(message);
                 }
                 Err(error) => {
-                    tracing::error!(%error, body = message.body, "a message cannot be read and is set aside");
+                    tracing::error!(error = %chain(&error), body = message.body, "a message is not an event and goes to the dead-letter queue");
                     metrics.event(EventOutcome::Poison, None);
-                    if let Err(error) = queue.set_aside(&message).await {
-                        tracing::error!(code = error.code, %error, "the message cannot be set aside; it comes again");
+                    if let Err(error) = queue.move_to_dead_letters(&message).await {
+                        tracing::error!(code = error.code, %error, "the message cannot be moved to the dead-letter queue; it will be delivered again");
                     }
                 }
             }
         }
-        let places = by_place.into_iter().map(|(place, events)| async move {
-            let result = self.react(&place, &events).await;
-            (place, events, result)
+        let reconciles = by_account_region.into_iter().map(|(account_region, events)| async move {
+            let result = self.reconcile_events(&account_region, &events).await;
+            (account_region, events, result)
         });
-        for (place, events, result) in futures::future::join_all(places).await {
+        for (account_region, events, result) in futures_util::future::join_all(reconciles).await {
             let outcome = match &result {
                 Ok(()) => EventOutcome::Done,
                 Err(error) => {
-                    tracing::error!(%place, code = error.code, %error, "the work of an event failed; it comes again");
+                    tracing::error!(%account_region, code = error.code, %error, "the event failed; it will be delivered again");
                     EventOutcome::Failed
                 }
             };
@@ -148,44 +157,57 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
         if !finished.is_empty()
             && let Err(error) = queue.delete(&finished).await
         {
-            tracing::error!(code = error.code, %error, "messages cannot be deleted; they come again");
+            tracing::error!(code = error.code, %error, "processed messages cannot be deleted; they will be delivered again");
         }
         self.write_metrics();
     }
 
-    /// Whether an event is about something that can be mirrored, in a place of the policy.
-    fn concerns(&self, event: &Event) -> bool {
-        event.touched != Touched::default()
-            && self.manager.fleet().policy.places().any(|place| place == event.place)
+    /// Whether an event affects something that can be mirrored, in an account and region of the policy.
+    fn is_relevant(&self, event: &Event) -> bool {
+        !event.affected.is_empty()
+            && self
+                .reconciler
+                .policy()
+                .account_regions()
+                .any(|account_region| account_region == event.account_region)
     }
 
-    /// Brings what the events are about to the policy, and the map to what is there then.
-    async fn react(&self, place: &Place, events: &[(Message, Event)]) -> Result<(), ApiError> {
-        let mut touched = Touched::default();
+    /// Reconciles the resources that the events affect, and updates the map with the result.
+    async fn reconcile_events(
+        &self,
+        account_region: &AccountRegion,
+        events: &[(Message, Event)],
+    ) -> Result<(), ApiError> {
+        let mut affected = Affected::default();
         for (_, event) in events {
-            touched.merge(event.touched.clone());
+            affected.merge(event.affected.clone());
         }
-        let (plan, outcome) =
-            self.manager.reconcile_touched(place, &touched, OffsetDateTime::now_utc(), false).await?;
+        let (plan, outcome) = self
+            .reconciler
+            .reconcile_affected(account_region, &affected, OffsetDateTime::now_utc(), false)
+            .await?;
         for problem in &plan.problems {
-            tracing::warn!(%place, resource = problem.resource, "{}", problem.problem);
+            tracing::warn!(%account_region, resource = problem.resource, "{}", problem.problem);
         }
         if self.files.map.is_some() {
-            let observed = self.manager.look(place, &Scope::Touched(touched.clone())).await?;
+            let observation = self
+                .reconciler
+                .observe_account_region(account_region, &Scope::Affected(affected.clone()))
+                .await?;
             let mut map = self.map.lock().await;
-            map.replace_touched(place, &observed, &touched);
+            map.replace_affected(account_region, &observation, &affected);
             self.write_map(&map);
         }
         outcome.failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    async fn renew_map(&self) {
-        let world = self.manager.observe().await;
-        let interfaces = self.manager.endpoint_interfaces().await;
+    async fn rebuild_map(&self) {
+        let observations = self.reconciler.observe().await;
+        let interfaces = self.reconciler.endpoint_interfaces().await;
         let mut map = self.map.lock().await;
-        map.endpoint_interfaces(interfaces);
-        for (place, observed) in &world.places {
-            map.replace(place, observed);
+        map.set_endpoint_interfaces(interfaces);
+        for (account_region, observation) in &observations.account_regions {
+            map.replace(account_region, observation);
         }
         self.write_map(&map);
     }
@@ -193,14 +215,14 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
     fn write_map(&self, map: &EnrichmentMap) {
         let Some(path) = &self.files.map else { return };
         if let Err(error) = map.write(path, OffsetDateTime::now_utc()) {
-            tracing::error!(path = %path.display(), %error, "the map cannot be written");
+            tracing::error!(path = %path.display(), error = %chain(&error), "the map cannot be written");
         }
     }
 
     fn write_metrics(&self) {
         let Some(path) = &self.files.metrics else { return };
-        if let Err(error) = self.manager.fleet().metrics.write(path) {
-            tracing::error!(path = %path.display(), %error, "the metrics cannot be written");
+        if let Err(error) = self.reconciler.metrics().write(path) {
+            tracing::error!(path = %path.display(), error = %chain(&error), "the metrics cannot be written");
         }
     }
 }

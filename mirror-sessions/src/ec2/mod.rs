@@ -1,7 +1,8 @@
-//! EC2 through the official SDK. Retries and pace are not the SDK's but [`Pace`](crate::pace::Pace)'s, which counts
-//! every call.
+//! EC2 through the AWS SDK. The SDK neither retries nor limits the rate: [`rate_limit`](crate::rate_limit) does both,
+//! and counts every call.
 
-mod read;
+mod from_sdk;
+mod page;
 mod write;
 
 use std::time::Duration;
@@ -9,22 +10,24 @@ use std::time::Duration;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::config::retry::RetryConfig;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sdk_ec2::error::DisplayErrorContext;
 
-use crate::api::{Api, ApiError, ApiErrorKind, Cloud, Endpoint, Manner, Only, Page, Write, wrong_account};
+use crate::api::{Api, CallOptions, Cloud, DescribeFilter, Page, Write};
+use crate::api_error::{ApiError, ApiErrorKind, wrong_account};
 use crate::id::Region;
-use crate::observed::{Filter, Instance, Interface, Session, Target};
 use crate::policy::Account;
+use crate::resource::{Endpoint, Filter, Instance, Interface, Session, Target};
+use crate::sdk_error::api_error;
+use page::{page_call, read_page};
 
-/// One attempt of a call takes no longer.
+/// Timeout of one attempt of a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Establishing a connection takes no longer.
+/// Timeout of establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How roles see who assumed them, in CloudTrail.
+/// Session name of assumed roles, which CloudTrail shows.
 const ROLE_SESSION_NAME: &str = "mirror-sessions";
 
 /// AWS, with the credentials of the environment.
@@ -34,7 +37,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads the environment: credentials, endpoints (`AWS_ENDPOINT_URL_EC2` and kin), and a default region.
+    /// Reads the environment: credentials, endpoint URLs (such as `AWS_ENDPOINT_URL_EC2`) and the default region.
     pub async fn from_environment() -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -43,7 +46,7 @@ impl Aws {
         Self { config: config.load().await }
     }
 
-    /// The configuration, for the other services.
+    /// The SDK configuration, for clients of other services.
     pub const fn config(&self) -> &SdkConfig {
         &self.config
     }
@@ -60,7 +63,7 @@ impl Aws {
                 provider = provider.external_id(external_id);
             }
             let provider = provider.build().await;
-            // Asked for once here, so that a role that cannot be assumed is known for what it is.
+            // Requested here once, so that a role that cannot be assumed is reported as such.
             provider.provide_credentials().await.map_err(|error| ApiError {
                 operation: "AssumeRole",
                 kind: ApiErrorKind::Refused,
@@ -70,9 +73,7 @@ impl Aws {
                     DisplayErrorContext(&error)
                 ),
             })?;
-            config = config.credentials_provider(
-                aws_credential_types::provider::SharedCredentialsProvider::new(provider),
-            );
+            config = config.credentials_provider(SharedCredentialsProvider::new(provider));
         }
         Ok(config.build())
     }
@@ -87,7 +88,7 @@ impl Cloud for Aws {
             .get_caller_identity()
             .send()
             .await
-            .map_err(|error| failure("GetCallerIdentity", &error))?;
+            .map_err(|error| api_error("GetCallerIdentity", &error))?;
         let found = identity.account().unwrap_or_default();
         if found != account.id.as_str() {
             return Err(wrong_account(&account.id, found));
@@ -106,84 +107,74 @@ pub struct Ec2 {
 impl Api for Ec2 {
     async fn interfaces(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> Result<Page<Interface>, ApiError> {
-        read::interfaces(&self.client, only, page).await
+        let call = page_call!(self.client.describe_network_interfaces(), filter, next_token);
+        read_page(call, |page| (page.network_interfaces, page.next_token), from_sdk::interface).await
     }
 
-    async fn instances(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Instance>, ApiError> {
-        read::instances(&self.client, only, page).await
+    async fn instances(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Instance>, ApiError> {
+        let call = page_call!(self.client.describe_instances(), filter, next_token);
+        read_page(
+            call,
+            |page| (Some(from_sdk::instances(page.reservations)), page.next_token),
+            from_sdk::instance,
+        )
+        .await
     }
 
-    async fn sessions(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Session>, ApiError> {
-        read::sessions(&self.client, only, page).await
+    async fn sessions(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Session>, ApiError> {
+        let call = page_call!(self.client.describe_traffic_mirror_sessions(), filter, next_token);
+        read_page(call, |page| (page.traffic_mirror_sessions, page.next_token), from_sdk::session).await
     }
 
-    async fn filters(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Filter>, ApiError> {
-        read::filters(&self.client, only, page).await
+    async fn filters(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Filter>, ApiError> {
+        let call = page_call!(self.client.describe_traffic_mirror_filters(), filter, next_token);
+        read_page(call, |page| (page.traffic_mirror_filters, page.next_token), from_sdk::filter).await
     }
 
-    async fn targets(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Target>, ApiError> {
-        read::targets(&self.client, only, page).await
+    async fn targets(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Target>, ApiError> {
+        let call = page_call!(self.client.describe_traffic_mirror_targets(), filter, next_token);
+        read_page(call, |page| (page.traffic_mirror_targets, page.next_token), from_sdk::target).await
     }
 
-    async fn endpoints(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Endpoint>, ApiError> {
-        read::endpoints(&self.client, only, page).await
+    async fn endpoints(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Endpoint>, ApiError> {
+        let call = page_call!(self.client.describe_vpc_endpoints(), filter, next_token);
+        read_page(call, |page| (page.vpc_endpoints, page.next_token), from_sdk::endpoint).await
     }
 
     async fn zones(&self) -> Result<Vec<(String, String)>, ApiError> {
-        read::zones(&self.client).await
+        let answer = self.client.describe_availability_zones().send().await;
+        let answer = answer.map_err(|error| api_error("DescribeAvailabilityZones", &error))?;
+        Ok(answer.availability_zones().iter().filter_map(from_sdk::zone).collect())
     }
 
-    async fn write(&self, write: &Write, manner: Manner<'_>) -> Result<String, ApiError> {
-        match write::write(&self.client, write, manner).await {
-            // This is how DryRun says yes.
-            Err(error) if manner.dry_run && error.code == "DryRunOperation" => Ok(String::new()),
+    async fn write(&self, write: &Write, options: CallOptions<'_>) -> Result<String, ApiError> {
+        match write::write(&self.client, write, options).await {
+            // The answer of DryRun for a call that would be allowed.
+            Err(error) if options.dry_run && error.code == "DryRunOperation" => Ok(String::new()),
             other => other,
         }
-    }
-}
-
-/// Codes with which AWS services ask for fewer calls.
-const THROTTLED: [&str; 6] = [
-    "EC2ThrottledException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "Throttling",
-    "ThrottlingException",
-];
-
-/// What an error of the SDK means.
-pub(crate) fn failure<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    let code = error.code().map_or_else(|| name_of(error, status), str::to_owned);
-    let kind = if THROTTLED.contains(&&*code) || status == 429 {
-        ApiErrorKind::Throttled
-    } else if status >= 500
-        || matches!(
-            error,
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_)
-        )
-    {
-        ApiErrorKind::Transient
-    } else {
-        ApiErrorKind::Refused
-    };
-    let message = error.message().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
-    ApiError { operation, kind, code, message }
-}
-
-/// A name for an error that came without a code.
-fn name_of<E>(error: &SdkError<E, HttpResponse>, status: u16) -> String {
-    match error {
-        SdkError::TimeoutError(_) => "Timeout".to_owned(),
-        SdkError::DispatchFailure(_) => "NotSent".to_owned(),
-        SdkError::ConstructionFailure(_) => "NotBuilt".to_owned(),
-        _ => format!("Http{status}"),
     }
 }

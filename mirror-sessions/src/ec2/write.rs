@@ -1,21 +1,26 @@
-//! Changing calls, and from our types to the SDK's.
+//! Changing calls, and conversion of this program's types to the SDK's.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types;
 
-use super::failure;
-use crate::api::{ApiError, Manner, Write};
-use crate::observed::Tags;
-use crate::policy::filter::{Direction, FilterAction, FilterRule, PortRange};
+use crate::api::{CallOptions, Write};
+use crate::api_error::ApiError;
+use crate::filter_rule::{Direction, FilterAction, FilterRule, PortRange};
+use crate::resource::Tags;
+use crate::sdk_error::api_error;
 
-/// Makes one change; returns the id of what it is about.
-pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) -> Result<String, ApiError> {
+/// Makes one changing call; returns the id of the resource.
+pub(super) async fn write(
+    client: &Client,
+    write: &Write,
+    options: CallOptions<'_>,
+) -> Result<String, ApiError> {
     let operation = write.operation();
-    let Manner { token, dry_run } = manner;
-    // Every call has its own type of error, which `failure` reads in the same way.
+    let CallOptions { client_token, dry_run } = options;
+    // A macro, as every call has its own builder and its own type of error.
     macro_rules! send {
         ($call:expr) => {
-            $call.dry_run(dry_run).send().await.map_err(|error| failure(operation, &error))?
+            $call.dry_run(dry_run).send().await.map_err(|error| api_error(operation, &error))?
         };
     }
     let id = match write {
@@ -25,7 +30,7 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                     .create_traffic_mirror_target()
                     .gateway_load_balancer_endpoint_id(endpoint.as_str())
                     .tag_specifications(specification(types::ResourceType::TrafficMirrorTarget, tags))
-                    .client_token(token)
+                    .client_token(client_token)
             );
             answer
                 .traffic_mirror_target()
@@ -37,7 +42,7 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                 client
                     .create_traffic_mirror_filter()
                     .tag_specifications(specification(types::ResourceType::TrafficMirrorFilter, tags))
-                    .client_token(token)
+                    .client_token(client_token)
             );
             answer
                 .traffic_mirror_filter()
@@ -57,7 +62,7 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                     .set_protocol(rule.protocol.map(Into::into))
                     .set_source_port_range(rule.source_ports.map(ports))
                     .set_destination_port_range(rule.destination_ports.map(ports))
-                    .client_token(token)
+                    .client_token(client_token)
             );
             let rule = answer.traffic_mirror_filter_rule();
             rule.and_then(|rule| rule.traffic_mirror_filter_rule_id()).map(str::to_owned)
@@ -107,13 +112,13 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                     .set_virtual_network_id(vni.and_then(|vni| vni.try_into().ok()))
                     .description(description)
                     .tag_specifications(specification(types::ResourceType::TrafficMirrorSession, tags))
-                    .client_token(token)
+                    .client_token(client_token)
             );
             let session = answer.traffic_mirror_session();
             session.and_then(|session| session.traffic_mirror_session_id()).map(str::to_owned)
         }
         Write::ModifySession { id, target, filter, number, packet_length, vni, description } => {
-            let whole = *packet_length == Some(None);
+            let whole_packets = *packet_length == Some(None);
             send!(
                 client
                     .modify_traffic_mirror_session()
@@ -124,7 +129,9 @@ pub(super) async fn write(client: &Client, write: &Write, manner: Manner<'_>) ->
                     .set_packet_length(packet_length.flatten().map(Into::into))
                     .set_virtual_network_id(vni.and_then(|vni| vni.try_into().ok()))
                     .set_description(description.clone())
-                    .set_remove_fields(whole.then(|| vec![types::TrafficMirrorSessionField::PacketLength]))
+                    .set_remove_fields(
+                        whole_packets.then(|| vec![types::TrafficMirrorSessionField::PacketLength])
+                    )
             );
             Some(id.to_string())
         }
@@ -179,7 +186,7 @@ fn ports(PortRange { from, to }: PortRange) -> types::TrafficMirrorPortRangeRequ
     types::TrafficMirrorPortRangeRequest::builder().from_port(from.into()).to_port(to.into()).build()
 }
 
-/// The fields that the rule has and is not to have.
+/// The fields that the rule has and should not have.
 fn removed_fields(from: &FilterRule, to: &FilterRule) -> Option<Vec<types::TrafficMirrorFilterRuleField>> {
     use types::TrafficMirrorFilterRuleField as Field;
     let fields = [

@@ -1,21 +1,22 @@
-//! A plan as a person reads it: `+` made, `~` changed, `-` deleted, `!` wanted and not to be had.
+//! Plans as text: `+` created, `~` changed, `-` deleted, `!` required but not possible.
 
 use std::fmt;
 
-use super::{Change, Difference, FilterRef, NewSession, PlacePlan, Plan, SessionChanges, TargetRef};
+use super::change::{Change, FilterRef, NewSession, SessionChanges, TargetRef};
+use super::model::{AccountRegionPlan, Difference, Plan};
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in &self.places {
-            writeln!(formatter, "{place}")?;
+        for plan in &self.account_regions {
+            writeln!(formatter, "{plan}")?;
         }
-        for unseen in &self.unseen {
-            writeln!(formatter, "{}\n  ! not observed: {}", unseen.place, unseen.error)?;
+        for unobserved in &self.unobserved {
+            writeln!(formatter, "{}\n  ! not observed: {}", unobserved.account_region, unobserved.error)?;
         }
-        let changes = || self.places.iter().flat_map(|place| &place.changes);
+        let changes = || self.account_regions.iter().flat_map(|plan| &plan.changes);
         let count = |symbol: char| changes().filter(|change| change.symbol() == symbol).count();
-        let present: usize = self.places.iter().map(|place| place.census.present).sum();
-        let problems: usize = self.places.iter().map(|place| place.problems.len()).sum();
+        let present: usize = self.account_regions.iter().map(|plan| plan.counts.present).sum();
+        let problems: usize = self.account_regions.iter().map(|plan| plan.problems.len()).sum();
         write!(
             formatter,
             "{} to make, {} to change, {} to delete; {present} sessions are there, {problems} problems",
@@ -26,11 +27,11 @@ impl fmt::Display for Plan {
     }
 }
 
-impl fmt::Display for PlacePlan {
+impl fmt::Display for AccountRegionPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.place)?;
+        write!(formatter, "{}", self.account_region)?;
         if self.changes.is_empty() && self.problems.is_empty() {
-            write!(formatter, "\n  = {} sessions, as the policy wants", self.census.present)?;
+            write!(formatter, "\n  = {} sessions, as the policy wants", self.counts.present)?;
         }
         for change in &self.changes {
             write!(formatter, "\n  {change}")?;
@@ -44,14 +45,14 @@ impl fmt::Display for PlacePlan {
 
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sides = [("no longer needed", &self.only_here), ("needed now", &self.only_there)];
-        for (index, (label, (place, change))) in sides
+        let sides = [("no longer needed", &self.no_longer_needed), ("needed now", &self.needed_now)];
+        for (index, (label, (account_region, change))) in sides
             .into_iter()
             .flat_map(|(label, changes)| changes.iter().map(move |change| (label, change)))
             .enumerate()
         {
             let separator = if index == 0 { "" } else { "\n" };
-            write!(formatter, "{separator}{label}: {place}: {change}")?;
+            write!(formatter, "{separator}{label}: {account_region}: {change}")?;
         }
         Ok(())
     }

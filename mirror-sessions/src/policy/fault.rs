@@ -1,23 +1,23 @@
-//! What is wrong with a policy file.
+//! Faults of a policy file.
 
 use std::fmt;
 use std::ops::Range;
 
-/// One fault, with its place and its remedy.
+/// A fault of a policy file, with its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Line in the file, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What mends it.
+    /// The remedy.
     pub remedy: String,
 }
 
-/// Every fault of a policy file, in the order of the lines.
+/// All faults of a policy file, in the order of the lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults {
-    /// Name of the file, for the messages.
+    /// Name of the file.
     pub file: String,
     /// The faults; at least one.
     pub faults: Vec<Fault>,
@@ -33,24 +33,24 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Collects faults while a file is settled.
-pub(super) struct Collector<'text> {
+/// Collector of faults during validation.
+pub(super) struct FaultCollector<'text> {
     text: &'text str,
     faults: Vec<Fault>,
 }
 
-impl<'text> Collector<'text> {
+impl<'text> FaultCollector<'text> {
     pub(super) fn new(text: &'text str) -> Self {
         Self { text, faults: Vec::new() }
     }
 
-    /// Adds a fault at the bytes `span` of the text.
+    /// Adds a fault at these bytes of the text.
     pub(super) fn add(&mut self, span: &Range<usize>, problem: impl Into<String>, remedy: impl Into<String>) {
         let line = 1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
         self.faults.push(Fault { line, problem: problem.into(), remedy: remedy.into() });
     }
 
-    /// The faults, if there are any.
+    /// The result: an error if there are faults.
     pub(super) fn finish(mut self, file: &str) -> Result<(), Faults> {
         if self.faults.is_empty() {
             return Ok(());

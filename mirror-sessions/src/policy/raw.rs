@@ -1,4 +1,4 @@
-//! The policy file as it is written, before anything is checked but its shape.
+//! The policy file as it is written: its keys and types are checked, its values are not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,9 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::filter::{Direction, FilterAction};
-use super::{Interfaces, Rates, VniPolicy};
+use super::model::RateLimits;
+use super::rule::{Interfaces, VniSource};
+use crate::filter_rule::{Direction, FilterAction};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +24,7 @@ pub(super) struct Policy {
     pub filter: BTreeMap<Spanned<String>, Filter>,
     #[serde(default)]
     pub rule: Vec<Spanned<Rule>>,
-    pub api: Option<Spanned<Rates>>,
+    pub api: Option<Spanned<RateLimits>>,
     #[serde(default)]
     pub instance_types: InstanceTypes,
 }
@@ -94,7 +95,7 @@ pub(super) struct Rule {
     pub filter: Option<Spanned<String>>,
     pub packet_length: Option<Spanned<i64>>,
     pub session_number: Option<Spanned<i64>>,
-    pub vni: Option<Spanned<VniPolicy>>,
+    pub vni: Option<Spanned<VniSource>>,
     pub tags: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
     pub ends: Option<Spanned<Datetime>>,
 }
@@ -129,12 +130,12 @@ pub(super) struct OneOrMany(pub Vec<Spanned<String>>);
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The span must be asked for before it is known which of the two shapes is there.
+        // The span is only available from outside, before the shape is known.
         let value = Spanned::<Shape>::deserialize(deserializer)?;
         let span = value.span();
         Ok(match value.into_inner() {
             Shape::One(text) => Self(vec![Spanned::new(span, text)]),
-            Shape::Many(texts) => Self(texts),
+            Shape::Many(filter_values) => Self(filter_values),
         })
     }
 }
@@ -159,11 +160,11 @@ impl<'de> Deserialize<'de> for Shape {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Shape, A::Error> {
-                let mut texts = Vec::new();
+                let mut filter_values = Vec::new();
                 while let Some(text) = sequence.next_element()? {
-                    texts.push(text);
+                    filter_values.push(text);
                 }
-                Ok(Shape::Many(texts))
+                Ok(Shape::Many(filter_values))
             }
         }
         deserializer.deserialize_any(ShapeVisitor)

@@ -1,29 +1,29 @@
-//! Which interfaces a rule is about.
+//! Selectors: the conditions by which rules select interfaces.
 
-use wildmatch::WildMatch;
+use crate::glob::Glob;
 
 /// A condition on an interface.
 #[derive(Clone, Debug)]
 pub enum Selector {
-    /// Every one of these holds; holds by itself when there are none.
+    /// All of these hold; true without any.
     All(Vec<Self>),
     /// At least one of these holds.
     Any(Vec<Self>),
-    /// This does not hold.
+    /// The condition does not hold.
     Not(Box<Self>),
     /// The interface or its instance has this tag, and its value matches one of the globs. A tag of the interface
     /// hides the instance's tag of the same key.
     Tag {
-        /// The key, compared as it is.
+        /// The key, compared exactly.
         key: String,
-        /// Globs for the value: `*` stands for any characters, `?` for one.
-        values: Vec<WildMatch>,
+        /// Globs for the value.
+        values: Vec<Glob>,
     },
-    /// This property matches one of the globs.
-    Property(Property, Vec<WildMatch>),
+    /// The property matches one of the globs.
+    Property(Property, Vec<Glob>),
 }
 
-/// What a selector can look at, beside tags.
+/// Properties that a selector can test, apart from tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Property {
     /// The account id.
@@ -44,25 +44,27 @@ pub enum Property {
     Interface,
 }
 
-/// What selectors are asked about.
-pub trait Subject {
-    /// Value of a tag of the interface, or else of its instance.
+/// The view of an interface that selectors test.
+pub trait Selectable {
+    /// Value of a tag: the interface's, else its instance's.
     fn tag(&self, key: &str) -> Option<&str>;
 
-    /// Values of a property: one, or none where the interface has no such thing, or two for the zone.
+    /// Values of a property: one, or two for the zone (name and id).
     fn property(&self, property: Property) -> impl Iterator<Item = &str>;
 }
 
 impl Selector {
-    /// Whether the condition holds for `subject`.
-    pub fn selects(&self, subject: &impl Subject) -> bool {
-        let matches = |globs: &[WildMatch], value: &str| globs.iter().any(|glob| glob.matches(value));
+    /// Whether the condition holds for `interface`.
+    pub fn selects(&self, interface: &impl Selectable) -> bool {
+        let matches = |globs: &[Glob], value: &str| globs.iter().any(|glob| glob.matches(value));
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.selects(subject)),
-            Self::Any(parts) => parts.iter().any(|part| part.selects(subject)),
-            Self::Not(part) => !part.selects(subject),
-            Self::Tag { key, values } => subject.tag(key).is_some_and(|value| matches(values, value)),
-            Self::Property(property, globs) => subject.property(*property).any(|value| matches(globs, value)),
+            Self::All(parts) => parts.iter().all(|part| part.selects(interface)),
+            Self::Any(parts) => parts.iter().any(|part| part.selects(interface)),
+            Self::Not(part) => !part.selects(interface),
+            Self::Tag { key, values } => interface.tag(key).is_some_and(|value| matches(values, value)),
+            Self::Property(property, globs) => {
+                interface.property(*property).any(|value| matches(globs, value))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The program itself against a moto server: accounts, roles, queues, faults, crashes.
+//! The program against a moto server: accounts, roles, queues, faults, crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::moto::{Account, HUB, MEMBER, Moto, REGION, Running, start};
 
-/// A policy for the hub's account, and perhaps a member's, that mirrors everything but bastions.
+/// A policy for these accounts that mirrors everything but bastions.
 fn policy(accounts: &[(&str, &Account)]) -> String {
     let mut text = String::from(
         "owner = \"inspection\"\n[api]\nreads_per_second = 1000.0\nread_burst = 1000\nwrites_per_second = 1000.0\nwrite_burst = 1000\n",
@@ -32,7 +32,7 @@ fn policy(accounts: &[(&str, &Account)]) -> String {
     )
 }
 
-/// Every session of the account, in a form that two runs can be compared by.
+/// The sessions of the account, in a form in which two runs can be compared.
 async fn state(account: &Account) -> Vec<String> {
     let mut all: Vec<String> = account
         .sessions()
@@ -240,12 +240,12 @@ async fn an_account_that_fails_does_not_stop_the_others() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
-    // A list is of what can be seen, and says so.
+    // A list of what can be observed has the exit code of a partial result.
     moto.run(&["list"], 3);
 }
 
 #[tokio::test]
-async fn a_saved_plan_is_applied_unless_the_world_has_moved() {
+async fn a_saved_plan_is_applied_unless_it_is_out_of_date() {
     let Some(moto) = start() else { return };
     let hub = moto.account(HUB, REGION).await;
     hub.launch(2, "web", "m5.large").await;
@@ -268,14 +268,14 @@ async fn a_saved_plan_is_applied_unless_the_world_has_moved() {
     std::fs::write(plan, "{}").unwrap();
     moto.run(&["apply", plan], 1);
 
-    // What was stopped is reaped; what is missing is left to reconcile.
+    // The session of the stopped instance is pruned; the missing session is left to reconcile.
     hub.ec2.stop_instances().instance_ids(&late[0]).send().await.unwrap();
     hub.launch(1, "web", "m5.large").await;
-    let reaped: Value = serde_json::from_str(&moto.run(&["reap", "--json"], 0)).unwrap();
-    assert_eq!(reaped["places"][0]["done"][0]["reason"], format!("instance {} is stopped", late[0]));
+    let pruned: Value = serde_json::from_str(&moto.run(&["reap", "--json"], 0)).unwrap();
+    assert_eq!(pruned["places"][0]["done"][0]["reason"], format!("instance {} is stopped", late[0]));
     assert_eq!(hub.sessions().await.len(), 2);
 
-    // A rule that has ended takes its sessions with it.
+    // The sessions of a rule that has ended are deleted.
     let text = policy(&[(HUB, &hub)]);
     moto.policy(&text.replace("name = \"everything\"", "name = \"everything\"\nends = 2020-01-01T00:00:00Z"));
     moto.run(&["reap"], 0);
@@ -368,7 +368,7 @@ async fn a_refused_instance_type_is_learnt() {
 }
 
 #[tokio::test]
-async fn a_check_tells_what_is_missing() {
+async fn a_check_reports_what_is_missing() {
     let Some(moto) = start() else { return };
     let hub = moto.account(HUB, REGION).await;
     hub.launch(1, "web", "m5.large").await;
@@ -467,7 +467,7 @@ async fn from_an_event_to_a_session_within_a_second() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    // In the account of the manager, and forwarded from another.
+    // In the program's own account, and forwarded from another one.
     for (name, account, key) in [("own", &hub, "testing"), ("forwarded", &member, member_keys[0].1)] {
         let notify = |instance: &str, state: &str| {
             moto.put_event(key, &json!({"instance-id": instance, "state": state}));
@@ -482,7 +482,7 @@ async fn from_an_event_to_a_session_within_a_second() {
         account.ec2.stop_instances().instance_ids(&instances[0]).send().await.unwrap();
         notify(&instances[0], "stopped");
         account.wait_for_sessions(0, Duration::from_secs(5)).await;
-        // The same interface again: another life of it, and so another client token.
+        // The same interface after a restart of the instance: another client token.
         account.ec2.start_instances().instance_ids(&instances[0]).send().await.unwrap();
         notify(&instances[0], "running");
         account.wait_for_sessions(1, Duration::from_secs(5)).await;
@@ -503,19 +503,19 @@ async fn from_an_event_to_a_session_within_a_second() {
             .unwrap();
         names.iter().map(|name| answer.attributes().unwrap()[name].parse::<u32>().unwrap()).sum::<u32>()
     };
-    // The last session is there before its event is done with: the map comes after it.
+    // The last session exists before its event is done: the map is written after it.
     let start = Instant::now();
     while left(&queue).await > 0 {
-        assert!(start.elapsed() < Duration::from_secs(10), "{} events are not done with", left(&queue).await);
+        assert!(start.elapsed() < Duration::from_secs(10), "{} events are not done", left(&queue).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    // Whatever the account has, an event costs the same few calls.
+    // An event costs the same few calls, however large the account is.
     let before = moto.calls("DescribeNetworkInterfaces");
     let quiet = hub.launch(1, "bastion", "m5.large").await;
     moto.put_event("testing", &json!({"instance-id": quiet[0], "state": "running"}));
 
-    // What cannot be read is set aside, and what is of no concern goes away.
+    // A message that is not an event goes to the dead-letter queue; an irrelevant event is deleted.
     sqs.send_message().queue_url(&queue).message_body("not an event").send().await.unwrap();
     moto.put_event("testing", &json!({}));
     let start = Instant::now();
@@ -528,8 +528,8 @@ async fn from_an_event_to_a_session_within_a_second() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let aside = sqs.receive_message().queue_url(&dead_letters).send().await.unwrap();
-    assert_eq!(aside.messages()[0].body(), Some("not an event"));
+    let dead = sqs.receive_message().queue_url(&dead_letters).send().await.unwrap();
+    assert_eq!(dead.messages()[0].body(), Some("not an event"));
 
     assert!(moto.calls("DescribeNetworkInterfaces") - before <= 2, "one for the plan and one for the map");
 

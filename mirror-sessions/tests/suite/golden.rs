@@ -1,14 +1,16 @@
-//! Plans as text, compared with files in `tests/golden`. `UPDATE_GOLDEN=1` writes them anew, to be read before they
-//! are committed.
+//! Plans as text, compared with files in `tests/golden`. `UPDATE_GOLDEN=1` rewrites them, to be reviewed before they are
+//! committed.
 
 use std::path::Path;
 
-use mirror_sessions::observed::{Filter, InstanceState, Observed, Session, Tags, Target};
-use mirror_sessions::plan::{PlacePlan, Plan, Unseen, VERSION};
-use mirror_sessions::{tags, vni};
+use mirror_sessions::observation::Observation;
+use mirror_sessions::plan::{AccountRegionPlan, Plan, SessionCounts, Unobserved, VERSION};
+use mirror_sessions::resource::{Filter, InstanceState, Session, Tags, Target};
+use mirror_sessions::{ownership, vni};
+use serde_json::json;
 
-use crate::memory::Memory;
-use crate::support::{add_instance, connect, place, plan_of, policy, tags as tag_map, unlimited};
+use crate::fake_ec2::FakeEc2;
+use crate::support::{account_region, add_instance, connect, plan_of, policy, tags as tag_map, unlimited};
 
 const POLICY: &str = r#"
 owner = "inspection"
@@ -62,17 +64,17 @@ vni = "aws"
 select = { any = [{ tag = { role = "db" } }, { instance_type = "r5.*" }] }
 "#;
 
-fn compare(name: &str, place: PlacePlan) {
-    compare_text(name, &shown(place));
+fn compare(name: &str, account_region: AccountRegionPlan) {
+    compare_text(name, &shown(account_region));
 }
 
-fn shown(place: PlacePlan) -> Plan {
+fn shown(account_region: AccountRegionPlan) -> Plan {
     Plan {
         version: VERSION,
         owner: "inspection".to_owned(),
         policy: "digest".to_owned(),
-        places: vec![place],
-        unseen: vec![],
+        account_regions: vec![account_region],
+        unobserved: vec![],
     }
 }
 
@@ -85,49 +87,49 @@ fn compare_text(name: &str, plan: &Plan) {
     let golden = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert_eq!(found, golden, "{name}");
     let saved = serde_json::to_string(plan).unwrap();
-    assert_eq!(&serde_json::from_str::<Plan>(&saved).unwrap(), plan, "a plan survives being saved");
+    assert_eq!(&serde_json::from_str::<Plan>(&saved).unwrap(), plan, "a saved plan is read back");
 }
 
 fn role(role: &str) -> Tags {
     tag_map([("role", role)])
 }
 
-fn world() -> Observed {
-    let mut observed = Observed { complete: true, ..Observed::default() };
-    add_instance(&mut observed, "i-web", "m5.large", &["eni-web-0", "eni-web-1"], role("web-1"));
-    add_instance(&mut observed, "i-db", "m5.xlarge", &["eni-db"], role("db"));
-    add_instance(&mut observed, "i-cache", "r5.large", &["eni-cache"], Tags::new());
-    add_instance(&mut observed, "i-bastion", "m5.large", &["eni-bastion"], role("bastion"));
-    add_instance(&mut observed, "i-plain", "m5.large", &["eni-plain"], Tags::new());
-    observed
+fn initial_observation() -> Observation {
+    let mut observation = Observation { complete: true, ..Observation::default() };
+    add_instance(&mut observation, "i-web", "m5.large", &["eni-web-0", "eni-web-1"], role("web-1"));
+    add_instance(&mut observation, "i-db", "m5.xlarge", &["eni-db"], role("db"));
+    add_instance(&mut observation, "i-cache", "r5.large", &["eni-cache"], Tags::new());
+    add_instance(&mut observation, "i-bastion", "m5.large", &["eni-bastion"], role("bastion"));
+    add_instance(&mut observation, "i-plain", "m5.large", &["eni-plain"], Tags::new());
+    observation
 }
 
-/// The world after its plan was carried out.
-async fn settled(observed: Observed) -> Observed {
+/// The observation after its plan was applied.
+async fn after_apply(observation: Observation) -> Observation {
     let policy = policy(POLICY);
-    let connection = connect(Memory::new(observed), unlimited());
-    let plan = plan_of(&policy, &connection.api.observed());
-    let options = mirror_sessions::apply::Options { dry_run: false, superseded: &|_| false };
+    let connection = connect(FakeEc2::new(observation), unlimited());
+    let plan = plan_of(&policy, &connection.api.observation());
+    let options = mirror_sessions::apply::ApplyOptions { dry_run: false, superseded: &|_| false };
     let outcome = mirror_sessions::apply::apply(&connection, &plan, options).await;
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
-    connection.api.observed()
+    connection.api.observation()
 }
 
 #[test]
 fn from_nothing() {
-    compare("from_nothing", plan_of(&policy(POLICY), &world()));
+    compare("from_nothing", plan_of(&policy(POLICY), &initial_observation()));
 }
 
 #[tokio::test]
 async fn as_wanted() {
-    compare("as_wanted", plan_of(&policy(POLICY), &settled(world()).await));
+    compare("as_wanted", plan_of(&policy(POLICY), &after_apply(initial_observation()).await));
 }
 
 #[tokio::test]
 async fn drift() {
-    let mut observed = settled(world()).await;
+    let mut observation = after_apply(initial_observation()).await;
     let web =
-        observed.sessions.values_mut().find(|session| session.interface.as_str() == "eni-web-0").unwrap();
+        observation.sessions.values_mut().find(|session| session.interface.as_str() == "eni-web-0").unwrap();
     web.packet_length = None;
     web.number = 3;
     web.vni = 5;
@@ -135,97 +137,119 @@ async fn drift() {
     web.tags.insert("team".to_owned(), "other".to_owned());
     web.tags.insert("mirror-sessions:old".to_owned(), "x".to_owned());
     web.tags.insert("cost-centre".to_owned(), "kept".to_owned());
-    let filter = observed
+    let filter = observation
         .filters
         .values_mut()
-        .find(|filter| filter.tags.get(tags::FILTER).is_some_and(|name| name == "web"))
+        .find(|filter| filter.tags.get(ownership::FILTER_TAG).is_some_and(|name| name == "web"))
         .unwrap();
     let mut rules = filter.rules.values_mut();
     rules.next().unwrap().destination_ports = None;
     rules.next().unwrap().number = 7;
     filter.network_services.clear();
-    compare("drift", plan_of(&policy(POLICY), &observed));
+    compare("drift", plan_of(&policy(POLICY), &observation));
 }
 
 #[tokio::test]
-async fn reap() {
-    let mut observed = settled(world()).await;
-    observed.instances.get_mut(&"i-db".into()).unwrap().state = InstanceState::Stopped;
-    observed.interfaces.remove(&"eni-cache".into());
-    observed.interfaces.get_mut(&"eni-web-0".into()).unwrap().tags = role("bastion");
-    compare("reap", plan_of(&policy(POLICY), &observed));
+async fn prune() {
+    let mut observation = after_apply(initial_observation()).await;
+    observation.instances.get_mut(&"i-db".into()).unwrap().state = InstanceState::Stopped;
+    observation.interfaces.remove(&"eni-cache".into());
+    observation.interfaces.get_mut(&"eni-web-0".into()).unwrap().tags = role("bastion");
+    compare("prune", plan_of(&policy(POLICY), &observation));
 }
 
 #[tokio::test]
 async fn what_no_rule_uses_any_more() {
-    let observed = settled(world()).await;
+    let observation = after_apply(initial_observation()).await;
     let smaller = POLICY.replace("filter = \"web\"", "").replace("vpce-0a", "vpce-0d");
-    compare("unused", plan_of(&policy(&smaller), &observed));
+    compare("unused", plan_of(&policy(&smaller), &observation));
 }
 
 #[test]
 fn problems() {
-    let mut observed = world();
-    add_instance(&mut observed, "i-old", "t2.micro", &["eni-old"], role("web"));
-    add_instance(&mut observed, "i-full", "m5.large", &["eni-full"], role("web"));
-    add_instance(&mut observed, "i-far", "m5.large", &["eni-far"], role("db"));
-    add_instance(&mut observed, "i-fallback", "m5.large", &["eni-fallback"], role("web"));
-    observed.interfaces.get_mut(&"eni-far".into()).unwrap().zone = "eu-west-1c".to_owned();
-    observed.interfaces.get_mut(&"eni-fallback".into()).unwrap().zone = "eu-west-1c".to_owned();
+    let mut observation = initial_observation();
+    add_instance(&mut observation, "i-old", "t2.micro", &["eni-old"], role("web"));
+    add_instance(&mut observation, "i-full", "m5.large", &["eni-full"], role("web"));
+    add_instance(&mut observation, "i-far", "m5.large", &["eni-far"], role("db"));
+    add_instance(&mut observation, "i-fallback", "m5.large", &["eni-fallback"], role("web"));
+    observation.interfaces.get_mut(&"eni-far".into()).unwrap().zone = "eu-west-1c".to_owned();
+    observation.interfaces.get_mut(&"eni-fallback".into()).unwrap().zone = "eu-west-1c".to_owned();
     for number in 1..=3 {
-        add_foreign_session(&mut observed, "eni-full", number);
+        add_foreign_session(&mut observation, "eni-full", number);
     }
-    compare("problems", plan_of(&policy(POLICY), &observed));
+    compare("problems", plan_of(&policy(POLICY), &observation));
 }
 
-/// A mirror target may stand for an endpoint, which only its description tells.
+/// A mirror target can send to an endpoint, which only Describe shows.
 #[test]
-fn what_does_not_fit_through_a_target_is_a_problem() {
+fn a_packet_length_that_does_not_fit_through_a_target_is_a_problem() {
     let text = POLICY.replace("packet_length = 128", "packet_length = 8465").replace("vpce-0a", "tmt-0a");
     let text = text.replace("vpce-", "tmt-");
-    let mut observed = world();
+    let mut observation = initial_observation();
     let problem = "packet_length 8465 does not fit through the Gateway Load Balancer endpoint of tmt-0a";
     for (endpoint, told) in [(Some("vpce-0a".into()), true), (None, false)] {
         let target = Target { id: "tmt-0a".into(), endpoint, tags: Tags::new() };
-        observed.targets.insert(target.id.clone(), target);
-        let plan = shown(plan_of(&policy(&text), &observed)).to_string();
+        observation.targets.insert(target.id.clone(), target);
+        let plan = shown(plan_of(&policy(&text), &observation)).to_string();
         assert_eq!(plan.contains(problem), told, "{plan}");
         assert_eq!(plan.contains("leaves 8464; set that or less"), told, "{plan}");
     }
 }
 
 #[test]
-fn what_others_made_is_left_alone() {
-    let mut observed = world();
-    // Their numbers and virtual network ids are passed over.
-    add_foreign_session(&mut observed, "eni-web-0", 10);
-    let first = vni::candidates(&place().account, &"eni-web-0".into()).next().unwrap();
-    observed.sessions.values_mut().next().unwrap().vni = first;
+fn resources_of_other_owners_are_left_alone() {
+    let mut observation = initial_observation();
+    // Their session numbers and virtual network ids are skipped.
+    add_foreign_session(&mut observation, "eni-web-0", 10);
+    let first = vni::candidates(&account_region().account, &"eni-web-0".into()).next().unwrap();
+    observation.sessions.values_mut().next().unwrap().vni = first;
     let target = Target { id: "tmt-other".into(), endpoint: Some("vpce-0a".into()), tags: Tags::new() };
-    observed.targets.insert(target.id.clone(), target);
+    observation.targets.insert(target.id.clone(), target);
     let filter = Filter {
         id: "tmf-other".into(),
         rules: Default::default(),
         network_services: Default::default(),
-        tags: tag_map([(tags::OWNER, "another"), (tags::FILTER, "web")]),
+        tags: tag_map([(ownership::OWNER_TAG, "another"), (ownership::FILTER_TAG, "web")]),
     };
-    observed.filters.insert(filter.id.clone(), filter);
-    compare("others", plan_of(&policy(POLICY), &observed));
+    observation.filters.insert(filter.id.clone(), filter);
+    compare("others", plan_of(&policy(POLICY), &observation));
 }
 
 #[test]
-fn a_place_that_was_not_observed() {
+fn an_account_and_region_that_was_not_observed() {
     let plan = Plan {
         version: VERSION,
         owner: "inspection".to_owned(),
         policy: "digest".to_owned(),
-        places: vec![],
-        unseen: vec![Unseen { place: place(), error: "AssumeRole: AccessDenied: no".to_owned() }],
+        account_regions: vec![],
+        unobserved: vec![Unobserved {
+            account_region: account_region(),
+            error: "AssumeRole: AccessDenied: no".to_owned(),
+        }],
     };
-    compare_text("unseen", &plan);
+    compare_text("unobserved", &plan);
 }
 
-fn add_foreign_session(observed: &mut Observed, interface: &str, number: u16) {
+#[test]
+fn the_keys_of_a_saved_plan() {
+    let plan = Plan {
+        unobserved: vec![Unobserved { account_region: account_region(), error: "no".to_owned() }],
+        ..shown(AccountRegionPlan {
+            account_region: account_region(),
+            changes: vec![],
+            problems: vec![],
+            counts: SessionCounts::default(),
+        })
+    };
+    let place = json!({"account": "111111111111", "region": "eu-west-1", "changes": [], "problems": [],
+        "census": {"desired": 0, "present": 0, "missing": 0, "orphaned": 0}});
+    let unseen = json!({"account": "111111111111", "region": "eu-west-1", "error": "no"});
+    let saved = json!({"version": 1, "owner": "inspection", "policy": "digest", "places": [place], "unseen": [unseen]});
+    assert_eq!(serde_json::to_value(&plan).unwrap(), saved);
+    assert_eq!(serde_json::from_value::<Plan>(saved).unwrap(), plan);
+}
+
+fn add_foreign_session(observation: &mut Observation, interface: &str, number: u16) {
     let session = Session {
         id: format!("tms-other-{number}").as_str().into(),
         interface: interface.into(),
@@ -237,5 +261,5 @@ fn add_foreign_session(observed: &mut Observed, interface: &str, number: u16) {
         description: String::new(),
         tags: Tags::new(),
     };
-    observed.sessions.insert(session.id.clone(), session);
+    observation.sessions.insert(session.id.clone(), session);
 }

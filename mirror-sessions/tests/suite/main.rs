@@ -1,9 +1,16 @@
-//! Tests of `mirror-sessions`, in one binary because linking the SDK takes long.
+//! Tests of `mirror-sessions`, as one program because linking the SDK takes long.
+//!
+//! - [`policy`]: parsing policies, and their faults.
+//! - [`golden`]: plans as text.
+//! - [`properties`]: properties of plans for random policies and observations.
+//! - [`apply`]: applying plans to EC2 in memory.
+//! - [`end_to_end`]: the program against a moto server.
+//! - [`fake_ec2`], [`moto`], [`support`]: EC2 in memory, the moto server, helpers.
 
 mod apply;
 mod end_to_end;
+mod fake_ec2;
 mod golden;
-mod memory;
 mod moto;
 mod policy;
 mod properties;

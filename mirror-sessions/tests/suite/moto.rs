@@ -1,4 +1,4 @@
-//! A moto server with the mirror actions, in a Python environment that is made when it is missing.
+//! The moto server, a mock of AWS, with the mirror actions; its Python environment is created when it is missing.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,9 +14,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-/// The account that moto takes unknown credentials for.
+/// The account that moto assigns to unknown credentials.
 pub const HUB: &str = "123456789012";
-/// An account that is entered by its role.
+/// An account that is accessed through its role.
 pub const MEMBER: &str = "222222222222";
 pub const REGION: &str = "eu-west-1";
 
@@ -24,13 +24,13 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/moto")
 }
 
-/// The Python of the environment, or why there is none.
+/// The Python of the environment, or the reason why there is none.
 fn python() -> Result<PathBuf, String> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PYTHON.get_or_init(make_environment).clone()
 }
 
-/// Makes the environment under `target/`, named after the content of its requirements, unless it is there.
+/// Creates the environment under `target/`, named after the hash of its requirements, unless it exists.
 fn make_environment() -> Result<PathBuf, String> {
     let requirements = directory().join("requirements.txt");
     let hash = Sha256::digest(std::fs::read(&requirements).map_err(|error| error.to_string())?);
@@ -58,7 +58,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(format!("{command:?}: {}", words.lines().last().unwrap_or("no words")))
 }
 
-/// A server that ends with this value.
+/// A server, which is killed when this value is dropped.
 pub struct Moto {
     server: Child,
     python: PathBuf,
@@ -66,7 +66,7 @@ pub struct Moto {
     pub files: TempDir,
 }
 
-/// Starts a server, or says on one line why the test is skipped.
+/// Starts a server, or prints a line with the reason why the test is skipped.
 pub fn start() -> Option<Moto> {
     let python = match python() {
         Ok(python) => python,
@@ -106,7 +106,7 @@ impl Moto {
         self.control("POST", "settings", &settings.to_string());
     }
 
-    /// How often an action was called in all accounts, whatever came of it.
+    /// Number of calls of an action in all accounts, whatever their result.
     pub fn calls(&self, action: &str) -> u64 {
         let calls: serde_json::Map<String, Value> =
             serde_json::from_str(&self.control("GET", "calls", "")).unwrap();
@@ -135,7 +135,7 @@ impl Moto {
         assert!(answer.contains("EventId"), "{answer}");
     }
 
-    /// One HTTP request; the body of its answer.
+    /// Sends an HTTP request; returns the body of the answer.
     fn http(&self, what: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let length = body.len();
@@ -170,7 +170,7 @@ impl Moto {
         command.output().unwrap()
     }
 
-    /// The `aws` CLI, which must succeed; its answer.
+    /// Runs the `aws` CLI, asserts success, and returns the answer.
     pub fn aws_json(&self, arguments: &[&str]) -> Value {
         let output = self.aws(arguments);
         assert!(output.status.success(), "aws {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -197,7 +197,7 @@ impl Moto {
         command
     }
 
-    /// Runs the program; what it printed, after its exit code was found to be as expected.
+    /// Runs the program and asserts its exit code; returns its standard output.
     pub fn run(&self, arguments: &[&str], expected: i32) -> String {
         let output = self.program(arguments).output().unwrap();
         let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -253,7 +253,7 @@ impl Moto {
         ]
     }
 
-    /// An account with a VPC and a Gateway Load Balancer endpoint.
+    /// Creates a VPC and a Gateway Load Balancer endpoint in an account.
     pub async fn account(&self, account: &str, region: &str) -> Account {
         let config = self.config(account, region).await;
         let ec2 = aws_sdk_ec2::Client::new(&config);
@@ -281,7 +281,7 @@ impl Moto {
     }
 }
 
-/// An account of the server, with what tests need there.
+/// An account of the server, with the resources that tests need.
 pub struct Account {
     pub ec2: aws_sdk_ec2::Client,
     pub config: SdkConfig,
@@ -326,7 +326,7 @@ impl Account {
         self.ec2.describe_traffic_mirror_targets().send().await.unwrap().traffic_mirror_targets().to_vec()
     }
 
-    /// Waits until there are so many sessions; how long that took.
+    /// Waits until there are `count` sessions; returns the time that this took.
     pub async fn wait_for_sessions(&self, count: usize, at_most: Duration) -> Duration {
         let start = Instant::now();
         loop {
@@ -340,7 +340,7 @@ impl Account {
     }
 }
 
-/// A process that is killed with this value.
+/// A process, which is killed when this value is dropped.
 pub struct Running(pub Child);
 
 impl Drop for Running {

@@ -1,7 +1,8 @@
-//! Policies that are read, and every fault with its line and remedy.
+//! Parsing of policies, and all faults with their lines and remedies.
 
-use mirror_sessions::policy::filter::{Direction, Filter};
-use mirror_sessions::policy::{self, Action, Destination, Interfaces, VniPolicy};
+use mirror_sessions::filter_rule::Direction;
+use mirror_sessions::policy::filter::Filter;
+use mirror_sessions::policy::{self, Destination, Interfaces, RuleAction, VniSource};
 
 const WHOLE: &str = r#"
 owner = "inspection"
@@ -62,11 +63,11 @@ supported = "m7i.*"
 
 #[test]
 fn a_whole_policy() {
-    let policy = policy::read("policy.toml", WHOLE).unwrap();
-    assert_eq!(policy.places().count(), 3);
+    let policy = policy::parse("policy.toml", WHOLE).unwrap();
+    assert_eq!(policy.account_regions().count(), 3);
     assert_eq!(policy.digest.len(), 64);
-    assert!((policy.rates.writes_per_second - 2.5).abs() < f64::EPSILON);
-    assert_eq!(policy.rates.write_burst, policy::Rates::default().write_burst);
+    assert!((policy.rate_limits.writes_per_second - 2.5).abs() < f64::EPSILON);
+    assert_eq!(policy.rate_limits.write_burst, policy::RateLimits::default().write_burst);
     let central = &policy.targets["central"];
     assert_eq!(central.fallback, [Destination::Endpoint("vpce-0b".into())]);
     assert_eq!(central.endpoints[2].geneve_id, Some(0x0123_4567_89ab_cdef));
@@ -77,25 +78,25 @@ fn a_whole_policy() {
     assert_eq!(web.rules[0].to_string(), "ingress 100 accept protocol 6 0.0.0.0/0 -> 10.0.0.0/8 port 443");
     assert_eq!(policy.filters["all"], Filter::all());
     let [bastions, web, rest] = &policy.rules[..] else { panic!("three rules") };
-    assert!(matches!(bastions.action, Action::Exclude));
+    assert!(matches!(bastions.action, RuleAction::Exclude));
     assert_eq!(web.interfaces, Interfaces::Primary);
-    let Action::Mirror(mirror) = &web.action else { panic!("web mirrors") };
-    assert_eq!((mirror.packet_length, mirror.session_number, mirror.vni), (Some(128), 10, VniPolicy::Aws));
+    let RuleAction::Mirror(mirror) = &web.action else { panic!("web mirrors") };
+    assert_eq!((mirror.packet_length, mirror.session_number, mirror.vni), (Some(128), 10, VniSource::Aws));
     assert_eq!(mirror.ends.unwrap().unix_timestamp(), 1_896_109_200);
-    let Action::Mirror(mirror) = &rest.action else { panic!("the rest mirrors") };
-    assert_eq!((&*mirror.filter, mirror.session_number, mirror.vni), ("all", 1, VniPolicy::Deterministic));
+    let RuleAction::Mirror(mirror) = &rest.action else { panic!("the rest mirrors") };
+    assert_eq!((&*mirror.filter, mirror.session_number, mirror.vni), ("all", 1, VniSource::Deterministic));
 }
 
 #[test]
-fn zones_first_then_the_fallback_of_the_same_place() {
-    let policy = policy::read("policy.toml", WHOLE).unwrap();
+fn zones_first_then_the_fallback_of_the_same_account_and_region() {
+    let policy = policy::parse("policy.toml", WHOLE).unwrap();
     let central = &policy.targets["central"];
-    let place = |account: &str, region: &str| mirror_sessions::id::Place {
+    let account_region = |account: &str, region: &str| mirror_sessions::id::AccountRegion {
         account: account.into(),
         region: region.into(),
     };
     let to = |account: &str, region: &str, name: &str, id: &str| {
-        central.destination(&place(account, region), [name, id]).map(ToString::to_string)
+        central.destination(&account_region(account, region), [name, id]).map(ToString::to_string)
     };
     assert_eq!(to("111111111111", "eu-west-1", "eu-west-1a", "euw1-az3").as_deref(), Some("vpce-0a"));
     assert_eq!(
@@ -112,9 +113,9 @@ fn zones_first_then_the_fallback_of_the_same_place() {
     assert_eq!(to("111111111111", "us-east-1", "us-east-1e", "use1-az2"), None, "the fallback is elsewhere");
 }
 
-/// A policy with the lines of `change` in place of the marked ones.
+/// The faults of a policy, as text.
 fn faults_of(text: &str) -> String {
-    policy::read("policy.toml", text).unwrap_err().to_string()
+    policy::parse("policy.toml", text).unwrap_err().to_string()
 }
 
 #[test]
@@ -329,14 +330,14 @@ fn every_fault_names_its_line_and_remedy() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
-    let faults = policy::read("p", "owner = \"\"\n[[account]]\nid = \"1\"\nregions = []\n").unwrap_err();
+fn all_faults_are_reported_at_once() {
+    let faults = policy::parse("p", "owner = \"\"\n[[account]]\nid = \"1\"\nregions = []\n").unwrap_err();
     let lines: Vec<usize> = faults.faults.iter().map(|fault| fault.line).collect();
     assert_eq!(lines, [1, 3, 4]);
 }
 
 #[test]
-fn the_program_tells_faults_and_ends_with_2() {
+fn the_program_prints_faults_and_exits_with_2() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.toml");
     let validate = || {
@@ -349,10 +350,10 @@ fn the_program_tells_faults_and_ends_with_2() {
     assert_eq!(output.status.code(), Some(0));
     std::fs::write(&file, WHOLE.replace("\"web\"\ninterfaces", "\"wed\"\ninterfaces")).unwrap();
     let output = validate();
-    let told = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.ends_with("there is no filter \"wed\": add [filter.wed], or use one of: all, web\n"),
-        "{told}"
+        printed.ends_with("there is no filter \"wed\": add [filter.wed], or use one of: all, web\n"),
+        "{printed}"
     );
     assert_eq!(output.status.code(), Some(2));
 }

@@ -1,17 +1,18 @@
-//! What holds for every policy and every state of the world.
+//! Properties of plans for random policies and random observations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mirror_sessions::apply::{Options, apply};
+use mirror_sessions::apply::{ApplyOptions, apply};
 use mirror_sessions::limits;
-use mirror_sessions::observed::{Filter, InstanceState, Observed, Owned as _, Session, Tags, Target};
+use mirror_sessions::observation::Observation;
+use mirror_sessions::ownership::{self, Owned};
 use mirror_sessions::plan::Change;
 use mirror_sessions::policy::Policy;
 use mirror_sessions::policy::filter;
-use mirror_sessions::tags;
+use mirror_sessions::resource::{Filter, InstanceState, Session, Tags, Target};
 use proptest::prelude::*;
 
-use crate::memory::Memory;
+use crate::fake_ec2::FakeEc2;
 use crate::support::{add_instance, connect, plan_of, policy, tags as tag_map, unlimited};
 
 const OWNER: &str = "inspection";
@@ -71,7 +72,7 @@ rules = [
 }
 
 /// Instances with one to three interfaces, with sessions of this owner and of others, filters and targets of both.
-fn worlds() -> impl Strategy<Value = Observed> {
+fn observations() -> impl Strategy<Value = Observation> {
     let instance = (
         prop_oneof![Just("m5.large"), Just("t2.micro")],
         prop_oneof![4 => Just(InstanceState::Running), 1 => Just(InstanceState::Stopped)],
@@ -100,19 +101,19 @@ fn build(
     sessions: Vec<SessionShape>,
     filters: Vec<(bool, Option<u16>)>,
     own_target: bool,
-) -> Observed {
-    let mut observed = Observed { complete: true, ..Observed::default() };
+) -> Observation {
+    let mut observation = Observation { complete: true, ..Observation::default() };
     for (index, (kind, state, role, count, zone)) in instances.into_iter().enumerate() {
         let names: Vec<String> = (0..count).map(|number| format!("eni-{index}-{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let role: Tags = role.map(|role| ("role".to_owned(), role.to_owned())).into_iter().collect();
-        add_instance(&mut observed, &format!("i-{index}"), kind, &names, role);
-        observed.instances.get_mut(&format!("i-{index}").as_str().into()).unwrap().state = state;
+        add_instance(&mut observation, &format!("i-{index}"), kind, &names, role);
+        observation.instances.get_mut(&format!("i-{index}").as_str().into()).unwrap().state = state;
         for name in names {
-            observed.interfaces.get_mut(&name.into()).unwrap().zone = zone[0].to_owned();
+            observation.interfaces.get_mut(&name.into()).unwrap().zone = zone[0].to_owned();
         }
     }
-    for (index, (ours, change)) in filters.into_iter().enumerate() {
+    for (index, (own, change)) in filters.into_iter().enumerate() {
         let mut wanted = filter::Filter::all();
         if let Some(number) = change {
             wanted.rules[0].number = number + 1;
@@ -124,30 +125,34 @@ fn build(
                 .map(|(number, rule)| (format!("tmfr-{index}-{number}").as_str().into(), rule))
                 .collect(),
             network_services: BTreeSet::new(),
-            tags: if ours { tag_map([(tags::OWNER, OWNER), (tags::FILTER, "all")]) } else { Tags::new() },
+            tags: if own {
+                tag_map([(ownership::OWNER_TAG, OWNER), (ownership::FILTER_TAG, "all")])
+            } else {
+                Tags::new()
+            },
         };
-        observed.filters.insert(filter.id.clone(), filter);
+        observation.filters.insert(filter.id.clone(), filter);
     }
     let shared = Target { id: "tmt-0f".into(), endpoint: Some("vpce-0f".into()), tags: Tags::new() };
-    observed.targets.insert(shared.id.clone(), shared);
+    observation.targets.insert(shared.id.clone(), shared);
     if own_target {
         let own = Target {
             id: "tmt-01".into(),
             endpoint: Some("vpce-0a".into()),
-            tags: tag_map([(tags::OWNER, OWNER)]),
+            tags: tag_map([(ownership::OWNER_TAG, OWNER)]),
         };
-        observed.targets.insert(own.id.clone(), own);
+        observation.targets.insert(own.id.clone(), own);
     }
-    let interfaces: Vec<_> = observed.interfaces.keys().cloned().collect();
-    let filters: Vec<_> = observed.filters.keys().cloned().collect();
-    for (index, (interface, filter, ours, number, vni, length)) in sessions.into_iter().enumerate() {
+    let interfaces: Vec<_> = observation.interfaces.keys().cloned().collect();
+    let filters: Vec<_> = observation.filters.keys().cloned().collect();
+    for (index, (interface, filter, own, number, vni, length)) in sessions.into_iter().enumerate() {
         let (Some(interface), Some(filter)) = (interfaces.get(interface), filters.get(filter)) else {
             continue;
         };
         let same: Vec<&Session> =
-            observed.sessions.values().filter(|other| other.interface == *interface).collect();
+            observation.sessions.values().filter(|other| other.interface == *interface).collect();
         if same.len() >= limits::SESSIONS_PER_INTERFACE || same.iter().any(|other| other.number == number) {
-            continue; // no account can be in such a state
+            continue; // the API does not allow such a state
         }
         let session = Session {
             id: format!("tms-{index}").as_str().into(),
@@ -158,38 +163,42 @@ fn build(
             packet_length: length,
             vni,
             description: String::new(),
-            tags: if ours { tag_map([(tags::OWNER, OWNER)]) } else { Tags::new() },
+            tags: if own { tag_map([(ownership::OWNER_TAG, OWNER)]) } else { Tags::new() },
         };
-        observed.sessions.insert(session.id.clone(), session);
+        observation.sessions.insert(session.id.clone(), session);
     }
-    observed
+    observation
 }
 
-/// Carries out the plan of `policy` for `observed`; returns the world after it, and how many changes failed.
-fn carry_out(policy: &Policy, observed: &Observed, shape: impl FnOnce(&Memory)) -> (Observed, usize) {
+/// Applies the plan of `policy` for an observation; returns the observation after it, and the number of failed changes.
+fn apply_plan(
+    policy: &Policy,
+    observation: &Observation,
+    shape: impl FnOnce(&FakeEc2),
+) -> (Observation, usize) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let memory = Memory::new(observed.clone());
-        shape(&memory);
-        let connection = connect(memory, unlimited());
-        let options = Options { dry_run: false, superseded: &|_| false };
-        let outcome = apply(&connection, &plan_of(policy, observed), options).await;
-        (connection.api.observed(), outcome.failed.len())
+        let fake_ec2 = FakeEc2::new(observation.clone());
+        shape(&fake_ec2);
+        let connection = connect(fake_ec2, unlimited());
+        let options = ApplyOptions { dry_run: false, superseded: &|_| false };
+        let outcome = apply(&connection, &plan_of(policy, observation), options).await;
+        (connection.api.observation(), outcome.failed.len())
     })
 }
 
-/// What is not this owner's.
-fn unowned(observed: &Observed) -> (Vec<Session>, Vec<Filter>, Vec<Target>) {
-    fn of<Id, T: mirror_sessions::observed::Owned + Clone>(all: &BTreeMap<Id, T>) -> Vec<T> {
+/// The resources of other owners.
+fn unowned(observation: &Observation) -> (Vec<Session>, Vec<Filter>, Vec<Target>) {
+    fn of<Id, T: Owned + Clone>(all: &BTreeMap<Id, T>) -> Vec<T> {
         all.values().filter(|thing| !thing.owned_by(OWNER)).cloned().collect()
     }
-    (of(&observed.sessions), of(&observed.filters), of(&observed.targets))
+    (of(&observation.sessions), of(&observation.filters), of(&observation.targets))
 }
 
-fn within_limits(observed: &Observed) -> Result<(), TestCaseError> {
-    for interface in observed.interfaces.keys() {
-        let numbers: Vec<u16> = observed
+fn within_limits(observation: &Observation) -> Result<(), TestCaseError> {
+    for interface in observation.interfaces.keys() {
+        let numbers: Vec<u16> = observation
             .sessions
             .values()
             .filter(|session| session.interface == *interface)
@@ -198,7 +207,7 @@ fn within_limits(observed: &Observed) -> Result<(), TestCaseError> {
         prop_assert!(numbers.len() <= limits::SESSIONS_PER_INTERFACE);
         prop_assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len(), "numbers are unique");
     }
-    prop_assert!(observed.filters.values().all(|filter| filter.rules.len() <= limits::RULES_PER_FILTER));
+    prop_assert!(observation.filters.values().all(|filter| filter.rules.len() <= limits::RULES_PER_FILTER));
     Ok(())
 }
 
@@ -206,30 +215,30 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_plan_carried_out_leaves_nothing_to_do(text in policies(), observed in worlds()) {
+    fn an_applied_plan_leaves_nothing_to_do(text in policies(), observation in observations()) {
         let policy = policy(&text);
-        let (after, failed) = carry_out(&policy, &observed, |_| {});
+        let (after, failed) = apply_plan(&policy, &observation, |_| {});
         prop_assert_eq!(failed, 0);
         let again = plan_of(&policy, &after);
         prop_assert!(again.changes.is_empty(), "{}", again);
-        prop_assert_eq!(again.census.missing, again.problems.iter().filter(|problem| problem.resource.starts_with("eni-")).count());
-        prop_assert_eq!(again.census.orphaned, 0);
+        prop_assert_eq!(again.counts.missing, again.problems.iter().filter(|problem| problem.resource.starts_with("eni-")).count());
+        prop_assert_eq!(again.counts.orphaned, 0);
         within_limits(&after)?;
     }
 
     #[test]
-    fn what_others_made_stays_as_it_is(text in policies(), observed in worlds()) {
-        let (after, _) = carry_out(&policy(&text), &observed, |_| {});
-        prop_assert_eq!(unowned(&observed), unowned(&after));
+    fn resources_of_other_owners_stay_as_they_are(text in policies(), observation in observations()) {
+        let (after, _) = apply_plan(&policy(&text), &observation, |_| {});
+        prop_assert_eq!(unowned(&observation), unowned(&after));
     }
 
     #[test]
-    fn failures_and_retries_end_in_the_same_state(text in policies(), observed in worlds(), every in 2_u64..6) {
+    fn failures_and_retries_end_in_the_same_state(text in policies(), observation in observations(), every in 2_u64..6) {
         let policy = policy(&text);
-        let (expected, _) = carry_out(&policy, &observed, |_| {});
-        let (mut after, _) = carry_out(&policy, &observed, |memory| memory.state().fail_every = Some(every));
+        let (expected, _) = apply_plan(&policy, &observation, |_| {});
+        let (mut after, _) = apply_plan(&policy, &observation, |fake_ec2| fake_ec2.state().fail_every = Some(every));
         for _ in 0..3 {
-            after = carry_out(&policy, &after, |_| {}).0;
+            after = apply_plan(&policy, &after, |_| {}).0;
         }
         prop_assert!(plan_of(&policy, &after).changes.is_empty());
         prop_assert_eq!(after.sessions.len(), expected.sessions.len());
@@ -238,34 +247,34 @@ proptest! {
     }
 
     #[test]
-    fn virtual_network_ids_of_a_place_are_distinct(text in policies(), observed in worlds()) {
+    fn virtual_network_ids_of_an_account_and_region_are_distinct(text in policies(), observation in observations()) {
         let policy = policy(&text.replace("vni = \"aws\"", ""));
-        let (after, _) = carry_out(&policy, &observed, |_| {});
-        let (ours, theirs): (Vec<&Session>, Vec<&Session>) = after.sessions.values().partition(|session| session.owned_by(OWNER));
-        let mut seen: BTreeSet<u32> = theirs.iter().map(|session| session.vni).collect();
-        for session in ours {
+        let (after, _) = apply_plan(&policy, &observation, |_| {});
+        let (own, foreign): (Vec<&Session>, Vec<&Session>) = after.sessions.values().partition(|session| session.owned_by(OWNER));
+        let mut seen: BTreeSet<u32> = foreign.iter().map(|session| session.vni).collect();
+        for session in own {
             prop_assert!(seen.insert(session.vni), "{} twice", session.vni);
         }
     }
 
     #[test]
-    fn reaping_only_deletes_and_never_what_is_wanted(text in policies(), observed in worlds()) {
+    fn pruning_only_deletes_and_never_desired_sessions(text in policies(), observation in observations()) {
         let policy = policy(&text);
-        let place = plan_of(&policy, &observed);
-        let wanted = place.census.present;
+        let account_region = plan_of(&policy, &observation);
+        let wanted = account_region.counts.present;
         let whole = mirror_sessions::plan::Plan {
-            version: 1, owner: OWNER.to_owned(), policy: String::new(), places: vec![place], unseen: vec![],
+            version: 1, owner: OWNER.to_owned(), policy: String::new(), account_regions: vec![account_region], unobserved: vec![],
         };
-        let reap = whole.reap();
-        prop_assert!(reap.places[0].changes.iter().all(Change::reaps));
+        let prune = whole.prune();
+        prop_assert!(prune.account_regions[0].changes.iter().all(Change::prunes));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (after, failed) = runtime.block_on(async {
-            let connection = connect(Memory::new(observed.clone()), unlimited());
-            let options = Options { dry_run: false, superseded: &|_| false };
-            let outcome = apply(&connection, &reap.places[0], options).await;
-            (connection.api.observed(), outcome.failed)
+            let connection = connect(FakeEc2::new(observation.clone()), unlimited());
+            let options = ApplyOptions { dry_run: false, superseded: &|_| false };
+            let outcome = apply(&connection, &prune.account_regions[0], options).await;
+            (connection.api.observation(), outcome.failed)
         });
         prop_assert!(failed.is_empty(), "{:?}", failed);
-        prop_assert_eq!(plan_of(&policy, &after).census.present, wanted);
+        prop_assert_eq!(plan_of(&policy, &after).counts.present, wanted);
     }
 }

@@ -1,19 +1,20 @@
-//! What the tests share.
+//! Helpers of the tests: a policy's plan, a connection to EC2 in memory, instances.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mirror_sessions::connection::Connection;
-use mirror_sessions::desired::desire;
-use mirror_sessions::id::Place;
+use mirror_sessions::desired::evaluate;
+use mirror_sessions::id::AccountRegion;
 use mirror_sessions::instance_types::InstanceTypes;
-use mirror_sessions::observed::{Attachment, Instance, InstanceState, Interface, Observed, Tags};
-use mirror_sessions::pace::Pace;
-use mirror_sessions::plan::{self, PlacePlan};
-use mirror_sessions::policy::{self, Policy, Rates};
+use mirror_sessions::observation::Observation;
+use mirror_sessions::plan::{self, AccountRegionPlan};
+use mirror_sessions::policy::{self, Policy, RateLimits};
+use mirror_sessions::rate_limit::RateLimiter;
+use mirror_sessions::resource::{Attachment, Instance, InstanceState, Interface, Tags};
 use time::OffsetDateTime;
 
-use crate::memory::Memory;
+use crate::fake_ec2::FakeEc2;
 
 /// 2026-11-21T00:00:00Z.
 pub const NOW: i64 = 1_795_219_200;
@@ -22,29 +23,38 @@ pub fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(NOW).unwrap()
 }
 
-pub fn place() -> Place {
-    Place { account: "111111111111".into(), region: "eu-west-1".into() }
+pub fn account_region() -> AccountRegion {
+    AccountRegion { account: "111111111111".into(), region: "eu-west-1".into() }
 }
 
 pub fn policy(text: &str) -> Policy {
-    policy::read("policy.toml", text).unwrap_or_else(|faults| panic!("{faults}"))
+    policy::parse("policy.toml", text).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// The plan for one place.
-pub fn plan_of(policy: &Policy, observed: &Observed) -> PlacePlan {
+/// The plan for one account and region.
+pub fn plan_of(policy: &Policy, observation: &Observation) -> AccountRegionPlan {
     let types = InstanceTypes::new(policy.instance_types.clone(), BTreeMap::new());
-    plan::plan(&desire(policy, &types, &place(), observed, now()), observed)
+    plan::plan(&evaluate(policy, &types, &account_region(), observation, now()), observation)
 }
 
-/// A connection to an account in memory. `'static`, as the API's own are.
-pub fn connect(memory: Memory, rates: Rates) -> Connection<&'static Memory> {
-    let api: &'static Memory = Box::leak(Box::new(memory));
-    Connection { place: place(), api, pace: Pace::new(rates, Arc::default()) }
+/// A connection to EC2 in memory, which lives for ever, as the trait asks for.
+pub fn connect(fake_ec2: FakeEc2, rate_limits: RateLimits) -> Connection<&'static FakeEc2> {
+    let api: &'static FakeEc2 = Box::leak(Box::new(fake_ec2));
+    Connection {
+        account_region: account_region(),
+        api,
+        rate_limiter: RateLimiter::new(rate_limits, Arc::default()),
+    }
 }
 
-/// Rates that never hold anything up.
-pub fn unlimited() -> Rates {
-    Rates { reads_per_second: 1e9, read_burst: 1_000_000, writes_per_second: 1e9, write_burst: 1_000_000 }
+/// Rate limits that never delay a call.
+pub fn unlimited() -> RateLimits {
+    RateLimits {
+        reads_per_second: 1e9,
+        read_burst: 1_000_000,
+        writes_per_second: 1e9,
+        write_burst: 1_000_000,
+    }
 }
 
 pub fn tags<const N: usize>(tags: [(&str, &str); N]) -> Tags {
@@ -52,7 +62,13 @@ pub fn tags<const N: usize>(tags: [(&str, &str); N]) -> Tags {
 }
 
 /// An instance and its interfaces, all in zone `eu-west-1a`.
-pub fn add_instance(observed: &mut Observed, id: &str, instance_type: &str, interfaces: &[&str], tags: Tags) {
+pub fn add_instance(
+    observation: &mut Observation,
+    id: &str,
+    instance_type: &str,
+    interfaces: &[&str],
+    tags: Tags,
+) {
     let instance = Instance {
         id: id.into(),
         instance_type: instance_type.to_owned(),
@@ -65,14 +81,14 @@ pub fn add_instance(observed: &mut Observed, id: &str, instance_type: &str, inte
         let interface = Interface {
             id: (*interface).into(),
             attachment: Some(attachment),
-            kind: "interface".to_owned(),
+            interface_type: "interface".to_owned(),
             vpc: "vpc-1".to_owned(),
             subnet: "subnet-1".to_owned(),
             zone: "eu-west-1a".to_owned(),
             addresses: vec!["10.0.0.1".parse().unwrap()],
             tags: Tags::new(),
         };
-        observed.interfaces.insert(interface.id.clone(), interface);
+        observation.interfaces.insert(interface.id.clone(), interface);
     }
-    observed.instances.insert(instance.id.clone(), instance);
+    observation.instances.insert(instance.id.clone(), instance);
 }

@@ -1,38 +1,42 @@
-//! An account in memory, as strict as the real API: limits, tokens, pages, throttling, eventual consistency, faults.
+//! EC2 in memory: an account in one region, as strict as the real API, with limits, client tokens, pages, throttling,
+//! eventual consistency and faults.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use mirror_sessions::api::{Api, ApiError, ApiErrorKind, Endpoint, Manner, Only, Page, Write};
+use mirror_sessions::api::{Api, CallOptions, Describe, DescribeFilter, Page, Write};
+use mirror_sessions::api_error::{ApiError, ApiErrorKind};
+use mirror_sessions::filter_rule::FilterRule;
 use mirror_sessions::id::{FilterId, SessionId, TargetId};
 use mirror_sessions::limits;
-use mirror_sessions::observed::{Filter, Instance, Interface, Observed, Session, Target};
+use mirror_sessions::observation::Observation;
+use mirror_sessions::resource::{Endpoint, Filter, Instance, Interface, Session, Target};
 use tokio::time::Instant;
 
 /// An account in one region.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct FakeEc2 {
     state: Mutex<State>,
 }
 
-/// What the account holds, and how it behaves.
+/// The resources of the account, and the behaviour of the API.
 #[derive(Debug)]
 pub struct State {
-    pub observed: Observed,
-    /// Items on a page.
-    pub page: usize,
-    /// What is made shows after this time.
+    pub observation: Observation,
+    /// Maximum number of resources on a page.
+    pub page_size: usize,
+    /// Time after which a created resource becomes visible.
     pub visible_after: Duration,
-    /// Tokens of writes: how many at once, how many per second.
+    /// Token bucket of changing calls: capacity, and refill per second.
     pub writes: (f64, f64),
-    /// Every n-th write fails with a server error, where set; it is made or not, in turn.
+    /// If set, every n-th changing call fails with a server error; in turn, the change is made or not.
     pub fail_every: Option<u64>,
-    /// Calls by operation and outcome.
+    /// Calls by operation and result.
     pub calls: BTreeMap<(&'static str, String), usize>,
-    /// Digits of the next resource's id.
+    /// Number in the next resource's id.
     pub next_id: u64,
-    made: HashMap<String, Instant>,
+    created: HashMap<String, Instant>,
     tokens: HashMap<String, (Write, String)>,
     bucket: (f64, Option<Instant>),
     writes_seen: u64,
@@ -41,14 +45,14 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            observed: Observed { complete: true, ..Observed::default() },
-            page: 1000,
+            observation: Observation { complete: true, ..Observation::default() },
+            page_size: 1000,
             visible_after: Duration::ZERO,
             writes: (f64::INFINITY, f64::INFINITY),
             fail_every: None,
             calls: BTreeMap::new(),
             next_id: 1,
-            made: HashMap::new(),
+            created: HashMap::new(),
             tokens: HashMap::new(),
             bucket: (f64::INFINITY, None),
             writes_seen: 0,
@@ -60,13 +64,13 @@ fn refused(operation: &'static str, code: &str) -> ApiError {
     ApiError { operation, kind: ApiErrorKind::Refused, code: code.to_owned(), message: "memory".to_owned() }
 }
 
-impl Memory {
-    /// An account with this in it.
-    pub fn new(observed: Observed) -> Self {
-        Self { state: Mutex::new(State { observed, ..State::default() }) }
+impl FakeEc2 {
+    /// An account with these resources.
+    pub fn new(observation: Observation) -> Self {
+        Self { state: Mutex::new(State { observation, ..State::default() }) }
     }
 
-    /// Changes what is there or how it behaves.
+    /// Changes the resources or the behaviour.
     pub fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
     }
@@ -75,24 +79,24 @@ impl Memory {
         self.state.lock().unwrap()
     }
 
-    /// What is there, as a full observation would find it.
-    pub fn observed(&self) -> Observed {
-        self.state().observed.clone()
+    /// The resources, as a full observation shows them.
+    pub fn observation(&self) -> Observation {
+        self.state().observation.clone()
     }
 
-    fn read<T: Clone>(
+    /// A page of the resources that `select` returns.
+    fn page<R: Clone + Describe>(
         &self,
-        operation: &'static str,
-        page: Option<String>,
-        items: impl Fn(&State) -> Vec<T>,
-    ) -> Result<Page<T>, ApiError> {
+        next_token: Option<String>,
+        select: impl Fn(&State) -> Vec<R>,
+    ) -> Result<Page<R>, ApiError> {
         let mut state = self.state();
-        state.count(operation, "ok");
-        let items = items(&state);
-        let start: usize = page.map_or(0, |token| token.parse().unwrap());
-        let end = items.len().min(start + state.page);
-        let next = (end < items.len()).then(|| end.to_string());
-        Ok(Page { items: items[start..end].to_vec(), next })
+        state.count(R::OPERATION, "ok");
+        let items = select(&state);
+        let start: usize = next_token.map_or(0, |token| token.parse().unwrap());
+        let end = items.len().min(start + state.page_size);
+        let next_token = (end < items.len()).then(|| end.to_string());
+        Ok(Page { items: items[start..end].to_vec(), next_token })
     }
 }
 
@@ -102,10 +106,10 @@ impl State {
     }
 
     fn visible(&self, id: &str) -> bool {
-        self.made.get(id).is_none_or(|made| made.elapsed() >= self.visible_after)
+        self.created.get(id).is_none_or(|created| created.elapsed() >= self.visible_after)
     }
 
-    /// As EC2's token bucket.
+    /// Takes a token from EC2's bucket; `true` if there is none.
     fn throttled(&mut self) -> bool {
         let (burst, rate) = self.writes;
         let now = Instant::now();
@@ -119,26 +123,32 @@ impl State {
     fn id(&mut self, prefix: &str) -> String {
         let id = format!("{prefix}-{:017x}", self.next_id);
         self.next_id += 1;
-        self.made.insert(id.clone(), Instant::now());
+        self.created.insert(id.clone(), Instant::now());
         id
     }
 
+    /// A virtual network id as AWS chooses it: another one for each session.
+    fn random_vni(&self) -> u32 {
+        let scrambled = self.next_id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        1 + u32::try_from(scrambled).unwrap() % limits::MAX_VNI
+    }
+
     fn check_session(&self, session: &Session, operation: &'static str) -> Result<(), ApiError> {
-        let observed = &self.observed;
-        if !observed.interfaces.contains_key(&session.interface) {
+        let observation = &self.observation;
+        if !observation.interfaces.contains_key(&session.interface) {
             return Err(refused(operation, "InvalidNetworkInterfaceID.NotFound"));
         }
-        if !observed.targets.contains_key(&session.target) {
+        if !observation.targets.contains_key(&session.target) {
             return Err(refused(operation, "InvalidTrafficMirrorTargetId.NotFound"));
         }
-        if !observed.filters.contains_key(&session.filter) {
+        if !observation.filters.contains_key(&session.filter) {
             return Err(refused(operation, "InvalidTrafficMirrorFilterId.NotFound"));
         }
         if session.number == 0 || session.number > limits::MAX_SESSION_NUMBER || session.vni > limits::MAX_VNI
         {
             return Err(refused(operation, "InvalidParameterValue"));
         }
-        let others: Vec<&Session> = observed
+        let others: Vec<&Session> = observation
             .sessions
             .values()
             .filter(|other| other.interface == session.interface && other.id != session.id)
@@ -152,13 +162,13 @@ impl State {
         Ok(())
     }
 
-    fn make(&mut self, write: &Write) -> Result<String, ApiError> {
+    fn apply(&mut self, write: &Write) -> Result<String, ApiError> {
         let operation = write.operation();
         let not_found = |kind: &str| refused(operation, &format!("InvalidTrafficMirror{kind}Id.NotFound"));
         match write.clone() {
             Write::CreateTarget { endpoint, tags } => {
                 let id = TargetId::from(self.id("tmt"));
-                self.observed
+                self.observation
                     .targets
                     .insert(id.clone(), Target { id: id.clone(), endpoint: Some(endpoint), tags });
                 Ok(id.to_string())
@@ -171,15 +181,14 @@ impl State {
                     network_services: Default::default(),
                     tags,
                 };
-                self.observed.filters.insert(id.clone(), filter);
+                self.observation.filters.insert(id.clone(), filter);
                 Ok(id.to_string())
             }
             Write::CreateFilterRule { filter, rule } => {
                 let id = self.id("tmfr");
-                let filter = self.observed.filters.get_mut(&filter).ok_or_else(|| not_found("Filter"))?;
-                let same = |other: &mirror_sessions::policy::filter::FilterRule| {
-                    (other.direction, other.number) == (rule.direction, rule.number)
-                };
+                let filter = self.observation.filters.get_mut(&filter).ok_or_else(|| not_found("Filter"))?;
+                let same =
+                    |other: &FilterRule| (other.direction, other.number) == (rule.direction, rule.number);
                 if filter.rules.values().any(same) {
                     return Err(refused(operation, "TrafficMirrorFilterRuleAlreadyExists"));
                 }
@@ -190,16 +199,16 @@ impl State {
                 Ok(id)
             }
             Write::ModifyFilterRule { id, to, .. } => {
-                let rule = self.observed.filters.values_mut().find_map(|filter| filter.rules.get_mut(&id));
+                let rule = self.observation.filters.values_mut().find_map(|filter| filter.rules.get_mut(&id));
                 *rule.ok_or_else(|| not_found("FilterRule"))? = to;
                 Ok(id.to_string())
             }
             Write::DeleteFilterRule { id } => {
-                let found = self.observed.filters.values_mut().find_map(|filter| filter.rules.remove(&id));
+                let found = self.observation.filters.values_mut().find_map(|filter| filter.rules.remove(&id));
                 found.ok_or_else(|| not_found("FilterRule")).map(|_| id.to_string())
             }
             Write::ModifyNetworkServices { filter, add, remove } => {
-                let found = self.observed.filters.get_mut(&filter).ok_or_else(|| not_found("Filter"))?;
+                let found = self.observation.filters.get_mut(&filter).ok_or_else(|| not_found("Filter"))?;
                 found.network_services.extend(add);
                 found.network_services.retain(|service| !remove.contains(service));
                 Ok(filter.to_string())
@@ -214,11 +223,11 @@ impl State {
                 description,
                 tags,
             } => {
-                if self.observed.sessions.len() >= limits::SESSIONS_PER_ACCOUNT {
+                if self.observation.sessions.len() >= limits::SESSIONS_PER_ACCOUNT {
                     return Err(refused(operation, "TrafficMirrorSessionLimitExceeded"));
                 }
                 let id = SessionId::from(self.id("tms"));
-                let vni = vni.unwrap_or_else(|| fastrand::u32(1..=limits::MAX_VNI));
+                let vni = vni.unwrap_or_else(|| self.random_vni());
                 let session = Session {
                     id: id.clone(),
                     interface,
@@ -231,12 +240,12 @@ impl State {
                     tags,
                 };
                 self.check_session(&session, operation)?;
-                self.observed.sessions.insert(id.clone(), session);
+                self.observation.sessions.insert(id.clone(), session);
                 Ok(id.to_string())
             }
             Write::ModifySession { id, target, filter, number, packet_length, vni, description } => {
                 let mut session =
-                    self.observed.sessions.get(&id).cloned().ok_or_else(|| not_found("Session"))?;
+                    self.observation.sessions.get(&id).cloned().ok_or_else(|| not_found("Session"))?;
                 session.target = target.unwrap_or(session.target);
                 session.filter = filter.unwrap_or(session.filter);
                 session.number = number.unwrap_or(session.number);
@@ -244,50 +253,62 @@ impl State {
                 session.vni = vni.unwrap_or(session.vni);
                 session.description = description.unwrap_or(session.description);
                 self.check_session(&session, operation)?;
-                self.observed.sessions.insert(id.clone(), session);
+                self.observation.sessions.insert(id.clone(), session);
                 Ok(id.to_string())
             }
             Write::SetTags { resource, tags } => {
-                let session = self.observed.sessions.get_mut(&SessionId::from(&*resource));
+                let session = self.observation.sessions.get_mut(&SessionId::from(&*resource));
                 session.ok_or_else(|| not_found("Session"))?.tags.extend(tags);
                 Ok(resource)
             }
             Write::RemoveTags { resource, keys } => {
-                let session = self.observed.sessions.get_mut(&SessionId::from(&*resource));
+                let session = self.observation.sessions.get_mut(&SessionId::from(&*resource));
                 session.ok_or_else(|| not_found("Session"))?.tags.retain(|key, _| !keys.contains(key));
                 Ok(resource)
             }
-            Write::DeleteSession { id } => {
-                self.observed.sessions.remove(&id).ok_or_else(|| not_found("Session")).map(|_| id.to_string())
-            }
+            Write::DeleteSession { id } => self
+                .observation
+                .sessions
+                .remove(&id)
+                .ok_or_else(|| not_found("Session"))
+                .map(|_| id.to_string()),
             Write::DeleteFilter { id } => {
-                if self.observed.sessions.values().any(|session| session.filter == id) {
+                if self.observation.sessions.values().any(|session| session.filter == id) {
                     return Err(refused(operation, "TrafficMirrorFilterInUse"));
                 }
-                self.observed.filters.remove(&id).ok_or_else(|| not_found("Filter")).map(|_| id.to_string())
+                self.observation
+                    .filters
+                    .remove(&id)
+                    .ok_or_else(|| not_found("Filter"))
+                    .map(|_| id.to_string())
             }
             Write::DeleteTarget { id } => {
-                if self.observed.sessions.values().any(|session| session.target == id) {
+                if self.observation.sessions.values().any(|session| session.target == id) {
                     return Err(refused(operation, "TrafficMirrorTargetInUseException"));
                 }
-                self.observed.targets.remove(&id).ok_or_else(|| not_found("Target")).map(|_| id.to_string())
+                self.observation
+                    .targets
+                    .remove(&id)
+                    .ok_or_else(|| not_found("Target"))
+                    .map(|_| id.to_string())
             }
         }
     }
 }
 
-fn wanted(only: Option<&Only>, value: impl Fn(&str) -> Option<String>) -> bool {
-    only.is_none_or(|only| value(only.name).is_some_and(|value| only.values.contains(&value)))
+/// Whether the filter lets a resource pass; `value` is the resource's value for the filter of a name.
+fn matches(filter: Option<&DescribeFilter>, value: impl Fn(&str) -> Option<String>) -> bool {
+    filter.is_none_or(|filter| value(filter.name).is_some_and(|value| filter.values.contains(&value)))
 }
 
-impl Api for &'static Memory {
+impl Api for &'static FakeEc2 {
     async fn interfaces(
         &self,
-        only: Option<&Only>,
-        page: Option<String>,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
     ) -> Result<Page<Interface>, ApiError> {
-        self.read("DescribeNetworkInterfaces", page, |state| {
-            let all = state.observed.interfaces.values();
+        self.page(next_token, |state| {
+            let all = state.observation.interfaces.values();
             let value = |interface: &Interface, name: &str| match name {
                 "network-interface-id" => Some(interface.id.to_string()),
                 "attachment.instance-id" => {
@@ -295,20 +316,29 @@ impl Api for &'static Memory {
                 }
                 other => panic!("filter {other}"),
             };
-            all.filter(|interface| wanted(only, |name| value(interface, name))).cloned().collect()
+            all.filter(|interface| matches(filter, |name| value(interface, name))).cloned().collect()
         })
     }
 
-    async fn instances(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Instance>, ApiError> {
-        self.read("DescribeInstances", page, |state| {
-            let all = state.observed.instances.values();
-            all.filter(|instance| wanted(only, |_| Some(instance.id.to_string()))).cloned().collect()
+    async fn instances(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Instance>, ApiError> {
+        self.page(next_token, |state| {
+            let all = state.observation.instances.values();
+            all.filter(|instance| matches(filter, |_| Some(instance.id.to_string()))).cloned().collect()
         })
     }
 
-    async fn sessions(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Session>, ApiError> {
-        self.read("DescribeTrafficMirrorSessions", page, |state| {
-            let all = state.observed.sessions.values().filter(|session| state.visible(session.id.as_str()));
+    async fn sessions(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Session>, ApiError> {
+        self.page(next_token, |state| {
+            let all =
+                state.observation.sessions.values().filter(|session| state.visible(session.id.as_str()));
             let value = |session: &Session, name: &str| match name {
                 "network-interface-id" => Some(session.interface.to_string()),
                 "traffic-mirror-session-id" => Some(session.id.to_string()),
@@ -316,30 +346,42 @@ impl Api for &'static Memory {
                 "description" => Some(session.description.clone()),
                 other => panic!("filter {other}"),
             };
-            all.filter(|session| wanted(only, |name| value(session, name))).cloned().collect()
+            all.filter(|session| matches(filter, |name| value(session, name))).cloned().collect()
         })
     }
 
-    async fn filters(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Filter>, ApiError> {
-        self.read("DescribeTrafficMirrorFilters", page, |state| {
-            let all = state.observed.filters.values().filter(|filter| state.visible(filter.id.as_str()));
-            all.filter(|filter| wanted(only, |_| Some(filter.id.to_string()))).cloned().collect()
+    async fn filters(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Filter>, ApiError> {
+        self.page(next_token, |state| {
+            let all = state.observation.filters.values().filter(|found| state.visible(found.id.as_str()));
+            all.filter(|found| matches(filter, |_| Some(found.id.to_string()))).cloned().collect()
         })
     }
 
-    async fn targets(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Target>, ApiError> {
-        self.read("DescribeTrafficMirrorTargets", page, |state| {
-            let all = state.observed.targets.values().filter(|target| state.visible(target.id.as_str()));
-            all.filter(|target| wanted(only, |_| Some(target.id.to_string()))).cloned().collect()
+    async fn targets(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Target>, ApiError> {
+        self.page(next_token, |state| {
+            let all = state.observation.targets.values().filter(|target| state.visible(target.id.as_str()));
+            all.filter(|target| matches(filter, |_| Some(target.id.to_string()))).cloned().collect()
         })
     }
 
-    async fn endpoints(&self, only: Option<&Only>, page: Option<String>) -> Result<Page<Endpoint>, ApiError> {
-        self.read("DescribeVpcEndpoints", page, |_| {
-            let ids = only.map(|only| only.values.clone()).unwrap_or_default();
+    async fn endpoints(
+        &self,
+        filter: Option<&DescribeFilter>,
+        next_token: Option<String>,
+    ) -> Result<Page<Endpoint>, ApiError> {
+        self.page(next_token, |_| {
+            let ids = filter.map(|filter| filter.values.clone()).unwrap_or_default();
             let endpoint = |id: String| Endpoint {
                 id: id.into(),
-                kind: "GatewayLoadBalancer".to_owned(),
+                endpoint_type: "GatewayLoadBalancer".to_owned(),
                 state: "available".to_owned(),
                 interfaces: Vec::new(),
             };
@@ -348,10 +390,10 @@ impl Api for &'static Memory {
     }
 
     async fn zones(&self) -> Result<Vec<(String, String)>, ApiError> {
-        Ok(self.state().observed.zone_ids.clone().into_iter().collect())
+        Ok(self.state().observation.zone_ids.clone().into_iter().collect())
     }
 
-    async fn write(&self, write: &Write, manner: Manner<'_>) -> Result<String, ApiError> {
+    async fn write(&self, write: &Write, options: CallOptions<'_>) -> Result<String, ApiError> {
         let operation = write.operation();
         let mut state = self.state();
         if state.throttled() {
@@ -359,7 +401,7 @@ impl Api for &'static Memory {
             let code = "RequestLimitExceeded".to_owned();
             return Err(ApiError { operation, kind: ApiErrorKind::Throttled, code, message: String::new() });
         }
-        if manner.dry_run {
+        if options.dry_run {
             state.count(operation, "DryRunOperation");
             return Ok(String::new());
         }
@@ -369,22 +411,22 @@ impl Api for &'static Memory {
             let code = "InternalError".to_owned();
             Err(ApiError { operation, kind: ApiErrorKind::Transient, code, message: String::new() })
         };
-        let before_the_work =
+        let before_the_change =
             state.fail_every.is_some_and(|every| (state.writes_seen / every).is_multiple_of(2));
-        if fails && before_the_work {
+        if fails && before_the_change {
             state.count(operation, "InternalError");
             return unavailable();
         }
-        assert!(manner.token.len() <= 64, "EC2 takes 64 characters");
-        let result = match state.tokens.get(manner.token) {
+        assert!(options.client_token.len() <= 64, "EC2 takes 64 characters");
+        let result = match state.tokens.get(options.client_token) {
             Some((earlier, id)) if operation.starts_with("Create") && operation != "CreateTags" => {
                 assert_eq!(earlier, write, "one token for two calls");
                 Ok(id.clone())
             }
-            _ => state.make(write),
+            _ => state.apply(write),
         };
         if let Ok(id) = &result {
-            state.tokens.insert(manner.token.to_owned(), (write.clone(), id.clone()));
+            state.tokens.insert(options.client_token.to_owned(), (write.clone(), id.clone()));
         }
         state.count(
             operation,

@@ -1,22 +1,23 @@
-//! What AWS must have before this program can work, as CloudFormation templates: to be reviewed, then deployed.
+//! CloudFormation templates of the resources that this program needs in AWS, to be reviewed and deployed.
 //!
-//! The hub is the account that runs the manager: queue, event rules, event bus policy, and the permissions of the
-//! manager itself. A member is any other account: the role that the manager assumes, and rules that forward events.
+//! The hub is the account in which the program runs: queue, event rules, event bus policy, and the program's role. A
+//! member is any other account: the role that the program assumes there, and rules that forward events.
 
 use serde_json::{Map, Value, json};
 
+use crate::ownership::OWNER_TAG;
 use crate::policy::Policy;
 
-/// Name of the event bus that events come through.
+/// Name of the event bus.
 const BUS: &str = "default";
-/// Seconds in which the work of a message must be done before it comes again.
+/// Visibility timeout of the queue, in seconds: a message that is not deleted in this time is delivered again.
 const VISIBILITY_TIMEOUT: u32 = 120;
-/// A message that was received so often is moved to the dead letter queue.
+/// Number of deliveries after which a message is moved to the dead-letter queue.
 const MAX_RECEIVES: u32 = 10;
-/// Seconds that the dead letter queue keeps a message: 14 days, the most.
+/// Retention of the dead-letter queue, in seconds: 14 days, the maximum.
 const DEAD_LETTER_RETENTION: u32 = 1_209_600;
 
-/// Calls that look, in the order of the API reference.
+/// Actions that read, in the order of the API reference.
 pub const READS: [&str; 7] = [
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeInstances",
@@ -26,14 +27,14 @@ pub const READS: [&str; 7] = [
     "ec2:DescribeTrafficMirrorTargets",
     "ec2:DescribeVpcEndpoints",
 ];
-/// Calls that make something, tagged as it is made.
+/// Actions that create resources, with tags.
 const CREATES: [&str; 4] = [
     "ec2:CreateTrafficMirrorFilter",
     "ec2:CreateTrafficMirrorFilterRule",
     "ec2:CreateTrafficMirrorSession",
     "ec2:CreateTrafficMirrorTarget",
 ];
-/// Calls that change or delete something that is there.
+/// Actions that modify or delete resources.
 const CHANGES: [&str; 7] = [
     "ec2:DeleteTrafficMirrorFilter",
     "ec2:DeleteTrafficMirrorFilterRule",
@@ -44,7 +45,7 @@ const CHANGES: [&str; 7] = [
     "ec2:ModifyTrafficMirrorSession",
 ];
 
-/// The events that `watch` understands, as patterns of EventBridge rules.
+/// The events that `watch` processes, as patterns of EventBridge rules.
 fn patterns() -> [(&'static str, Value); 3] {
     [
         (
@@ -73,14 +74,15 @@ fn patterns() -> [(&'static str, Value); 3] {
     ]
 }
 
-/// The permissions of a role, in its own account. What this owner did not make stays out of reach: changes are allowed
-/// by the ownership tag alone.
+/// The permissions of a role in its account. Changes are only allowed to resources with the ownership tag, so resources
+/// of others stay out of reach.
 fn permissions(owner: &str) -> Value {
-    let mirror =
+    let mirror_arn =
         |kind: &str| format!("arn:${{AWS::Partition}}:ec2:*:${{AWS::AccountId}}:traffic-mirror-{kind}/*");
-    let ours: Vec<Value> =
-        ["filter", "filter-rule", "session", "target"].map(|kind| json!({"Fn::Sub": mirror(kind)})).into();
-    let owned = json!({"StringEquals": {format!("aws:ResourceTag/{}", crate::tags::OWNER): owner}});
+    let mirror_resources: Vec<Value> = ["filter", "filter-rule", "session", "target"]
+        .map(|kind| json!({"Fn::Sub": mirror_arn(kind)}))
+        .into();
+    let owned = json!({"StringEquals": {format!("aws:ResourceTag/{}", OWNER_TAG): owner}});
     json!({
         "Version": "2012-10-17",
         "Statement": [
@@ -89,18 +91,18 @@ fn permissions(owner: &str) -> Value {
             {"Sid": "Change", "Effect": "Allow", "Action": CHANGES, "Resource": "*", "Condition": owned},
             {"Sid": "ChangeRules", "Effect": "Allow",
              "Action": ["ec2:DeleteTrafficMirrorFilterRule", "ec2:ModifyTrafficMirrorFilterRule"],
-             "Resource": {"Fn::Sub": mirror("filter-rule")}},
-            {"Sid": "TagAsMade", "Effect": "Allow", "Action": "ec2:CreateTags", "Resource": ours,
+             "Resource": {"Fn::Sub": mirror_arn("filter-rule")}},
+            {"Sid": "TagAsMade", "Effect": "Allow", "Action": "ec2:CreateTags", "Resource": mirror_resources,
              "Condition": {"StringLike": {"ec2:CreateAction": "CreateTrafficMirror*"}}},
             {"Sid": "Tag", "Effect": "Allow", "Action": ["ec2:CreateTags", "ec2:DeleteTags"],
-             "Resource": {"Fn::Sub": mirror("session")}, "Condition": owned}
+             "Resource": {"Fn::Sub": mirror_arn("session")}, "Condition": owned}
         ]
     })
 }
 
-/// The template for the account that runs the manager, in one of its regions.
+/// The template for the account in which the program runs, in one of its regions.
 ///
-/// `principal` may assume the manager's role: a service (`ec2.amazonaws.com`, `lambda.amazonaws.com`).
+/// `principal` can assume the program's role: a service (`ec2.amazonaws.com`, `lambda.amazonaws.com`).
 pub fn hub(policy: &Policy, principal: &str) -> Value {
     let owner = &policy.owner;
     let mut resources = Map::new();
@@ -197,10 +199,10 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
     })
 }
 
-/// The template for another account, in each of its regions; `hub_account` and `hub_region` are where the hub's
-/// template is deployed. `None` if the policy has no role for the account.
+/// The template for another account, in each of its regions; `hub_account` and `hub_region` say where the hub's template is
+/// deployed. `None` if the policy has no role for the account.
 ///
-/// IAM is not regional: the role is made where `with_role` is set, so set it in one region only.
+/// IAM is global: set `with_role`, which adds the roles, in one region only.
 pub fn member(
     policy: &Policy,
     account: &str,

@@ -1,4 +1,4 @@
-//! Rules: what they select and how they mirror.
+//! Validation of rules: their selectors and settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -7,18 +7,20 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use toml::Spanned;
 
-use super::globs;
-use crate::policy::fault::Collector;
+use super::field::{check_name, globs, number_in_range};
+use crate::policy::fault::FaultCollector;
 use crate::policy::filter::{ALL, Filter};
+use crate::policy::raw;
+use crate::policy::rule::{MirrorSettings, Rule, RuleAction};
 use crate::policy::selector::{Property, Selector};
-use crate::policy::{Action, Destination, Mirror, Rule, Target, raw};
-use crate::{limits, tags};
+use crate::policy::target::{Destination, Target};
+use crate::{limits, ownership};
 
-pub(super) fn settle_rules(
+pub(super) fn validate_rules(
     raw: Vec<Spanned<raw::Rule>>,
     targets: &BTreeMap<String, Target>,
     filters: &BTreeMap<String, Filter>,
-    faults: &mut Collector<'_>,
+    faults: &mut FaultCollector<'_>,
 ) -> Vec<Rule> {
     let mut names = BTreeSet::new();
     raw.into_iter()
@@ -39,22 +41,22 @@ pub(super) fn settle_rules(
                     "give a short name",
                 );
             }
-            let selector = settle_selector(std::mem::take(&mut rule.select), faults);
+            let selector = validate_selector(std::mem::take(&mut rule.select), faults);
             let interfaces = rule.interfaces;
             let name = rule.name.get_ref().clone();
             let action = if rule.exclude {
                 check_exclusion(&rule, faults);
-                Action::Exclude
+                RuleAction::Exclude
             } else {
-                Action::Mirror(settle_mirror(rule, &span, targets, filters, faults)?)
+                RuleAction::Mirror(validate_mirror(rule, &span, targets, filters, faults)?)
             };
             Some(Rule { name, selector, interfaces, action })
         })
         .collect()
 }
 
-/// An exclusion says nothing about how to mirror.
-fn check_exclusion(rule: &raw::Rule, faults: &mut Collector<'_>) {
+/// Adds a fault for each setting of an exclusion, which has none.
+fn check_exclusion(rule: &raw::Rule, faults: &mut FaultCollector<'_>) {
     let spans = [
         ("target", rule.target.as_ref().map(Spanned::span)),
         ("filter", rule.filter.as_ref().map(Spanned::span)),
@@ -75,13 +77,13 @@ fn check_exclusion(rule: &raw::Rule, faults: &mut Collector<'_>) {
     }
 }
 
-fn settle_mirror(
+fn validate_mirror(
     rule: raw::Rule,
     span: &Range<usize>,
     targets: &BTreeMap<String, Target>,
     filters: &BTreeMap<String, Filter>,
-    faults: &mut Collector<'_>,
-) -> Option<Mirror> {
+    faults: &mut FaultCollector<'_>,
+) -> Option<MirrorSettings> {
     let name = rule.name.get_ref();
     let Some(target) = rule.target else {
         faults.add(
@@ -91,16 +93,16 @@ fn settle_mirror(
         );
         return None;
     };
-    known(&target, "target", targets.keys(), faults);
+    check_name(&target, "target", targets.keys(), faults);
     if let Some(filter) = &rule.filter {
-        known(filter, "filter", filters.keys(), faults);
+        check_name(filter, "filter", filters.keys(), faults);
     }
     let packet_length = rule.packet_length.and_then(|length| {
-        settle_packet_length(&length, target.get_ref(), targets.get(target.get_ref()), faults)
+        validate_packet_length(&length, target.get_ref(), targets.get(target.get_ref()), faults)
     });
-    let session_number = rule
-        .session_number
-        .map_or(Some(1), |number| within(&number, 1..=limits::MAX_SESSION_NUMBER, "session_number", faults));
+    let session_number = rule.session_number.map_or(Some(1), |number| {
+        number_in_range(&number, 1..=limits::MAX_SESSION_NUMBER, "session_number", faults)
+    });
     let ends = rule.ends.and_then(|ends| {
         let parsed = OffsetDateTime::parse(&ends.get_ref().to_string(), &Rfc3339).ok();
         if parsed.is_none() {
@@ -112,23 +114,23 @@ fn settle_mirror(
         }
         parsed
     });
-    Some(Mirror {
+    Some(MirrorSettings {
         target: target.into_inner(),
         filter: rule.filter.map_or_else(|| ALL.to_owned(), Spanned::into_inner),
         packet_length,
         session_number: session_number?,
         vni: rule.vni.map(Spanned::into_inner).unwrap_or_default(),
-        tags: rule.tags.map(|tags| settle_tags(tags, faults)).unwrap_or_default(),
+        tags: rule.tags.map(|tags| validate_tags(tags, faults)).unwrap_or_default(),
         ends,
     })
 }
 
-/// What does not fit through an endpoint is lost there without a word: it is refused here.
-fn settle_packet_length(
+/// Packets that do not fit through an endpoint are dropped there silently, so such a length is a fault.
+fn validate_packet_length(
     length: &Spanned<i64>,
     name: &str,
     target: Option<&Target>,
-    faults: &mut Collector<'_>,
+    faults: &mut FaultCollector<'_>,
 ) -> Option<u16> {
     let to_endpoint = target.is_some_and(|target| {
         target.endpoints.iter().any(|endpoint| matches!(endpoint.destination, Destination::Endpoint(_)))
@@ -140,67 +142,31 @@ fn settle_packet_length(
             format!(
                 "packet_length {number} does not fit through a Gateway Load Balancer endpoint, and target {name:?} has \
                  one: {}",
-                limits::endpoint_arithmetic()
+                limits::explain_endpoint_limit()
             ),
             format!("write {} or less", limits::MAX_ENDPOINT_PACKET_LENGTH),
         );
         return None;
     }
-    within(length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults)
+    number_in_range(length, 1..=limits::MAX_PACKET_LENGTH, "packet_length", faults)
 }
 
-fn known<'names>(
-    name: &Spanned<String>,
-    kind: &str,
-    mut names: impl Iterator<Item = &'names String> + Clone,
-    faults: &mut Collector<'_>,
-) {
-    if names.clone().any(|other| other == name.get_ref()) {
-        return;
-    }
-    let remedy = match names.next() {
-        None => format!("add [{kind}.{}]", name.get_ref()),
-        Some(first) => {
-            let all = names.fold(first.clone(), |all, next| format!("{all}, {next}"));
-            format!("add [{kind}.{}], or use one of: {all}", name.get_ref())
-        }
-    };
-    faults.add(&name.span(), format!("there is no {kind} {:?}", name.get_ref()), remedy);
-}
-
-fn within(
-    number: &Spanned<i64>,
-    range: std::ops::RangeInclusive<u16>,
-    key: &str,
-    faults: &mut Collector<'_>,
-) -> Option<u16> {
-    let value = u16::try_from(*number.get_ref()).ok().filter(|value| range.contains(value));
-    if value.is_none() {
-        faults.add(
-            &number.span(),
-            format!("{key} {} is out of range", number.get_ref()),
-            format!("write a number from {} to {}", range.start(), range.end()),
-        );
-    }
-    value
-}
-
-fn settle_tags(
+fn validate_tags(
     tags: Spanned<BTreeMap<Spanned<String>, Spanned<String>>>,
-    faults: &mut Collector<'_>,
+    faults: &mut FaultCollector<'_>,
 ) -> BTreeMap<String, String> {
-    let most = limits::TAGS_PER_RESOURCE - tags::RESERVED;
-    if tags.get_ref().len() > most {
+    let maximum = limits::TAGS_PER_RESOURCE - ownership::RESERVED_TAGS;
+    if tags.get_ref().len() > maximum {
         faults.add(
             &tags.span(),
-            format!("there are more than {most} tags"),
+            format!("there are more than {maximum} tags"),
             "remove some: AWS allows 50, and a few are needed for ownership",
         );
     }
     tags.into_inner()
         .into_iter()
         .map(|(key, value)| {
-            if key.get_ref().starts_with("aws:") || key.get_ref().starts_with(tags::PREFIX) {
+            if key.get_ref().starts_with("aws:") || key.get_ref().starts_with(ownership::TAG_PREFIX) {
                 faults.add(
                     &key.span(),
                     format!("the tag {:?} has a reserved prefix", key.get_ref()),
@@ -222,7 +188,7 @@ fn settle_tags(
         .collect()
 }
 
-fn settle_selector(raw: raw::Selector, faults: &mut Collector<'_>) -> Selector {
+fn validate_selector(raw: raw::Selector, faults: &mut FaultCollector<'_>) -> Selector {
     let properties = [
         (Property::Account, raw.account),
         (Property::Region, raw.region),
@@ -240,14 +206,14 @@ fn settle_selector(raw: raw::Selector, faults: &mut Collector<'_>) -> Selector {
     parts.extend(
         raw.tag.into_iter().flatten().map(|(key, values)| Selector::Tag { key, values: globs(values) }),
     );
-    parts.extend(raw.all.into_iter().flatten().map(|part| settle_selector(part, faults)));
-    parts.extend(raw.not.map(|part| Selector::Not(Box::new(settle_selector(*part, faults)))));
+    parts.extend(raw.all.into_iter().flatten().map(|part| validate_selector(part, faults)));
+    parts.extend(raw.not.map(|part| Selector::Not(Box::new(validate_selector(*part, faults)))));
     if let Some(any) = raw.any {
         if any.get_ref().is_empty() {
             faults.add(&any.span(), "any = [] selects nothing", "name the alternatives, or remove it");
         }
         parts.push(Selector::Any(
-            any.into_inner().into_iter().map(|part| settle_selector(part, faults)).collect(),
+            any.into_inner().into_iter().map(|part| validate_selector(part, faults)).collect(),
         ));
     }
     Selector::All(parts)

@@ -1,6 +1,6 @@
-//! The enrichment map: for the daemon, which session, interface and instance a mirrored packet came from.
+//! The enrichment map, from which the daemon knows the session, interface and instance of a mirrored packet.
 //!
-//! docs/sessions.md describes the format. A packet names its session by the id of the Gateway Load Balancer endpoint
+//! docs/sessions.md describes the format. A packet identifies its session by the id of the Gateway Load Balancer endpoint
 //! (in the GENEVE option) and the virtual network id (in the VXLAN header).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,35 +13,35 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::file::write_atomically;
-use crate::id::{EndpointId, InterfaceId, Place, SessionId, TargetId};
-use crate::observe::Touched;
-use crate::observed::{Observed, Owned as _, Session, Tags};
+use crate::id::{AccountRegion, EndpointId, InterfaceId, SessionId, TargetId};
+use crate::observation::{Affected, Observation};
+use crate::ownership::{self, Owned as _};
 use crate::policy::{Destination, Policy};
-use crate::tags;
+use crate::resource::{Session, Tags};
 
-/// Number of the format.
+/// Version of the format.
 pub const VERSION: u32 = 1;
 
-/// One session, with all that is known about what it mirrors.
+/// A session, with the interface and instance that it mirrors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// Virtual network id of the packets' VXLAN header.
+pub struct SessionEntry {
+    /// Virtual network id in the VXLAN header of its packets.
     pub vni: u32,
-    /// What the endpoint id in the packets' GENEVE option may be: 16 hexadecimal digits each. Empty where the endpoint
-    /// is not known; then the virtual network id alone tells.
+    /// Possible endpoint ids in the GENEVE option of its packets, 16 hexadecimal digits each. Empty if the endpoint is not
+    /// known; then the virtual network id alone identifies the session.
     pub endpoint_ids: BTreeSet<String>,
     /// The endpoint.
     pub endpoint: Option<EndpointId>,
     /// Account and region.
     #[serde(flatten)]
-    pub place: Place,
+    pub account_region: AccountRegion,
     /// The session.
     pub session: SessionId,
-    /// Its number among the interface's sessions.
+    /// The session number.
     pub session_number: u16,
-    /// Bytes mirrored of each packet; without a number, all.
+    /// Bytes of each packet that are mirrored; `None` for whole packets.
     pub packet_length: Option<u16>,
-    /// The rule that wants it, where this program made it.
+    /// The rule that created it, for sessions of this owner.
     pub rule: Option<String>,
     /// The interface.
     pub interface: InterfaceId,
@@ -55,21 +55,21 @@ pub struct Entry {
     pub zone: Option<String>,
     /// Its instance.
     pub instance: Option<String>,
-    /// That instance's type.
+    /// The instance's type.
     pub instance_type: Option<String>,
-    /// Tags of the instance, and over them those of the interface.
+    /// Tags of the instance and the interface; the interface's take precedence.
     pub tags: Tags,
 }
 
-/// Every session of every place.
+/// The sessions of all accounts and regions.
 #[derive(Clone, Debug)]
 pub struct EnrichmentMap {
     owner: String,
-    /// The ids that the policy gives for an endpoint, where they were seen to differ from its own.
+    /// Endpoint ids in GENEVE options that the policy sets.
     geneve_ids: BTreeMap<Destination, u64>,
     /// Network interfaces of endpoints.
     interfaces: BTreeMap<EndpointId, Vec<InterfaceId>>,
-    entries: BTreeMap<Place, BTreeMap<SessionId, Entry>>,
+    entries: BTreeMap<AccountRegion, BTreeMap<SessionId, SessionEntry>>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ struct File<'a> {
     version: u32,
     generated: String,
     owner: &'a str,
-    sessions: Vec<&'a Entry>,
+    sessions: Vec<&'a SessionEntry>,
 }
 
 impl EnrichmentMap {
@@ -94,51 +94,64 @@ impl EnrichmentMap {
         }
     }
 
-    /// Notes the network interfaces of endpoints, whose ids are candidates for the GENEVE option too.
-    pub fn endpoint_interfaces(&mut self, interfaces: BTreeMap<EndpointId, Vec<InterfaceId>>) {
+    /// Sets the network interfaces of endpoints, whose ids are candidates for the GENEVE option too.
+    pub fn set_endpoint_interfaces(&mut self, interfaces: BTreeMap<EndpointId, Vec<InterfaceId>>) {
         self.interfaces = interfaces;
     }
 
-    /// Puts the sessions of a full observation in the place of those known before.
-    pub fn replace(&mut self, place: &Place, observed: &Observed) {
-        let entries = observed
+    /// Replaces the sessions of an account and region with those of a full observation.
+    pub fn replace(&mut self, account_region: &AccountRegion, observation: &Observation) {
+        let entries = observation
             .sessions
             .values()
-            .map(|session| (session.id.clone(), self.entry(place, observed, session)));
+            .map(|session| (session.id.clone(), self.entry(account_region, observation, session)));
         let entries = entries.collect();
-        self.entries.insert(place.clone(), entries);
+        self.entries.insert(account_region.clone(), entries);
     }
 
-    /// Puts the sessions of the interfaces that an event was about in the place of those known before.
-    pub fn replace_touched(&mut self, place: &Place, observed: &Observed, touched: &Touched) {
-        let new: Vec<Entry> =
-            observed.sessions.values().map(|session| self.entry(place, observed, session)).collect();
-        let entries = self.entries.entry(place.clone()).or_default();
-        let about = |entry: &Entry| {
-            observed.interfaces.contains_key(&entry.interface)
-                || touched.interfaces.contains(&entry.interface)
-                || entry.instance.as_ref().is_some_and(|id| touched.instances.contains(&id.as_str().into()))
+    /// Replaces the sessions of the resources that an event affects with those of its observation.
+    pub fn replace_affected(
+        &mut self,
+        account_region: &AccountRegion,
+        observation: &Observation,
+        affected: &Affected,
+    ) {
+        let new: Vec<SessionEntry> = observation
+            .sessions
+            .values()
+            .map(|session| self.entry(account_region, observation, session))
+            .collect();
+        let entries = self.entries.entry(account_region.clone()).or_default();
+        let is_affected = |entry: &SessionEntry| {
+            observation.interfaces.contains_key(&entry.interface)
+                || affected.interfaces.contains(&entry.interface)
+                || entry.instance.as_ref().is_some_and(|id| affected.instances.contains(&id.as_str().into()))
         };
-        entries.retain(|_, entry| !about(entry));
+        entries.retain(|_, entry| !is_affected(entry));
         entries.extend(new.into_iter().map(|entry| (entry.session.clone(), entry)));
     }
 
-    fn entry(&self, place: &Place, observed: &Observed, session: &Session) -> Entry {
-        let interface = observed.interfaces.get(&session.interface);
-        let instance = observed.instance_of(&session.interface);
-        let endpoint = observed.targets.get(&session.target).and_then(|target| target.endpoint.clone());
-        let mut all = instance.map(|instance| instance.tags.clone()).unwrap_or_default();
-        all.extend(interface.map(|interface| interface.tags.clone()).unwrap_or_default());
-        let ours = session.owned_by(&self.owner);
-        Entry {
+    fn entry(
+        &self,
+        account_region: &AccountRegion,
+        observation: &Observation,
+        session: &Session,
+    ) -> SessionEntry {
+        let interface = observation.interfaces.get(&session.interface);
+        let instance = observation.instance_of(&session.interface);
+        let endpoint = observation.targets.get(&session.target).and_then(|target| target.endpoint.clone());
+        let mut tags = instance.map(|instance| instance.tags.clone()).unwrap_or_default();
+        tags.extend(interface.map(|interface| interface.tags.clone()).unwrap_or_default());
+        let owned = session.owned_by(&self.owner);
+        SessionEntry {
             vni: session.vni,
             endpoint_ids: self.endpoint_ids(&session.target, endpoint.as_ref()),
             endpoint,
-            place: place.clone(),
+            account_region: account_region.clone(),
             session: session.id.clone(),
             session_number: session.number,
             packet_length: session.packet_length,
-            rule: session.tags.get(tags::RULE).filter(|_| ours).cloned(),
+            rule: session.tags.get(ownership::RULE_TAG).filter(|_| owned).cloned(),
             interface: session.interface.clone(),
             addresses: interface.map(|interface| interface.addresses.clone()).unwrap_or_default(),
             vpc: interface.map(|interface| interface.vpc.clone()),
@@ -146,12 +159,12 @@ impl EnrichmentMap {
             zone: interface.map(|interface| interface.zone.clone()),
             instance: instance.map(|instance| instance.id.to_string()),
             instance_type: instance.map(|instance| instance.instance_type.clone()),
-            tags: all,
+            tags,
         }
     }
 
-    /// What the GENEVE option may hold: what the policy says, or else the digits of the endpoint's id and of its
-    /// interfaces' ids.
+    /// Possible endpoint ids in the GENEVE option: the one that the policy sets, or the digits of the endpoint's id and of
+    /// its interfaces' ids.
     fn endpoint_ids(&self, target: &TargetId, endpoint: Option<&EndpointId>) -> BTreeSet<String> {
         let of_target = self.geneve_ids.get(&Destination::MirrorTarget(target.clone()));
         let of_endpoint = endpoint.and_then(|id| self.geneve_ids.get(&Destination::Endpoint(id.clone())));
@@ -167,9 +180,9 @@ impl EnrichmentMap {
     ///
     /// # Errors
     ///
-    /// Never for what an account can hold; the time must be one that RFC 3339 can write.
+    /// When RFC 3339 cannot represent the time.
     pub fn json(&self, now: OffsetDateTime) -> io::Result<Vec<u8>> {
-        let mut sessions: Vec<&Entry> = self.entries.values().flat_map(BTreeMap::values).collect();
+        let mut sessions: Vec<&SessionEntry> = self.entries.values().flat_map(BTreeMap::values).collect();
         sessions.sort_by_key(|entry| (&entry.endpoint, entry.vni, &entry.session));
         let generated = now.format(&Rfc3339).map_err(io::Error::other)?;
         let mut json =
@@ -178,7 +191,7 @@ impl EnrichmentMap {
         Ok(json)
     }
 
-    /// Replaces a file by the map; a reader sees the old one or the new one, whole.
+    /// Replaces a file with the map, atomically.
     ///
     /// # Errors
     ///

@@ -1,16 +1,17 @@
-//! Filters and their rules.
+//! Validation of filters and their rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use toml::Spanned;
 
+use crate::filter_rule::{Direction, FilterRule, PortRange};
 use crate::limits;
-use crate::policy::fault::Collector;
-use crate::policy::filter::{Direction, Filter, FilterRule, NUMBER_STEP, PortRange};
+use crate::policy::fault::FaultCollector;
+use crate::policy::filter::{Filter, NUMBER_STEP};
 use crate::policy::raw;
 
-pub(super) fn settle_filter(name: &str, raw: raw::Filter, faults: &mut Collector<'_>) -> Filter {
+pub(super) fn validate_filter(name: &str, raw: raw::Filter, faults: &mut FaultCollector<'_>) -> Filter {
     let count = raw.rules.get_ref().len();
     if count == 0 {
         faults.add(
@@ -26,14 +27,15 @@ pub(super) fn settle_filter(name: &str, raw: raw::Filter, faults: &mut Collector
             "merge some",
         );
     }
-    let mut next = BTreeMap::from([(Direction::Ingress, NUMBER_STEP), (Direction::Egress, NUMBER_STEP)]);
+    let mut next_number =
+        BTreeMap::from([(Direction::Ingress, NUMBER_STEP), (Direction::Egress, NUMBER_STEP)]);
     let rules = raw
         .rules
         .into_inner()
         .into_iter()
         .filter_map(|rule| {
-            let number = next.entry(rule.get_ref().direction).or_default();
-            let rule = settle_filter_rule(rule, *number, faults);
+            let number = next_number.entry(rule.get_ref().direction).or_default();
+            let rule = validate_filter_rule(rule, *number, faults);
             *number = number.saturating_add(NUMBER_STEP);
             rule
         })
@@ -53,10 +55,10 @@ pub(super) fn settle_filter(name: &str, raw: raw::Filter, faults: &mut Collector
     Filter { rules, network_services: network_services.into_iter().collect() }
 }
 
-fn settle_filter_rule(
+fn validate_filter_rule(
     rule: Spanned<raw::FilterRule>,
     number: u16,
-    faults: &mut Collector<'_>,
+    faults: &mut FaultCollector<'_>,
 ) -> Option<FilterRule> {
     let span = rule.span();
     let raw = rule.into_inner();
@@ -115,7 +117,7 @@ fn protocol_number(name: &str) -> Option<u8> {
     }
 }
 
-fn network(text: &Spanned<String>, faults: &mut Collector<'_>) -> Option<IpNet> {
+fn network(text: &Spanned<String>, faults: &mut FaultCollector<'_>) -> Option<IpNet> {
     let network: Option<IpNet> = text.get_ref().parse().ok();
     match network {
         Some(network) if network == network.trunc() => Some(network),
@@ -138,7 +140,7 @@ fn network(text: &Spanned<String>, faults: &mut Collector<'_>) -> Option<IpNet> 
     }
 }
 
-fn ports(text: Option<Spanned<raw::NameOrNumber>>, faults: &mut Collector<'_>) -> Option<PortRange> {
+fn ports(text: Option<Spanned<raw::NameOrNumber>>, faults: &mut FaultCollector<'_>) -> Option<PortRange> {
     let text = text?;
     let range = text.get_ref().0.parse().ok();
     if range.is_none() {

@@ -1,15 +1,17 @@
-//! Targets and their endpoints.
+//! Validation of targets and their endpoints.
 
-use super::check_region;
+use super::field::check_region;
 use crate::id::{AccountId, Region};
-use crate::policy::fault::Collector;
-use crate::policy::{Account, Destination, Endpoint, Target, raw};
+use crate::policy::fault::FaultCollector;
+use crate::policy::model::Account;
+use crate::policy::raw;
+use crate::policy::target::{Destination, Endpoint, Target};
 
-pub(super) fn settle_target(
+pub(super) fn validate_target(
     name: &str,
     raw: raw::Target,
     accounts: &[Account],
-    faults: &mut Collector<'_>,
+    faults: &mut FaultCollector<'_>,
 ) -> Target {
     if raw.endpoints.get_ref().is_empty() {
         faults.add(
@@ -21,13 +23,13 @@ pub(super) fn settle_target(
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for endpoint in raw.endpoints.into_inner() {
         let span = endpoint.span();
-        let Some(endpoint) = settle_endpoint(endpoint.into_inner(), accounts, faults) else { continue };
-        let same = |other: &Endpoint| {
+        let Some(endpoint) = validate_endpoint(endpoint.into_inner(), accounts, faults) else { continue };
+        let is_same = |other: &Endpoint| {
             other.zone == endpoint.zone
                 && other.region == endpoint.region
                 && other.account == endpoint.account
         };
-        if endpoints.iter().any(same) {
+        if endpoints.iter().any(is_same) {
             faults.add(
                 &span,
                 format!("target {name:?} has two endpoints for zone {} and the same account", endpoint.zone),
@@ -66,7 +68,11 @@ fn destination(id: &str) -> Option<Destination> {
     }
 }
 
-fn settle_endpoint(raw: raw::Endpoint, accounts: &[Account], faults: &mut Collector<'_>) -> Option<Endpoint> {
+fn validate_endpoint(
+    raw: raw::Endpoint,
+    accounts: &[Account],
+    faults: &mut FaultCollector<'_>,
+) -> Option<Endpoint> {
     let Some(destination) = destination(raw.id.get_ref()) else {
         faults.add(
             &raw.id.span(),
@@ -75,7 +81,8 @@ fn settle_endpoint(raw: raw::Endpoint, accounts: &[Account], faults: &mut Collec
         );
         return None;
     };
-    // A zone name is its region and a letter, perhaps behind a group (us-west-2-lax-1a); a zone id does not say its region.
+    // A zone name is its region and a letter (eu-west-1a), or has a group between them (us-west-2-lax-1a). A zone id does not
+    // contain its region.
     let region_of_name = raw.zone.get_ref().strip_suffix(|last: char| last.is_ascii_lowercase());
     let region = match (&raw.region, region_of_name) {
         (Some(region), _) => check_region(region, faults).then(|| Region::from(region.get_ref().as_str())),

@@ -1,5 +1,6 @@
-//! From the file as it is written to a policy that cannot be wrong in itself.
+//! Validation: from the file as it is written to a [`Policy`], or to all of its faults.
 
+mod field;
 mod filter;
 mod rule;
 mod target;
@@ -7,31 +8,32 @@ mod target;
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
-use wildmatch::WildMatch;
 
-use super::fault::Collector;
+use super::fault::{Fault, FaultCollector, Faults};
 use super::filter::{ALL, Filter};
-use super::{Account, Fault, Faults, InstanceTypeGlobs, Policy, Rates, raw};
+use super::model::{Account, InstanceTypeOverrides, Policy, RateLimits};
+use super::raw;
 use crate::hash::sha256_hex;
 use crate::id::Region;
-use filter::settle_filter;
-use rule::settle_rules;
-use target::settle_target;
+use field::{check_region, globs};
+use filter::validate_filter;
+use rule::validate_rules;
+use target::validate_target;
 
-/// Reads a policy from the text of a file.
+/// Parses and validates the text of a policy file.
 ///
 /// # Errors
 ///
-/// Every fault that the text has; `file` is what they call the file.
-pub fn read(file: &str, text: &str) -> Result<Policy, Faults> {
-    let raw: raw::Policy = toml::from_str(text).map_err(|error| unreadable(file, text, &error))?;
-    let mut faults = Collector::new(text);
-    let policy = settle(raw, text, &mut faults);
+/// All faults of the text, with `file` as the file's name.
+pub fn parse(file: &str, text: &str) -> Result<Policy, Faults> {
+    let raw: raw::Policy = toml::from_str(text).map_err(|error| syntax_fault(file, text, &error))?;
+    let mut faults = FaultCollector::new(text);
+    let policy = validate(raw, text, &mut faults);
     faults.finish(file)?;
     Ok(policy)
 }
 
-fn unreadable(file: &str, text: &str, error: &toml::de::Error) -> Faults {
+fn syntax_fault(file: &str, text: &str, error: &toml::de::Error) -> Faults {
     let start = error.span().map_or(0, |span| span.start);
     let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
     let problem = error.message().trim_end().replace('\n', " ");
@@ -39,12 +41,12 @@ fn unreadable(file: &str, text: &str, error: &toml::de::Error) -> Faults {
     Faults { file: file.to_owned(), faults: vec![Fault { line, problem, remedy }] }
 }
 
-fn settle(raw: raw::Policy, text: &str, faults: &mut Collector<'_>) -> Policy {
-    let owner = settle_owner(raw.owner, faults);
-    let accounts = settle_accounts(raw.account, faults);
+fn validate(raw: raw::Policy, text: &str, faults: &mut FaultCollector<'_>) -> Policy {
+    let owner = validate_owner(raw.owner, faults);
+    let accounts = validate_accounts(raw.account, faults);
     let mut targets = BTreeMap::new();
     for (name, target) in raw.target {
-        let target = settle_target(name.get_ref(), target, &accounts, faults);
+        let target = validate_target(name.get_ref(), target, &accounts, faults);
         targets.insert(name.into_inner(), target);
     }
     let mut filters = BTreeMap::from([(ALL.to_owned(), Filter::all())]);
@@ -53,18 +55,20 @@ fn settle(raw: raw::Policy, text: &str, faults: &mut Collector<'_>) -> Policy {
             faults.add(&name.span(), "the filter \"all\" is built in", "give this filter another name");
             continue;
         }
-        let filter = settle_filter(name.get_ref(), filter, faults);
+        let filter = validate_filter(name.get_ref(), filter, faults);
         filters.insert(name.into_inner(), filter);
     }
-    let rules = settle_rules(raw.rule, &targets, &filters, faults);
+    let rules = validate_rules(raw.rule, &targets, &filters, faults);
     Policy {
         owner,
         accounts,
         targets,
         filters,
         rules,
-        rates: raw.api.map_or_else(Rates::default, |rates| settle_rates(&rates, faults)),
-        instance_types: InstanceTypeGlobs {
+        rate_limits: raw
+            .api
+            .map_or_else(RateLimits::default, |rate_limits| validate_rate_limits(&rate_limits, faults)),
+        instance_types: InstanceTypeOverrides {
             supported: globs(raw.instance_types.supported),
             unsupported: globs(raw.instance_types.unsupported),
         },
@@ -72,9 +76,9 @@ fn settle(raw: raw::Policy, text: &str, faults: &mut Collector<'_>) -> Policy {
     }
 }
 
-fn settle_owner(owner: Spanned<String>, faults: &mut Collector<'_>) -> String {
-    let fits = !owner.get_ref().is_empty() && owner.get_ref().chars().count() <= 64;
-    if !fits {
+fn validate_owner(owner: Spanned<String>, faults: &mut FaultCollector<'_>) -> String {
+    let valid = !owner.get_ref().is_empty() && owner.get_ref().chars().count() <= 64;
+    if !valid {
         faults.add(
             &owner.span(),
             "owner is empty or longer than 64 characters",
@@ -84,7 +88,7 @@ fn settle_owner(owner: Spanned<String>, faults: &mut Collector<'_>) -> String {
     owner.into_inner()
 }
 
-fn settle_accounts(raw: Vec<Spanned<raw::Account>>, faults: &mut Collector<'_>) -> Vec<Account> {
+fn validate_accounts(raw: Vec<Spanned<raw::Account>>, faults: &mut FaultCollector<'_>) -> Vec<Account> {
     let mut seen = BTreeSet::new();
     if raw.is_empty() {
         faults.add(&(0..0), "there are no accounts", "add an [[account]] with an id and regions");
@@ -152,38 +156,19 @@ fn is_role_of(arn: &str, account: &str) -> bool {
     matches!(parts[..], ["arn", _, "iam", "", of, role] if of == account && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
 }
 
-/// Whether it looks like a region (`eu-west-1`, `us-gov-east-1`).
-fn check_region(region: &Spanned<String>, faults: &mut Collector<'_>) -> bool {
-    let text = region.get_ref();
-    let number = text.rsplit('-').next().unwrap_or_default();
-    let good = text.split('-').count() >= 3
-        && !number.is_empty()
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !good {
-        faults.add(
-            &region.span(),
-            format!("{text:?} is not a region"),
-            "write it as AWS does, such as \"eu-west-1\"",
-        );
-    }
-    good
-}
-
-fn settle_rates(rates: &Spanned<Rates>, faults: &mut Collector<'_>) -> Rates {
-    let Rates { reads_per_second, read_burst, writes_per_second, write_burst } = *rates.get_ref();
-    let fast_enough = |rate: f64| rate.is_finite() && rate > 0.0;
-    if !fast_enough(reads_per_second)
-        || !fast_enough(writes_per_second)
+fn validate_rate_limits(rate_limits: &Spanned<RateLimits>, faults: &mut FaultCollector<'_>) -> RateLimits {
+    let RateLimits { reads_per_second, read_burst, writes_per_second, write_burst } = *rate_limits.get_ref();
+    let is_positive = |rate: f64| rate.is_finite() && rate > 0.0;
+    if !is_positive(reads_per_second)
+        || !is_positive(writes_per_second)
         || read_burst == 0
         || write_burst == 0
     {
-        faults.add(&rates.span(), "a rate of [api] is not above zero", "write rates and bursts above 0");
+        faults.add(
+            &rate_limits.span(),
+            "a rate of [api] is not above zero",
+            "write rates and bursts above 0",
+        );
     }
-    *rates.get_ref()
-}
-
-/// Patterns in which `*` stands for any characters and `?` for one.
-fn globs(raw: raw::OneOrMany) -> Vec<WildMatch> {
-    raw.0.into_iter().map(|glob| WildMatch::new(glob.get_ref())).collect()
+    *rate_limits.get_ref()
 }

@@ -1,4 +1,4 @@
-//! The queue that events come through, behind a small trait.
+//! The queue of events: a trait, and its implementation with SQS.
 
 use std::future::Future;
 
@@ -6,36 +6,36 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 
-use crate::api::{ApiError, ApiErrorKind};
-use crate::ec2::failure;
+use crate::api_error::{ApiError, ApiErrorKind};
+use crate::sdk_error::api_error;
 
-/// Messages of one call; the most that SQS allows.
-const BATCH: i32 = 10;
-/// Seconds that a call waits for a message; the most that SQS allows.
-const WAIT: i32 = 20;
+/// Maximum number of messages per call that SQS allows.
+const BATCH_SIZE: i32 = 10;
+/// Maximum time of long polling that SQS allows, in seconds.
+const WAIT_TIME: i32 = 20;
 
 /// A message of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Its text.
     pub body: String,
-    /// By which it is deleted.
-    pub receipt: String,
+    /// Receipt handle, by which it is deleted.
+    pub receipt_handle: String,
 }
 
-/// A queue of messages, each of which comes again until it is deleted.
+/// A queue that delivers each message again until it is deleted.
 pub trait Queue: Send + Sync + 'static {
-    /// Waits up to 20 seconds for messages; up to ten of them.
+    /// Waits up to 20 seconds for messages, and receives up to ten.
     fn receive(&self) -> impl Future<Output = Result<Vec<Message>, ApiError>> + Send;
 
-    /// Deletes messages whose work is done.
+    /// Deletes messages that have been processed.
     fn delete(&self, messages: &[Message]) -> impl Future<Output = Result<(), ApiError>> + Send;
 
-    /// Puts a message that cannot be read where a person will look at it, and deletes it here.
-    fn set_aside(&self, message: &Message) -> impl Future<Output = Result<(), ApiError>> + Send;
+    /// Moves a message that cannot be parsed to the dead-letter queue.
+    fn move_to_dead_letters(&self, message: &Message) -> impl Future<Output = Result<(), ApiError>> + Send;
 }
 
-/// A queue of SQS, with the queue for what cannot be read.
+/// An SQS queue, with a dead-letter queue for messages that cannot be parsed.
 #[derive(Debug)]
 pub struct Sqs {
     client: Client,
@@ -44,8 +44,8 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// The queue at `url`, in the region that the URL names. Without a dead letter queue of its own, what cannot be
-    /// read stays until the redrive policy of the queue moves it.
+    /// The queue at `url`, in the region that the URL names. Without a dead-letter queue here, a message that cannot be parsed
+    /// stays in the queue until its redrive policy moves it.
     pub fn new(config: &SdkConfig, url: String, dead_letter_url: Option<String>) -> Self {
         let mut builder = aws_sdk_sqs::config::Builder::from(config);
         if let Some(region) = region_of(&url) {
@@ -55,7 +55,7 @@ impl Sqs {
     }
 }
 
-/// From `https://sqs.eu-west-1.amazonaws.com/111111111111/name`, `eu-west-1`.
+/// The region of a queue URL: from `https://sqs.eu-west-1.amazonaws.com/111111111111/name`, `eu-west-1`.
 fn region_of(url: &str) -> Option<&str> {
     let host = url.split("://").nth(1)?.split('/').next()?;
     host.strip_prefix("sqs.")?.split('.').next()
@@ -67,13 +67,16 @@ impl Queue for Sqs {
             .client
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(BATCH)
-            .wait_time_seconds(WAIT)
+            .max_number_of_messages(BATCH_SIZE)
+            .wait_time_seconds(WAIT_TIME)
             .send()
             .await
-            .map_err(|error| failure("ReceiveMessage", &error))?;
+            .map_err(|error| api_error("ReceiveMessage", &error))?;
         let message = |message: &aws_sdk_sqs::types::Message| {
-            Some(Message { body: message.body()?.to_owned(), receipt: message.receipt_handle()?.to_owned() })
+            Some(Message {
+                body: message.body()?.to_owned(),
+                receipt_handle: message.receipt_handle()?.to_owned(),
+            })
         };
         Ok(answer.messages().iter().filter_map(message).collect())
     }
@@ -81,11 +84,11 @@ impl Queue for Sqs {
     async fn delete(&self, messages: &[Message]) -> Result<(), ApiError> {
         let entries = messages.iter().enumerate().filter_map(|(index, message)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-            entry.receipt_handle(&message.receipt).build().ok()
+            entry.receipt_handle(&message.receipt_handle).build().ok()
         });
         let call = self.client.delete_message_batch().queue_url(&self.url);
         let answer = call.set_entries(Some(entries.collect())).send().await;
-        let answer = answer.map_err(|error| failure("DeleteMessageBatch", &error))?;
+        let answer = answer.map_err(|error| api_error("DeleteMessageBatch", &error))?;
         match answer.failed().first() {
             None => Ok(()),
             Some(failed) => Err(ApiError {
@@ -97,10 +100,10 @@ impl Queue for Sqs {
         }
     }
 
-    async fn set_aside(&self, message: &Message) -> Result<(), ApiError> {
+    async fn move_to_dead_letters(&self, message: &Message) -> Result<(), ApiError> {
         let Some(url) = &self.dead_letter_url else { return Ok(()) };
         let send = self.client.send_message().queue_url(url).message_body(&message.body).send();
-        send.await.map_err(|error| failure("SendMessage", &error))?;
+        send.await.map_err(|error| api_error("SendMessage", &error))?;
         self.delete(std::slice::from_ref(message)).await
     }
 }

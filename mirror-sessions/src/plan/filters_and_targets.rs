@@ -1,29 +1,35 @@
-//! Filters and targets: made where they are used, kept to the policy, deleted when no rule in force uses them.
+//! Planning of filters and targets: created when a session uses them, changed as the policy says, deleted when no rule in
+//! force uses them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::diff::{Kept, Planner};
-use super::{Change, FilterRef, NewSession, TargetRef};
+use super::change::{Change, FilterRef, NewSession, TargetRef};
+use super::planner::{KeptSession, Planner};
+use crate::filter_rule::{Direction, FilterRule};
 use crate::id::InterfaceId;
-use crate::observed::{Filter, Session, Tags};
-use crate::policy::filter::{self, Direction, FilterRule};
-use crate::tags;
+use crate::ownership;
+use crate::policy::filter;
+use crate::resource::{Filter, Session, Tags};
 
 impl Planner<'_> {
-    /// Makes the filters that are used, keeps those of rules in force to the policy, and deletes the others.
-    pub(super) fn filters(&mut self, keep: &BTreeMap<&InterfaceId, Kept<'_>>, created: &[NewSession]) {
+    /// Creates the filters that sessions use, updates those of rules in force, and deletes the owner's others.
+    pub(super) fn plan_filters(
+        &mut self,
+        kept: &BTreeMap<&InterfaceId, KeptSession<'_>>,
+        created: &[NewSession],
+    ) {
         let desired = self.desired;
-        let kept_names = keep.values().map(|(_, wanted)| self.filter_ref(&wanted.filter));
+        let kept_filters = kept.values().map(|(_, desired)| self.filter_ref(&desired.filter));
         let used: BTreeSet<FilterRef> =
-            kept_names.chain(created.iter().map(|session| session.filter.clone())).collect();
+            kept_filters.chain(created.iter().map(|session| session.filter.clone())).collect();
         for (name, filter) in &desired.filters {
             match self.filters.get(name.as_str()).and_then(|found| found.first()) {
-                Some(existing) => self.keep_filter(existing, filter),
+                Some(existing) => self.update_filter(existing, filter),
                 None if used.contains(&FilterRef::Planned(name.clone())) => self.create_filter(name, filter),
                 None => {}
             }
         }
-        if !self.observed.complete {
+        if !self.observation.complete {
             return;
         }
         for (name, found) in self.filters.clone() {
@@ -39,7 +45,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds the deletion of a filter or target, unless a session of others uses it: that would be refused.
+    /// Adds the deletion of a filter or target, unless a foreign session uses it: AWS would refuse the deletion.
     fn delete_unless_used(
         &mut self,
         id: &impl ToString,
@@ -47,22 +53,22 @@ impl Planner<'_> {
         change: Change,
         uses: impl Fn(&Session) -> bool,
     ) {
-        match self.theirs.values().flatten().find(|session| uses(session)) {
+        match self.foreign_sessions.values().flatten().find(|session| uses(session)) {
             None => self.changes.push(change),
             Some(Session { id: user, .. }) => {
                 let problem = format!(
                     "{reason}, but session {user}, which is not this owner's, does: change that session"
                 );
-                self.problem(id, &problem);
+                self.add_problem(id, &problem);
             }
         }
     }
 
     fn create_filter(&mut self, name: &str, filter: &filter::Filter) {
         let tags = Tags::from([
-            (tags::NAME.to_owned(), format!("{}/{name}", self.desired.owner)),
-            (tags::OWNER.to_owned(), self.desired.owner.clone()),
-            (tags::FILTER.to_owned(), name.to_owned()),
+            (ownership::NAME_TAG.to_owned(), format!("{}/{name}", self.desired.owner)),
+            (ownership::OWNER_TAG.to_owned(), self.desired.owner.clone()),
+            (ownership::FILTER_TAG.to_owned(), name.to_owned()),
         ]);
         self.changes.push(Change::CreateFilter { name: name.to_owned(), tags });
         let planned = FilterRef::Planned(name.to_owned());
@@ -79,16 +85,16 @@ impl Planner<'_> {
         }
     }
 
-    fn keep_filter(&mut self, existing: &Filter, wanted: &filter::Filter) {
-        let place = |rule: &FilterRule| (rule.direction, rule.number);
+    fn update_filter(&mut self, existing: &Filter, desired: &filter::Filter) {
+        let position = |rule: &FilterRule| (rule.direction, rule.number);
         let mut missing: BTreeMap<(Direction, u16), &FilterRule> =
-            wanted.rules.iter().map(|rule| (place(rule), rule)).collect();
+            desired.rules.iter().map(|rule| (position(rule), rule)).collect();
         for (id, rule) in &existing.rules {
             let (filter, id) = (existing.id.clone(), id.clone());
-            match missing.remove(&place(rule)) {
-                Some(wanted) if wanted == rule => {}
-                Some(wanted) => {
-                    let (from, to) = (rule.clone(), wanted.clone());
+            match missing.remove(&position(rule)) {
+                Some(desired) if desired == rule => {}
+                Some(desired) => {
+                    let (from, to) = (rule.clone(), desired.clone());
                     self.changes.push(Change::ModifyFilterRule { filter, id, from, to });
                 }
                 None => self.changes.push(Change::DeleteFilterRule { filter, id, rule: rule.clone() }),
@@ -98,7 +104,7 @@ impl Planner<'_> {
         for rule in missing.into_values() {
             self.changes.push(Change::CreateFilterRule { filter: filter.clone(), rule: rule.clone() });
         }
-        let services: BTreeSet<String> = wanted.network_services.iter().cloned().collect();
+        let services: BTreeSet<String> = desired.network_services.iter().cloned().collect();
         if services != existing.network_services {
             let add = services.difference(&existing.network_services).cloned().collect();
             let remove = existing.network_services.difference(&services).cloned().collect();
@@ -106,21 +112,25 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the targets that are used, and deletes those of the owner that no rule in force can use.
-    pub(super) fn targets(&mut self, keep: &BTreeMap<&InterfaceId, Kept<'_>>, created: &[NewSession]) {
+    /// Creates the targets that sessions use, and deletes the owner's targets that no rule in force can use.
+    pub(super) fn plan_targets(
+        &mut self,
+        kept: &BTreeMap<&InterfaceId, KeptSession<'_>>,
+        created: &[NewSession],
+    ) {
         let desired = self.desired;
-        let kept = keep.values().map(|(_, wanted)| self.target_ref(&wanted.destination));
+        let kept_targets = kept.values().map(|(_, desired)| self.target_ref(&desired.destination));
         let used: BTreeSet<TargetRef> =
-            kept.chain(created.iter().map(|session| session.target.clone())).collect();
+            kept_targets.chain(created.iter().map(|session| session.target.clone())).collect();
         for target in used {
             let TargetRef::Planned(endpoint) = target else { continue };
             let tags = Tags::from([
-                (tags::NAME.to_owned(), format!("{}/{endpoint}", desired.owner)),
-                (tags::OWNER.to_owned(), desired.owner.clone()),
+                (ownership::NAME_TAG.to_owned(), format!("{}/{endpoint}", desired.owner)),
+                (ownership::OWNER_TAG.to_owned(), desired.owner.clone()),
             ]);
             self.changes.push(Change::CreateTarget { endpoint, tags });
         }
-        if !self.observed.complete {
+        if !self.observation.complete {
             return;
         }
         for (endpoint, found) in self.targets.clone() {
