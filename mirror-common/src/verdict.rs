@@ -1,4 +1,4 @@
-//! Where the XDP program sent a packet.
+//! Destinations that the XDP program gives to packets.
 
 /// The one verdict that each packet on the interface gets. Its number is the index of its counter in [`Counts`].
 #[repr(u32)]
@@ -52,6 +52,19 @@ impl Verdict {
         Self::DroppedNotCut,
     ];
 
+    /// `true` where the kernel gets the packet.
+    pub const fn is_passed(self) -> bool {
+        matches!(
+            self,
+            Self::PassedNotIp
+                | Self::PassedNotTunnel
+                | Self::PassedFragment
+                | Self::PassedTooShort
+                | Self::PassedOtherDestination
+                | Self::PassedNoSocket
+        )
+    }
+
     /// Name in the ledger and in metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -77,6 +90,7 @@ mod tests {
     fn numbers_follow_the_order_of_all() {
         for (number, verdict) in Verdict::ALL.into_iter().enumerate() {
             assert_eq!(verdict as usize, number, "{}", verdict.name());
+            assert_eq!(verdict.is_passed(), verdict.name().starts_with("passed_"));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Counters of one worker, which other threads may read at any time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::DropReason;
 use crate::degrade::{LEVELS, LevelUse};
 use crate::flow::FlowTable;
 use crate::number::QueueId;
+use crate::xsk::XskStatistics;
 
 /// A number that one thread adds to and any thread reads. Adding takes no locked instruction.
 #[derive(Debug, Default)]
@@ -70,10 +71,24 @@ pub struct WorkerCounters {
     pub clock_steps: Counter,
     /// How often the level of the work was changed.
     pub transitions: Counter,
-    /// What was done at each level of the work.
+    /// The worker panicked; what comes after that is counted, and not recorded.
+    panicked: AtomicBool,
+    /// The kernel's counters of the queue's sockets, as they were read last.
+    socket: SocketCounters,
+    /// Work at each level.
     levels: [LevelCounters; LEVELS],
     /// Packets that ended here, by reason.
     dropped: ByReason,
+}
+
+/// The kernel's counters of the sockets of a queue.
+#[derive(Debug, Default)]
+struct SocketCounters {
+    is_there: AtomicBool,
+    rx_dropped: Counter,
+    rx_ring_full: Counter,
+    rx_invalid_descs: Counter,
+    rx_fill_ring_empty_descs: Counter,
 }
 
 /// A counter for each [`DropReason`].
@@ -103,6 +118,37 @@ impl WorkerCounters {
     /// How many packets ended here for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped.0.get(reason as usize).map_or(0, Counter::get)
+    }
+
+    /// Notes that the worker has panicked.
+    pub fn set_panicked(&self) {
+        self.panicked.store(true, Ordering::Relaxed);
+    }
+
+    /// `true` once the worker has panicked. Its thread goes on, and counts what arrives.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Relaxed)
+    }
+
+    /// Shows what the kernel has counted for the queue's sockets so far.
+    pub fn publish_socket(&self, statistics: XskStatistics) {
+        let socket = &self.socket;
+        socket.rx_dropped.set(statistics.rx_dropped);
+        socket.rx_ring_full.set(statistics.rx_ring_full);
+        socket.rx_invalid_descs.set(statistics.rx_invalid_descs);
+        socket.rx_fill_ring_empty_descs.set(statistics.rx_fill_ring_empty_descs);
+        socket.is_there.store(true, Ordering::Relaxed);
+    }
+
+    /// The kernel's counters of the queue's sockets, as they were read last; [`None`] without a socket.
+    pub fn socket(&self) -> Option<XskStatistics> {
+        let socket = &self.socket;
+        socket.is_there.load(Ordering::Relaxed).then(|| XskStatistics {
+            rx_dropped: socket.rx_dropped.get(),
+            rx_ring_full: socket.rx_ring_full.get(),
+            rx_invalid_descs: socket.rx_invalid_descs.get(),
+            rx_fill_ring_empty_descs: socket.rx_fill_ring_empty_descs.get(),
+        })
     }
 
     /// Shows what was done at each level so far.

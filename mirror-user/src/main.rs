@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use mirror_user::command::{Outcome, replay, run};
-use mirror_user::config::options::{CaptureOptions, FlowOptions, OutputOptions, TunnelOptions};
-use mirror_user::config::value::HumanDuration;
-use mirror_user::config::{ConfigError, Options, Settings};
+use mirror_user::config::{CaptureConfig, Config, ConfigError, Flags, OutputConfig};
+use mirror_user::decap::DecapConfig;
+use mirror_user::error::chain;
+use mirror_user::flow::FlowConfig;
 use mirror_user::shutdown::Shutdown;
+use mirror_user::sink::SinkConfig;
+use mirror_user::value::duration;
 use tracing_subscriber::EnvFilter;
 
 const EXIT_CODES: &str = "\
@@ -41,12 +44,12 @@ enum Command {
 #[derive(Args)]
 struct RunArgs {
     #[command(flatten)]
-    capture: CaptureOptions,
+    capture: Flags<CaptureConfig>,
     #[command(flatten)]
     common: CommonArgs,
     /// Log packet rates this often; 0s: never
-    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = None::<&str>)]
-    stats_interval: HumanDuration,
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse, help_heading = None::<&str>)]
+    stats_interval: Duration,
 }
 
 #[derive(Args)]
@@ -64,11 +67,13 @@ struct CommonArgs {
     #[arg(long, value_name = "FILE", help_heading = None::<&str>)]
     config: Option<PathBuf>,
     #[command(flatten)]
-    tunnel: TunnelOptions,
+    tunnel: Flags<DecapConfig>,
     #[command(flatten)]
-    flow: FlowOptions,
+    flow: Flags<FlowConfig>,
     #[command(flatten)]
-    output: OutputOptions,
+    output: Flags<OutputConfig>,
+    #[command(flatten)]
+    sink: Flags<SinkConfig>,
     /// Log filter: a level (error, warn, info, debug, trace), or targets with levels
     #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRROR_LOG", help_heading = None::<&str>)]
     log: String,
@@ -88,13 +93,13 @@ fn main() -> ExitCode {
         Ok(Outcome { ledger, failure }) => {
             tell(&ledger.table());
             if let Some(failure) = failure {
-                tell(&format!("error: {failure}\n"));
+                tell(&format!("error: {}\n", chain(&failure)));
                 return ExitCode::from(1);
             }
             ExitCode::from(if ledger.balanced { 0 } else { 3 })
         }
         Err(error) => {
-            tell(&format!("error: {}\n", told_once(&error)));
+            tell(&format!("error: {error:#}\n"));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
@@ -105,37 +110,35 @@ fn tell(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// An error with its causes, but for those that a message before them names.
-fn told_once(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
 fn execute(command: Command) -> anyhow::Result<Outcome> {
     let shutdown = Shutdown::new();
     shutdown.listen()?;
     match command {
         Command::Run(RunArgs { common, capture, stats_interval }) => {
-            let settings = settle(common, capture)?;
-            let interval = Some(stats_interval.0).filter(|&interval| interval > Duration::ZERO);
-            Ok(run::run(&settings, interval, &shutdown)?)
+            let config = configure(&common, Some(&capture))?;
+            let interval = Some(stats_interval).filter(|&interval| interval > Duration::ZERO);
+            Ok(run::run(&config, interval, &shutdown)?)
         }
         Command::Replay(ReplayArgs { files, common }) => {
-            let settings = settle(common, CaptureOptions::default())?;
-            Ok(replay::run(files, &settings, &shutdown)?)
+            let config = configure(&common, None)?;
+            Ok(replay::run(files, &config, &shutdown)?)
         }
     }
 }
 
-fn settle(common: CommonArgs, capture: CaptureOptions) -> Result<Settings, ConfigError> {
-    let file = common.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    let CommonArgs { tunnel, flow, output, .. } = common;
-    Settings::resolve(Options { capture, tunnel, flow, output, ..Options::default() }, file)
+/// The options of the file, the flags over them.
+fn configure(common: &CommonArgs, capture: Option<&Flags<CaptureConfig>>) -> Result<Config, ConfigError> {
+    let mut config = common.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    if let Some(capture) = capture {
+        capture.apply(&mut config.capture)?;
+    }
+    common.tunnel.apply(&mut config.tunnel)?;
+    common.flow.apply(&mut config.flow)?;
+    common.output.apply(&mut config.output)?;
+    if common.sink.is_given() {
+        common.sink.apply(config.only_sink()?)?;
+    }
+    config.check()
 }
 
 /// Logs go to standard error, so that standard output holds records and nothing else.

@@ -295,7 +295,7 @@ fn a_packet_with_a_record_of_its_own_is_accounted_for_by_it() {
 #[test]
 fn a_quiet_flow_ends_at_its_idle_timeout() {
     let (request, reply) = ping(0);
-    let mut run = Run::new(FlowConfig { idle: seconds(30), ..config() });
+    let mut run = Run::new(FlowConfig { idle_timeout: seconds(30), ..config() });
     run.packet(0, &request);
     run.expire(30 * SECOND - 1);
     assert_eq!(run.take(), []);

@@ -117,7 +117,7 @@ fn give(table: &mut FlowTable, now: &mut u64, step: u64, packets: impl Iterator<
 #[test]
 fn no_allocation_after_the_start() {
     let _alone = alone();
-    let config = FlowConfig { max_flows: 5000, idle: Duration::from_secs(20), ..config() };
+    let config = FlowConfig { max_flows: 5000, idle_timeout: Duration::from_secs(20), ..config() };
     let mut table = FlowTable::new(config).unwrap();
     let mut now = START;
     let templates: Vec<Packet> = [

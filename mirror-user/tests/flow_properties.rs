@@ -111,10 +111,10 @@ fn configs() -> impl Strategy<Value = FlowConfig> {
         .prop_map(|(max_flows, max_tunnels, idle, active, closing, fragment, seed)| FlowConfig {
             max_flows,
             max_tunnels,
-            idle,
-            active,
-            closing,
-            fragment,
+            idle_timeout: idle,
+            active_timeout: active,
+            closing_timeout: closing,
+            fragment_timeout: fragment,
             seed,
             ..config()
         })
@@ -335,7 +335,7 @@ proptest! {
         let mut open: BTreeMap<String, FlowRecord> = BTreeMap::new();
         for record in &records {
             prop_assert!(record.start <= record.end);
-            prop_assert!(record.duration() < config.active.max(Duration::from_nanos(1)), "{:?}", record);
+            prop_assert!(record.duration() < config.active_timeout.max(Duration::from_nanos(1)), "{:?}", record);
             let before = open.remove(&name_of_record(record));
             prop_assert_eq!(before.is_some(), record.action == Action::Update
                 || matches!(record.action, Action::End(_)) && before.is_some());
@@ -454,9 +454,9 @@ fn times_and_ends_are_those_of_a_plain_model() {
     for (round, clocks) in [1, 2, 3, 5].into_iter().cycle().enumerate().take(12) {
         let packets = interleaved(&mut state, clocks, 60_000, IDLE);
         let config = FlowConfig {
-            idle: Duration::from_nanos(IDLE),
+            idle_timeout: Duration::from_nanos(IDLE),
             // No record is cut, so that the model need not cut any.
-            active: FlowConfig::LONGEST_ACTIVE,
+            active_timeout: FlowConfig::LONGEST_ACTIVE,
             ..config()
         };
         let mut run = Run::new(config);

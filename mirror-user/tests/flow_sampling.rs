@@ -11,6 +11,7 @@ use mirror_user::number::SamplingRate;
 use mirror_user::number::{EndpointId, Vni};
 use mirror_user::packet::{Packet, Ports, Transport};
 use mirror_user::time::Timestamp;
+use mirror_user::value::Seed;
 
 fn one_in(flows: u32) -> SamplingRate {
     SamplingRate::one_in(flows).unwrap()
@@ -61,7 +62,7 @@ fn rates_are_powers_of_two() {
 
 #[test]
 fn directions_workers_and_tunnels_agree_and_lower_rates_select_more() {
-    let base = FlowConfig { sampling_seed: 5, ..config() };
+    let base = FlowConfig { sampling_seed: Some(Seed(5)), ..config() };
     let mut larger = selected(base, SamplingRate::EVERY, |number| packet_of(number, false));
     assert_eq!(larger.len(), 4096);
     for rate in [2, 8, 64].map(one_in) {
@@ -78,7 +79,7 @@ fn directions_workers_and_tunnels_agree_and_lower_rates_select_more() {
         };
         assert_eq!(here, selected(elsewhere, rate, other_tunnel));
         assert!(here.is_subset(&larger));
-        let other_seed = FlowConfig { sampling_seed: 6, ..base };
+        let other_seed = FlowConfig { sampling_seed: Some(Seed(6)), ..base };
         assert_ne!(here, selected(other_seed, rate, |number| packet_of(number, false)));
         larger = here;
     }
@@ -89,13 +90,13 @@ fn directions_workers_and_tunnels_agree_and_lower_rates_select_more() {
 fn a_flow_stands_for_as_many_as_the_lowest_rate_says() {
     // Flow 0 is selected at every rate by this seed.
     let seed = (0..).find(|&sampling_seed| {
-        let config = FlowConfig { sampling_seed, ..config() };
+        let config = FlowConfig { sampling_seed: Some(Seed(sampling_seed)), ..config() };
         let mut run = Run::new(config);
         run.table.set_sampling(one_in(64));
         run.packet(0, &packet_of(0, false));
         run.table.active_flows() == 1
     });
-    let mut run = Run::new(FlowConfig { sampling_seed: seed.unwrap(), ..config() });
+    let mut run = Run::new(FlowConfig { sampling_seed: Some(Seed(seed.unwrap())), ..config() });
     for (after, rate) in [(0, 64), (1, 1024), (2, 8), (3, 64), (4, 8), (5, 1), (6, 8)] {
         run.table.set_sampling(one_in(rate));
         run.packet(after, &packet_of(0, after % 2 == 1));
@@ -133,7 +134,7 @@ struct Estimate {
 
 /// Long and short flows, while the rate changes: half of the flows begin with each of the first two phases.
 fn estimate(sampling_seed: u64, flows: u32, rates: &[u32]) -> Estimate {
-    let mut run = Run::new(large(FlowConfig { sampling_seed, ..config() }));
+    let mut run = Run::new(large(FlowConfig { sampling_seed: Some(Seed(sampling_seed)), ..config() }));
     let mut truth = (0.0, 0.0);
     let mut now = START;
     for (phase, rate) in rates.iter().enumerate() {

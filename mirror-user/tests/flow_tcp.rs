@@ -167,7 +167,7 @@ fn handshakes() {
 /// An answer to a SYN of the interval before cannot be timed.
 #[test]
 fn a_handshake_longer_than_an_interval_is_not_timed() {
-    let mut run = Run::new(FlowConfig { active: seconds(1), ..config() });
+    let mut run = Run::new(FlowConfig { active_timeout: seconds(1), ..config() });
     run.packet(0, &client(SYN, 100, 0).packet());
     run.packet(2 * SECOND, &client(ACK, 101, 0).packet());
     let (records, _) = run.finish();
@@ -271,7 +271,7 @@ fn the_round_trip_tells_late_from_sent_again() {
 /// Counters of a record are those of its interval.
 #[test]
 fn segments_out_of_turn_are_told_once() {
-    let mut run = Run::new(FlowConfig { active: seconds(1), ..config() });
+    let mut run = Run::new(FlowConfig { active_timeout: seconds(1), ..config() });
     for second in 0..3 {
         run.packet(2 * second * SECOND, &server(ACK, 0, 100).packet());
     }

@@ -18,8 +18,8 @@ use std::{fmt, io};
 use indicatif::ProgressBar;
 use mirror_user::DropReason;
 use mirror_user::degrade::DegradeConfigError;
-use mirror_user::flow::FlowConfigError;
 use mirror_user::sink::SinkError;
+use mirror_user::value::ValueError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -58,7 +58,7 @@ pub enum MicroError {
     NoFlow,
     /// The flow table.
     #[error(transparent)]
-    Flow(#[from] FlowConfigError),
+    Flow(#[from] ValueError),
     /// The level of the work.
     #[error(transparent)]
     Degrade(#[from] DegradeConfigError),

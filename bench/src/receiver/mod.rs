@@ -18,8 +18,6 @@ use mirror_user::config::ConfigError;
 use mirror_user::ledger::Ledger;
 use mirror_user::pipeline::RunError;
 use mirror_user::sink::SinkError;
-use mirror_user::xdp;
-use mirror_user::xsk::XskError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -206,15 +204,6 @@ pub enum ReceiverError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The capture program.
-    #[error(transparent)]
-    Attach(#[from] xdp::XdpError),
-    /// The daemon's socket.
-    #[error(transparent)]
-    Xsk(#[from] XskError),
-    /// The sink.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
     /// What the sink could not write.
     #[error("the sink could not write everything: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Output(Vec<SinkError>),
@@ -224,12 +213,6 @@ pub enum ReceiverError {
     /// The daemon's worker or sinks cannot be made.
     #[error(transparent)]
     Run(Box<RunError>),
-    /// The worker had to stop.
-    #[error("the pipeline's worker had to stop: {source}")]
-    Worker {
-        /// What the kernel said.
-        source: io::Error,
-    },
     /// There is no place for the sink's files.
     #[error("cannot make a directory for the sink's files in {}: {source}", std::env::temp_dir().display())]
     Directory {

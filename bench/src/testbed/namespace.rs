@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 
 use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 use super::TestbedError;
@@ -34,7 +35,8 @@ impl Namespace {
         })
     }
 
-    /// Does `work` in a thread of its own, which lives in the namespace, as do threads and processes that it starts.
+    /// Does `work` in a thread of its own, which lives in the namespace, as do threads and processes that it starts; /sys shows them its
+    /// interfaces.
     /// Sockets that it makes belong to the namespace also outside of it.
     ///
     /// # Errors
@@ -43,10 +45,19 @@ impl Namespace {
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, TestbedError> {
         inside_thread(|| {
             move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+                .and_then(|()| show_own_interfaces())
                 .map_err(|error| TestbedError::Namespace { action: "enter", error })?;
             Ok(work())
         })
     }
+}
+
+/// Mounts a sysfs for this thread that shows the interfaces of its network namespace, as `ip netns exec` does.
+fn show_own_interfaces() -> rustix::io::Result<()> {
+    // SAFETY: a new mount namespace concerns this thread alone; file descriptors stay shared.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None)
 }
 
 impl AsFd for Namespace {

@@ -1,11 +1,11 @@
 //! The commands: [`run`] captures from an interface, [`replay`] reads capture files.
 
-use crate::ledger::Ledger;
+use crate::config::Config;
+use crate::ledger::{self, Ledger};
 use crate::pipeline::RunError;
 
 pub mod replay;
 pub mod run;
-mod watch;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -14,4 +14,17 @@ pub struct Outcome {
     pub ledger: Ledger,
     /// Why it ended before its time, where it did.
     pub failure: Option<RunError>,
+}
+
+/// Writes the ledger to its file, if it is to have one.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+fn write_ledger(config: &Config, ledger: &Ledger) -> Result<(), RunError> {
+    match &config.output.ledger {
+        Some(path) => ledger::file::write(ledger, path)
+            .map_err(|source| RunError::Ledger { path: path.clone(), source }),
+        None => Ok(()),
+    }
 }

@@ -4,29 +4,24 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use std::{fs, iter, thread};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::warn;
 
-use super::Outcome;
+use super::{Outcome, write_ledger};
 use crate::DropReason;
-use crate::config::Settings;
-use crate::config::settings::TunnelSettings;
-use crate::counters::WorkerCounters;
-use crate::ledger::files::FileFacts;
-use crate::ledger::{Ledger, QueueLedger, RunFacts};
-use crate::number::QueueId;
-use crate::pipeline::RunError;
-use crate::pipeline::drain::Drain;
-use crate::pipeline::memory::{self, Demand};
-use crate::pipeline::workers::text_of;
+use crate::config::Config;
+use crate::decap::DecapConfig;
+use crate::ledger::Ledger;
+use crate::pipeline::{Ended, Outputs, Pipeline, RunError};
 use crate::replay::{CaptureFiles, FileReport, ReplaySource, Report, Survey};
 use crate::shutdown::Shutdown;
-use crate::worker::WhenFull;
+use crate::snapshot::{FileFacts, Snapshot};
 
-/// How often progress is shown.
+/// Interval between showing progress.
 const WATCH: Duration = Duration::from_millis(20);
 
 /// Reads the files that `arguments` stand for through the pipeline, shows progress on a terminal, and returns the ledger,
@@ -36,72 +31,48 @@ const WATCH: Duration = Duration::from_millis(20);
 /// # Errors
 ///
 /// When no file can be read, the output cannot be opened, or a file would be overwritten by the output.
-pub fn run(arguments: Vec<PathBuf>, settings: &Settings, shutdown: &Shutdown) -> Result<Outcome, RunError> {
+pub fn run(arguments: Vec<PathBuf>, config: &Config, shutdown: &Shutdown) -> Result<Outcome, RunError> {
     let found = CaptureFiles::find(arguments);
     tell_others(&found.others);
     let files = &found.paths;
-    for output in iter::once(&settings.output.path).chain(&settings.output.ledger) {
+    let outputs = config.sink.iter().map(|sink| sink.destination.path());
+    for output in outputs.chain(config.output.ledger.as_deref()) {
         if files.iter().any(|file| is_same_file(file, output)) {
-            return Err(RunError::OutputIsInput { path: output.clone() });
+            return Err(RunError::OutputIsInput { path: output.to_owned() });
         }
     }
-    memory::require(&Demand::of_pipeline(settings, 1), false)?;
     let total = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
     let read = Arc::new(AtomicU64::new(0));
     let source = ReplaySource::open(found, Arc::clone(&read), shutdown.flag())?;
-    let (mut producers, sinks) = settings.start_sinks(1)?;
-    let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let worker = settings.worker(source, producers.remove(0), WhenFull::Wait, &counters)?;
-    let sinks = sinks.begin();
-
-    let mut drain = Drain::new(settings.output.drain_timeout, shutdown);
-    let started = Instant::now();
-    let work = thread::spawn(move || worker.run(|| false));
+    let (done, returned) = mpsc::channel();
+    let give_back = move |source: ReplaySource| {
+        // Nobody waits for it where the program gives up.
+        let _ = done.send(source.into_report());
+    };
+    let mut pipeline = Pipeline::read(config, shutdown, source, Outputs::Configured, give_back)?;
     let bar = progress_bar(total);
-    while !work.is_finished() {
+    while pipeline.watch()? {
         bar.set_position(read.load(Ordering::Relaxed));
-        bar.set_message(format!("{} packets", counters.received.get()));
-        if sinks.counters().closed() || sinks.counters().panicked() {
-            shutdown.request();
-        }
-        drain.is_over(&sinks);
+        bar.set_message(format!("{} packets", pipeline.snapshot().received()));
         thread::sleep(WATCH);
     }
     bar.finish_and_clear();
-    let ended = work.join();
-    let (written, unwritten) = drain.finish(sinks);
-
-    let (read, failure) = match ended {
-        Ok((source, result)) => {
-            let (report, survey) = source.into_report();
-            let failure = result.err().map(|source| RunError::System { what: "read the capture", source });
-            (Some((report, survey)), failure)
-        }
-        Err(panic) => {
-            (None, Some(RunError::Panicked { queue: counters.queue, message: text_of(panic.as_ref()) }))
-        }
-    };
-    let run = RunFacts {
-        version: env!("CARGO_PKG_VERSION"),
-        seconds: started.elapsed().as_secs_f64(),
-        files: read.as_ref().map(|(report, _)| file_facts(report)),
-        output_bytes: written.bytes(),
-        ..RunFacts::default()
-    };
-    let queues = written.workers().iter().map(|sink| {
-        let row = QueueLedger::new(&counters, sink, None);
-        match &read {
-            Some((report, _)) => row.with_files(report.found(), &report.unread()),
-            None => row.after_panic(),
-        }
-    });
-    let ledger = Ledger::new(run, queues.collect());
+    let Ended { mut snapshot, failures, unwritten } = pipeline.stop();
+    let read = returned.try_recv().ok();
     if let Some((report, survey)) = &read {
-        tell(report, survey, &counters, settings);
+        snapshot.files = Some(file_facts(report));
+        snapshot.queues = snapshot
+            .queues
+            .into_iter()
+            .map(|queue| queue.with_files(report.found(), &report.unread()))
+            .collect();
+        tell(report, survey, &snapshot, config);
     }
+    let ledger = Ledger::new(&snapshot);
+    let failure = failures.into_iter().next();
     let failure = failure.or_else(|| read.and_then(|(report, _)| report.error()).map(RunError::Replay));
     let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink));
-    let failure = failure.or(settings.write_ledger(&ledger).err());
+    let failure = failure.or(write_ledger(config, &ledger).err());
     Ok(Outcome { ledger, failure })
 }
 
@@ -120,7 +91,7 @@ fn tell_others(others: &[PathBuf]) {
 }
 
 /// Says what is peculiar about the files, and what is in them where nothing came out.
-fn tell(report: &Report, survey: &Survey, counters: &WorkerCounters, settings: &Settings) {
+fn tell(report: &Report, survey: &Survey, snapshot: &Snapshot, config: &Config) {
     for note in report.files.iter().flat_map(FileReport::notes) {
         warn!("{note}");
     }
@@ -131,9 +102,10 @@ fn tell(report: &Report, survey: &Survey, counters: &WorkerCounters, settings: &
         DropReason::OuterFragment,
         DropReason::NotTunnel,
     ];
-    let dropped: u64 = without_tunnel.iter().map(|&reason| counters.dropped(reason)).sum();
-    if dropped > 0 && dropped == counters.received.get() {
-        let TunnelSettings { geneve_port, vxlan_port, .. } = settings.tunnel;
+    let drops = snapshot.dropped();
+    let dropped: u64 = without_tunnel.iter().map(|&reason| drops[reason]).sum();
+    if dropped > 0 && dropped == snapshot.received() {
+        let DecapConfig { geneve_port, vxlan_port, .. } = config.tunnel;
         let mut link_types: Vec<u32> =
             report.files.iter().flat_map(|file| file.link_types.iter().copied()).collect();
         link_types.sort_unstable();

@@ -1,34 +1,41 @@
-//! Configuration: a TOML file, overridden by the command line, settled into plain values.
+//! Configuration: a TOML file, overridden by the command line.
 //!
-//! - [`options`]: what both can say. The keys of the file and the flags of the command have one definition each, so
-//!   that they cannot drift apart; every option is optional there.
-//! - [`value`]: the values that they take.
-//! - [`settings`]: what it comes to, with the defaults put in.
+//! An option is defined once, as a field of the component that it is for: the key of the file, the flag, the default and the
+//! check all come from there. Here the components are put together, and what concerns several of them is checked.
+//! Configuration builds nothing.
 
-pub mod options;
-pub mod settings;
-pub mod value;
+mod capture;
+mod flags;
+mod output;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::rules::RuleError;
+pub use self::capture::CaptureConfig;
+pub use self::flags::Flags;
+pub use self::output::OutputConfig;
+use crate::decap::DecapConfig;
+use crate::flow::FlowConfig;
+use crate::rules::{RecordKind, Recording, Rule, RuleError, Rules};
+use crate::sink::{Format, SinkConfig};
+use crate::value::ValueError;
 
-pub use self::options::Options;
-pub use self::settings::Settings;
+/// Keys that a sink has.
+const SINK_KEYS: [&str; 6] = ["path", "destination", "format", "rotate_size", "rotate_time", "queue_batches"];
 
-/// Why a configuration does not do.
+/// Reasons why a configuration does not do.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("cannot read the configuration {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file is no valid configuration.
     #[error("{}: {detail}; docs/mirror-capture.toml describes every key", path.display())]
@@ -38,21 +45,52 @@ pub enum ConfigError {
         /// The place and what is wrong there.
         detail: String,
     },
+    /// A flag has no valid value.
+    #[error(transparent)]
+    Flags(#[from] clap::Error),
     /// A rule is wrong.
     #[error(transparent)]
     Rule(#[from] RuleError),
     /// A value is out of range or missing.
-    #[error("{key}: {problem}")]
-    Value {
-        /// The option, as the command line names it.
-        key: &'static str,
-        /// What is wrong, and what would do.
-        problem: String,
-    },
+    #[error(transparent)]
+    Value(#[from] ValueError),
 }
 
-impl Options {
-    /// Reads a configuration file.
+/// All options.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Table `[capture]`: capturing from an interface; unused by `replay`.
+    pub capture: CaptureConfig,
+    /// Table `[tunnel]`: the tunnel headers that are removed.
+    pub tunnel: DecapConfig,
+    /// Table `[flow]`: the flow table of each worker, where there are records of flows.
+    pub flow: FlowConfig,
+    /// Table `[output]`: the records.
+    pub output: OutputConfig,
+    /// Tables `[[sink]]`: the destinations of the records.
+    pub sink: Vec<SinkConfig>,
+    /// Tables `[[rule]]`, which only the file has.
+    #[serde(alias = "policy")]
+    pub rule: Vec<Rule>,
+}
+
+impl Default for Config {
+    /// Records of all flows to one sink, standard output.
+    fn default() -> Self {
+        Self {
+            capture: CaptureConfig::default(),
+            tunnel: DecapConfig::default(),
+            flow: FlowConfig::default(),
+            output: OutputConfig::default(),
+            sink: vec![SinkConfig::default()],
+            rule: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file; what it leaves out has its default.
     ///
     /// # Errors
     ///
@@ -60,23 +98,102 @@ impl Options {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Parse {
-            path: path.to_owned(),
-            detail: error.to_string().trim().replace('\n', "\n  "),
+        toml::from_str(&text).map_err(|error| {
+            let mut detail = error.to_string().trim().replace('\n', "\n  ");
+            if let Some(key) = SINK_KEYS
+                .iter()
+                .find(|key| detail.contains(&format!("unknown field `{key}`, expected one of `records`")))
+            {
+                detail.push_str(&format!("; `{key}` belongs to a sink: write it under [[sink]]"));
+            }
+            ConfigError::Parse { path: path.to_owned(), detail }
         })
+    }
+
+    /// The one sink.
+    ///
+    /// # Errors
+    ///
+    /// When there are none or several.
+    pub fn only_sink(&mut self) -> Result<&mut SinkConfig, ValueError> {
+        match self.sink.as_mut_slice() {
+            [sink] => Ok(sink),
+            [] => Err(ValueError::new("[[sink]]", "there must be one, for the records to go to")),
+            sinks => {
+                let problem =
+                    format!("there are {}, but all records go to one: leave one of them", sinks.len());
+                Err(ValueError::new("[[sink]]", problem))
+            }
+        }
+    }
+
+    /// Kinds of records that are made where no rule says otherwise.
+    pub fn records(&self) -> Vec<RecordKind> {
+        self.output.records.clone().unwrap_or_else(|| match self.sink.first().map(|sink| sink.format) {
+            Some(Format::Pcapng) => vec![RecordKind::Packet],
+            _ => vec![RecordKind::Flow],
+        })
+    }
+
+    /// Records of every tunnel's packets.
+    ///
+    /// # Errors
+    ///
+    /// When a rule is wrong.
+    pub fn rules(&self) -> Result<Rules, RuleError> {
+        let records = self.records();
+        let default = Recording {
+            packets: RecordKind::Packet.is_in(&records),
+            flows: RecordKind::Flow.is_in(&records),
+            snap_length: self.capture.snap_length(),
+            payload: self.output.payload,
+        };
+        Rules::new(&self.rule, default)
+    }
+
+    /// Checks every value, and what concerns several.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range; the message names the option.
+    pub fn check(mut self) -> Result<Self, ConfigError> {
+        self.capture.check()?;
+        self.tunnel.check()?;
+        self.flow.check()?;
+        self.only_sink()?.check()?;
+        let rules = self.rules()?;
+        for sink in &self.sink {
+            if sink.format == Format::Pcapng && rules.any(|recording| recording.flows) {
+                let remedy =
+                    "pcapng holds packets, not flows; leave flow out (in [[rule]] too), or use ndjson";
+                return Err(ValueError::new("--records", remedy).into());
+            }
+            if self.output.ledger.as_deref() == Some(sink.destination.path()) {
+                return Err(
+                    ValueError::new("--ledger", "it would overwrite the records; give another file").into()
+                );
+            }
+        }
+        if !rules.any(|recording| !recording.excludes()) {
+            return Err(ValueError::new("--records", "there must be records of packet, flow or both").into());
+        }
+        Ok(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::options::{CaptureOptions, FlowOptions, OutputOptions, TunnelOptions};
+    use std::collections::BTreeSet;
+
+    use clap::{Args as _, Command, FromArgMatches as _};
+
     use super::*;
 
     const DOCUMENTED: &str = include_str!("../../../docs/mirror-capture.toml");
 
-    fn settle(file: &str) -> Result<Settings, String> {
-        let file = toml::from_str(file).map_err(|error| error.to_string())?;
-        Settings::resolve(Options::default(), file).map_err(|error| error.to_string())
+    fn settle(file: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(file).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())
     }
 
     #[test]
@@ -85,89 +202,34 @@ mod tests {
             .lines()
             .map(|line| line.strip_prefix("#: ").unwrap_or(line))
             .fold(String::new(), |text, line| text + line + "\n");
-        let documented: Options = toml::from_str(&uncommented).unwrap();
-        let Options { capture, tunnel, flow, output, rule } = documented.clone();
-        assert_eq!(rule.len(), 2, "examples of both kinds of rule");
-        let CaptureOptions {
-            interface,
-            queues,
-            cpus,
-            mode,
-            zero_copy,
-            strict,
-            snap_length,
-            allowed_sources,
-            any_destination,
-            vxlan,
-            rx_ring,
-            frames,
-            huge_pages,
-            busy_poll,
-            ebpf_log,
-        } = capture;
-        assert!(interface.is_some() && queues.is_some() && cpus.is_some() && mode.is_some());
-        assert!(
-            zero_copy.is_some() && strict.is_some() && snap_length.is_some() && allowed_sources.is_some()
-        );
-        assert!(
-            any_destination.is_some()
-                && vxlan.is_some()
-                && rx_ring.is_some()
-                && frames.is_some()
-                && huge_pages.is_some()
-        );
-        assert!(busy_poll.is_some() && ebpf_log.is_some());
-        let TunnelOptions { geneve_port, vxlan_port, max_depth } = tunnel;
-        assert!(geneve_port.is_some() && vxlan_port.is_some() && max_depth.is_some());
-        let FlowOptions {
-            max_flows,
-            max_tunnels,
-            idle_timeout,
-            active_timeout,
-            closing_timeout,
-            sampling_seed,
-        } = flow;
-        assert!(max_flows.is_some() && max_tunnels.is_some() && idle_timeout.is_some());
-        assert!(active_timeout.is_some() && closing_timeout.is_some() && sampling_seed.is_some());
-        let OutputOptions {
-            path,
-            records,
-            payload,
-            degradation,
-            format,
-            rotate_size,
-            rotate_time,
-            queue_batches,
-            drain_timeout,
-            ledger,
-        } = output;
-        assert!(
-            path.is_some()
-                && records.is_some()
-                && payload.is_some()
-                && degradation.is_some()
-                && format.is_some()
-                && rotate_size.is_some()
-                && rotate_time.is_some()
-        );
-        assert!(queue_batches.is_some() && drain_timeout.is_some() && ledger.is_some());
+        let stated: toml::Table = toml::from_str(&uncommented).unwrap();
+        let documented: Config = toml::from_str(&uncommented).unwrap();
+        assert_eq!(documented.sink.len(), 1);
+        for (table, options) in [
+            (&stated["capture"], CaptureConfig::augment_args_for_update(Command::new(""))),
+            (&stated["tunnel"], DecapConfig::augment_args_for_update(Command::new(""))),
+            (&stated["flow"], FlowConfig::augment_args_for_update(Command::new(""))),
+            (&stated["output"], OutputConfig::augment_args_for_update(Command::new(""))),
+            (&stated["sink"][0], SinkConfig::augment_args_for_update(Command::new(""))),
+        ] {
+            let keys: BTreeSet<&str> = table.as_table().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(keys, options.get_arguments().map(|option| option.get_id().as_str()).collect());
+        }
+        assert_eq!(documented.rule.len(), 2, "examples of both kinds of rule");
 
-        let defaults = Settings::resolve(Options::default(), Options::default()).unwrap();
-        let as_shipped = settle(DOCUMENTED).unwrap();
-        assert_eq!(format!("{as_shipped:?}"), format!("{defaults:?}"), "the file as shipped changes nothing");
-        let documented = Options { rule: Vec::new(), ..documented };
-        let mut stated = Settings::resolve(Options::default(), documented).unwrap();
+        let defaults = Config::default();
+        assert_eq!(settle(DOCUMENTED).unwrap(), defaults, "the file as shipped changes nothing");
+        let mut stated = Config { rule: Vec::new(), ..documented };
+        assert_eq!(stated.capture.frames, Some(defaults.capture.frames()));
+        assert_eq!(stated.output.records, Some(defaults.records()));
+        (stated.capture.frames, stated.output.records) = (None, None);
         stated.capture.interface = None;
         stated.capture.queues = None;
         stated.capture.cpus = None;
         stated.capture.allowed_sources = None;
-        stated.sampling_seed = None;
+        stated.flow.sampling_seed = None;
         stated.output.ledger = None;
-        assert_eq!(
-            format!("{stated:?}"),
-            format!("{defaults:?}"),
-            "the values that the file states are the defaults"
-        );
+        assert_eq!(stated, defaults, "the values that the file states are the defaults");
     }
 
     #[test]
@@ -192,16 +254,22 @@ mod tests {
             ("[tunnel]\nmax_depth = 0", "--max-depth: 0"),
             ("[tunnel]\nvxlan_port = 6081", "--geneve-port"),
             ("[flow]\nactive_timeout = \"1h\"", "active timeout of 3600s"),
-            ("[output]\nrecords = [\"flow\"]\nformat = \"pcapng\"", "--records: pcapng holds packets"),
+            (
+                "[output]\nrecords = [\"flow\"]\n[[sink]]\nformat = \"pcapng\"",
+                "--records: pcapng holds packets",
+            ),
             ("[output]\nrecords = []", "--records: there must be"),
             (
-                "[[rule]]\nrecords = [\"flow\"]\n[output]\nformat = \"pcapng\"",
+                "[[rule]]\nrecords = [\"flow\"]\n[[sink]]\nformat = \"pcapng\"",
                 "--records: pcapng holds packets",
             ),
             ("[[rule]]\nvni = 99999999", "[[rule]] number 1: vni 99999999"),
-            ("[output]\npath = \"a\"\nledger = \"a\"", "--ledger: it would overwrite the records"),
-            ("[output]\nqueue_batches = 1", "--queue-batches"),
-            ("[output]\nrotate_size = \"0\"", "--rotate-size"),
+            (
+                "[output]\nledger = \"a\"\n[[sink]]\ndestination = \"a\"",
+                "--ledger: it would overwrite the records",
+            ),
+            ("[[sink]]\nqueue_batches = 1", "--queue-batches"),
+            ("[[sink]]\nrotate_size = \"0\"", "--rotate-size"),
             ("[capture]\nqueues = \"a\"", "not a list of numbers"),
         ] {
             let error = settle(file).unwrap_err();
@@ -211,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_sources_is_not_the_same_as_none() {
-        let allowed = |file: &str| settle(file).unwrap().load_options(1).allowed_sources;
+        let allowed = |file: &str| settle(file).unwrap().capture.allowed_sources;
         assert_eq!(allowed(""), None, "any");
         assert_eq!(allowed("[capture]\nallowed_sources = []"), Some(vec![]), "none");
         assert_eq!(allowed("[capture]\nallowed_sources = [\"::/0\"]").map(|sources| sources.len()), Some(1));
@@ -220,8 +288,8 @@ mod tests {
     #[test]
     fn kinds_of_records_are_a_word_or_a_list() {
         let kinds = |file: &str| {
-            let settings = settle(file)?;
-            Ok::<_, String>((settings.rules.rest().packets, settings.rules.rest().flows))
+            let rest = settle(file)?.rules().unwrap().rest();
+            Ok::<_, String>((rest.packets, rest.flows))
         };
         for (records, expected) in [
             ("\"both\"", (true, true)),
@@ -242,11 +310,51 @@ mod tests {
 
     #[test]
     fn the_command_line_wins_over_the_file() {
-        let file = toml::from_str("[capture]\ninterface = \"eth1\"\nstrict = true\n").unwrap();
-        let mut flags = Options::default();
-        flags.capture.interface = Some("eth2".to_owned());
-        let settings = Settings::resolve(flags, file).unwrap();
-        assert_eq!(settings.capture.interface.as_deref(), Some("eth2"));
-        assert!(settings.capture.strict, "what only the file says stands");
+        let mut config = settle("[capture]\ninterface = \"eth1\"\nstrict = true\n").unwrap();
+        let command = Flags::<CaptureConfig>::augment_args(Command::new("run"));
+        let matches = command.get_matches_from(["run", "--interface", "eth2"]);
+        let flags = Flags::<CaptureConfig>::from_arg_matches(&matches).unwrap();
+        flags.apply(&mut config.capture).unwrap();
+        assert_eq!(config.capture.interface.as_deref(), Some("eth2"));
+        assert!(config.capture.strict, "what only the file says stands");
+    }
+
+    #[test]
+    fn defaults_stand_in_the_help() {
+        let command = Flags::<FlowConfig>::augment_args(Command::new("run"));
+        let help = |id: &str| {
+            command.get_arguments().find(|flag| flag.get_id() == id).unwrap().get_help().unwrap().to_string()
+        };
+        assert_eq!(help("idle_timeout"), "End a flow after this long without a packet [default: 2m]");
+        assert!(help("max_flows").ends_with("[default: 1048576]"));
+        let command = Flags::<SinkConfig>::augment_args(Command::new("run"));
+        let help = |id: &str| {
+            command.get_arguments().find(|flag| flag.get_id() == id).unwrap().get_help().unwrap().to_string()
+        };
+        assert!(help("rotate_size").ends_with("[default: 256MiB]"));
+        assert!(help("destination").ends_with("[default: -]"));
+    }
+
+    #[test]
+    fn keys_of_a_sink_under_output_are_told_their_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mirror-capture.toml");
+        for key in SINK_KEYS {
+            fs::write(&path, format!("[output]\n{key} = \"1\"\n")).unwrap();
+            let error = Config::read(&path).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("`{key}` belongs to a sink")) && error.contains("line 2"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_is_one_sink() {
+        assert_eq!(settle("").unwrap().sink, [SinkConfig::default()]);
+        assert_eq!(settle("[[sink]]\nformat = \"ndjson\"\n").unwrap().sink, [SinkConfig::default()]);
+        let error = settle("[[sink]]\n[[sink]]\n").unwrap_err();
+        assert!(error.starts_with("[[sink]]: there are 2"), "{error}");
+        assert!(settle("sink = []").unwrap_err().starts_with("[[sink]]: there must be one"));
     }
 }

@@ -8,7 +8,9 @@ use super::level::{DegradeLevel, LEVELS};
 use crate::number::SamplingRate;
 
 /// Which levels a worker may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum DegradeMode {
     /// Record everything; packets that a worker cannot keep up with are dropped and counted

@@ -1,38 +1,61 @@
-//! What a flow table is told.
+//! Options of a flow table.
 
 use std::time::Duration;
 
-use thiserror::Error;
+use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::tunnels::Tunnels;
 use crate::number::QueueId;
+use crate::value::{Seed, ValueError, duration, whole_number};
 
-/// What a flow table is told. [`FlowConfig::default`] fits VPC Flow Logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Options of a worker's flow table. [`FlowConfig::default`] fits VPC Flow Logs.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Flows")]
 pub struct FlowConfig {
-    /// Flows in the table at most, 1 to [`FlowConfig::MOST_FLOWS`]. At this number the longest idle flow
-    /// makes room for a new one. A flow takes 159 bytes in IPv4, 191 in IPv6, of memory that is used from the
-    /// first time that there are so many.
+    /// Flows per worker at a time, 159 bytes each, 191 with IPv6; beyond that the flow that has been idle for longest
+    /// ends early
+    // 1 to MOST_FLOWS. The memory is used from the first time that there are so many.
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>)]
     pub max_flows: u32,
-    /// Tunnels with flows in the table at most, 1 to [`FlowConfig::MOST_TUNNELS`], where tunnels are told apart also by
-    /// their outer addresses and attachment. At this number the flows of the longest idle tunnel end to make room for a
-    /// new one; where one endpoint has more than half of the tunnels, the longest idle one of that endpoint.
+    /// Tunnels per worker with flows at a time; beyond that the flows of the tunnel that has been idle for longest end
+    /// early
+    // 1 to MOST_TUNNELS, where tunnels are told apart also by their outer addresses and attachment. Where one endpoint has
+    // more than half of the tunnels, the longest idle one of that endpoint gives way.
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>)]
     pub max_tunnels: u32,
-    /// A flow without a packet for this long has ended.
-    pub idle: Duration,
-    /// A record covers at most this long, up to [`FlowConfig::LONGEST_ACTIVE`]. It is made by the first
-    /// packet after that time, or when the flow has been quiet for that time.
-    pub active: Duration,
-    /// A TCP connection that was closed, reset or refused has ended after this long without a packet.
-    pub closing: Duration,
-    /// Fragments of a packet belong together for this long, whichever comes first.
-    pub fragment: Duration,
-    /// The secret of the hash, which senders must not know. The records do not depend on it.
+    /// End a flow after this long without a packet
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// Write a record of a long flow this often, at most 15m apart
+    // A record covers at most this long. It is made by the first packet after that time, or when the flow has been quiet for
+    // that time.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[serde(with = "duration")]
+    pub active_timeout: Duration,
+    /// End the flow of a closed TCP connection after this long without a packet
+    // Also of one that was reset or refused.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[serde(with = "duration")]
+    pub closing_timeout: Duration,
+    /// Seed of flow sampling, decimal or 0x…: appliances with the same seed select the same flows. Senders must not know
+    /// it [default: random at each start]
+    // The secret of the hash that selects flows when they are sampled (FlowTable::set_sampling).
+    #[arg(long, value_name = "N")]
+    pub sampling_seed: Option<Seed>,
+    /// Time for which fragments of a packet belong together, whichever comes first
+    #[arg(skip)]
+    #[serde(skip)]
+    pub fragment_timeout: Duration,
+    /// Secret of the table's hash, which senders must not know. The records do not depend on it
+    #[arg(skip)]
+    #[serde(skip)]
     pub seed: u64,
-    /// The secret of the hash that selects flows when they are [sampled](super::FlowTable::set_sampling). All workers
-    /// and appliances need the same for them to select the same flows.
-    pub sampling_seed: u64,
-    /// Where the packets come from, for the records.
+    /// Receive queue that the packets come from, for the records
+    #[arg(skip)]
+    #[serde(skip)]
     pub queue: QueueId,
 }
 
@@ -44,27 +67,34 @@ impl FlowConfig {
     /// The longest [`FlowConfig::active`]: 15 minutes, so that times within a record take 40 bits.
     pub const LONGEST_ACTIVE: Duration = Duration::from_mins(15);
 
-    /// The same, if it can be followed.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
     ///
-    /// The first value that is out of range.
-    pub fn checked(self) -> Result<Self, FlowConfigError> {
-        if !(1..=Self::MOST_FLOWS).contains(&self.max_flows) {
-            return Err(FlowConfigError::Flows(self.max_flows));
-        }
-        if !(1..=Self::MOST_TUNNELS).contains(&self.max_tunnels) {
-            return Err(FlowConfigError::Tunnels(self.max_tunnels));
-        }
-        if self.active.is_zero() || self.active > Self::LONGEST_ACTIVE {
-            return Err(FlowConfigError::Active(self.active));
-        }
-        for (name, timeout) in [("idle", self.idle), ("closing", self.closing), ("fragment", self.fragment)] {
-            if timeout.is_zero() || timeout > LONGEST_TIMEOUT {
-                return Err(FlowConfigError::Timeout(name, timeout));
+    /// The first value that is not.
+    pub fn check(&self) -> Result<(), ValueError> {
+        let most = |key, what, count: u32, most| match count {
+            1.. if count <= most => Ok(()),
+            _ => Err(ValueError::new(
+                key,
+                format!("a maximum of {count} {what} per worker; set it to 1 to {most}"),
+            )),
+        };
+        most("--max-flows", "flows", self.max_flows, Self::MOST_FLOWS)?;
+        most("--max-tunnels", "tunnels", self.max_tunnels, Self::MOST_TUNNELS)?;
+        for (key, name, timeout, longest) in [
+            ("--active-timeout", "active", self.active_timeout, Self::LONGEST_ACTIVE),
+            ("--idle-timeout", "idle", self.idle_timeout, LONGEST_TIMEOUT),
+            ("--closing-timeout", "closing", self.closing_timeout, LONGEST_TIMEOUT),
+            ("fragment_timeout", "fragment", self.fragment_timeout, LONGEST_TIMEOUT),
+        ] {
+            if timeout.is_zero() || timeout > longest {
+                let problem =
+                    format!("{name} timeout of {timeout:?}; set it above 0 and to at most {longest:?}");
+                return Err(ValueError::new(key, problem));
             }
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -73,43 +103,21 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl Default for FlowConfig {
     /// A million flows; idle after 120 s, as a Gateway Load Balancer forgets flows other than TCP; a record
-    /// per 60 s, as VPC Flow Logs aggregate; closing for 5 s; fragments for 30 s, as Linux reassembles. Both
-    /// seeds are 0: set them to random numbers where senders are not trusted.
+    /// per 60 s, as VPC Flow Logs aggregate; closing for 5 s; fragments for 30 s, as Linux reassembles. The seed of the
+    /// hash is 0: set it to a random number where senders are not trusted.
     fn default() -> Self {
         Self {
             max_flows: 1 << 20,
             max_tunnels: 1 << 14,
-            idle: Duration::from_secs(120),
-            active: Duration::from_secs(60),
-            closing: Duration::from_secs(5),
-            fragment: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
+            active_timeout: Duration::from_secs(60),
+            closing_timeout: Duration::from_secs(5),
+            sampling_seed: None,
+            fragment_timeout: Duration::from_secs(30),
             seed: 0,
-            sampling_seed: 0,
             queue: QueueId(0),
         }
     }
-}
-
-/// Why a [`FlowConfig`] cannot be followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum FlowConfigError {
-    /// [`FlowConfig::max_flows`].
-    #[error("flow table: a maximum of {0} flows per worker; set it to 1 to {most}", most = FlowConfig::MOST_FLOWS)]
-    Flows(u32),
-    /// [`FlowConfig::max_tunnels`].
-    #[error(
-        "flow table: a maximum of {0} tunnels per worker; set it to 1 to {most}", most = FlowConfig::MOST_TUNNELS
-    )]
-    Tunnels(u32),
-    /// [`FlowConfig::active`].
-    #[error(
-        "flow table: an active timeout of {0:?}; set it above 0 and to at most {longest:?}",
-        longest = FlowConfig::LONGEST_ACTIVE
-    )]
-    Active(Duration),
-    /// One of the other timeouts.
-    #[error("flow table: {0} timeout of {1:?}; set it above 0 and to at most {LONGEST_TIMEOUT:?}")]
-    Timeout(&'static str, Duration),
 }
 
 #[cfg(test)]
@@ -119,30 +127,25 @@ mod tests {
     #[test]
     fn limits() {
         let good = FlowConfig::default();
-        assert_eq!(good.checked(), Ok(good));
+        assert_eq!(good.check(), Ok(()));
         let minute = Duration::from_mins(1);
-        for (bad, error) in [
-            (FlowConfig { max_flows: 0, ..good }, FlowConfigError::Flows(0)),
-            (FlowConfig { max_flows: 1 << 26, ..good }, FlowConfigError::Flows(1 << 26)),
-            (FlowConfig { max_tunnels: 0, ..good }, FlowConfigError::Tunnels(0)),
-            (FlowConfig { max_tunnels: 1 << 16, ..good }, FlowConfigError::Tunnels(1 << 16)),
-            (FlowConfig { active: Duration::ZERO, ..good }, FlowConfigError::Active(Duration::ZERO)),
-            (FlowConfig { active: 16 * minute, ..good }, FlowConfigError::Active(16 * minute)),
-            (FlowConfig { idle: Duration::ZERO, ..good }, FlowConfigError::Timeout("idle", Duration::ZERO)),
-            (
-                FlowConfig { closing: Duration::MAX, ..good },
-                FlowConfigError::Timeout("closing", Duration::MAX),
-            ),
-            (
-                FlowConfig { fragment: Duration::ZERO, ..good },
-                FlowConfigError::Timeout("fragment", Duration::ZERO),
-            ),
+        for (bad, key) in [
+            (FlowConfig { max_flows: 0, ..good }, "--max-flows"),
+            (FlowConfig { max_flows: 1 << 26, ..good }, "--max-flows"),
+            (FlowConfig { max_tunnels: 0, ..good }, "--max-tunnels"),
+            (FlowConfig { max_tunnels: 1 << 16, ..good }, "--max-tunnels"),
+            (FlowConfig { active_timeout: Duration::ZERO, ..good }, "--active-timeout"),
+            (FlowConfig { active_timeout: 16 * minute, ..good }, "--active-timeout"),
+            (FlowConfig { idle_timeout: Duration::ZERO, ..good }, "--idle-timeout"),
+            (FlowConfig { closing_timeout: Duration::MAX, ..good }, "--closing-timeout"),
+            (FlowConfig { fragment_timeout: Duration::ZERO, ..good }, "fragment_timeout"),
         ] {
-            assert_eq!(bad.checked(), Err(error));
+            assert_eq!(bad.check().unwrap_err().key, key);
         }
+        let error = FlowConfig { idle_timeout: Duration::ZERO, ..good }.check().unwrap_err();
         assert_eq!(
-            FlowConfigError::Timeout("idle", Duration::ZERO).to_string(),
-            "flow table: idle timeout of 0ns; set it above 0 and to at most 86400s"
+            error.to_string(),
+            "--idle-timeout: idle timeout of 0ns; set it above 0 and to at most 86400s"
         );
     }
 }

@@ -61,7 +61,7 @@ mod tunnels;
 mod update;
 
 pub use self::community_id::CommunityId;
-pub use self::config::{FlowConfig, FlowConfigError};
+pub use self::config::FlowConfig;
 pub use self::direction::NetworkDirection;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, Initiator, Traffic};
 pub use self::table::{FlowCounters, FlowTable};

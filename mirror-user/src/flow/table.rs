@@ -1,8 +1,10 @@
 //! The flow table of one worker, and what became of the packets that it was given.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::config::{FlowConfig, FlowConfigError};
+use super::config::FlowConfig;
 use super::entry::{ColdPart, Flow};
 use super::fragments::{Fragments, Held};
 use super::hash::Hasher;
@@ -17,6 +19,11 @@ use super::slab::Slab;
 use super::tunnels::Tunnels;
 use crate::batch::BATCH_FRAMES;
 use crate::number::SamplingRate;
+use crate::value::ValueError;
+
+/// The sampling seed of this process where none is given: the same for all workers, so that both directions of a flow are
+/// selected together whichever queues they come by.
+static RANDOM_SAMPLING_SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("sampling"));
 
 /// The flows of one worker.
 #[derive(Debug)]
@@ -56,8 +63,8 @@ pub(super) struct Timeouts {
 impl Timeouts {
     fn new(config: &FlowConfig) -> Self {
         let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        let (idle, active) = (nanoseconds(config.idle), nanoseconds(config.active));
-        Self { idle, active, closing: nanoseconds(config.closing), shortest: idle.min(active) }
+        let (idle, active) = (nanoseconds(config.idle_timeout), nanoseconds(config.active_timeout));
+        Self { idle, active, closing: nanoseconds(config.closing_timeout), shortest: idle.min(active) }
     }
 }
 
@@ -109,8 +116,8 @@ impl FlowTable {
     /// # Errors
     ///
     /// When a value of `config` is out of range.
-    pub fn new(config: FlowConfig) -> Result<Self, FlowConfigError> {
-        let config = config.checked()?;
+    pub fn new(config: FlowConfig) -> Result<Self, ValueError> {
+        config.check()?;
         let hasher = Hasher::new(config.seed);
         let capacity = config.max_flows as usize;
         let mut cold_parts = memory::huge_vec(capacity + 1);
@@ -120,9 +127,9 @@ impl FlowTable {
             timeouts: Timeouts::new(&config),
             now: 0,
             hasher,
-            sampler: Sampler::new(config.sampling_seed),
+            sampler: Sampler::new(config.sampling_seed.map_or_else(|| *RANDOM_SAMPLING_SEED, |seed| seed.0)),
             tunnels: Tunnels::with_capacity(config.max_tunnels, hasher),
-            fragments: Fragments::new(config.fragment, hasher),
+            fragments: Fragments::new(config.fragment_timeout, hasher),
             initiators: Initiators::new(hasher),
             index: Index::with_capacity(config.max_flows),
             flows: Slab::with_capacity(capacity),

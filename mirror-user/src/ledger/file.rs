@@ -92,10 +92,10 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
-    use crate::ledger::RunFacts;
+    use crate::snapshot::Snapshot;
 
     fn ledger() -> Ledger {
-        Ledger::new(RunFacts::default(), Vec::new())
+        Ledger::new(&Snapshot::default())
     }
 
     #[test]

@@ -15,25 +15,22 @@
 //! [`never_reached`].
 
 pub mod file;
-pub mod files;
 pub mod never_reached;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use mirror_common::verdict::{Counts, Verdict};
+use mirror_common::verdict::Verdict;
 use serde::Serialize;
 
-use self::files::FileFacts;
 use self::never_reached::NeverReached;
-use crate::DropReason;
-use crate::counters::WorkerCounters;
 use crate::degrade::DegradeConfig;
+use crate::drop_reason::{Drops, Stage};
 use crate::nic::meter::CounterGrowth;
-use crate::number::QueueId;
-use crate::sink::{self, Loss};
-use crate::xsk::XskStatistics;
+use crate::record::Amount;
+use crate::snapshot::{FileFacts, InterfaceSnapshot, QueueSnapshot, Snapshot, WorkerSnapshot};
+use crate::xsk::{CopyMode, XskStatistics};
 
 /// What one queue's stages counted.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -113,17 +110,28 @@ pub struct RecordCounts {
     pub refused: u64,
 }
 
+impl RecordCounts {
+    fn new(written: u64, failed: u64, refused: u64) -> Self {
+        Self { written, failed, refused }
+    }
+}
+
 /// A row for each level that was in force.
-fn level_rows(worker: &WorkerCounters) -> Vec<LevelRow> {
+fn level_rows(worker: &WorkerSnapshot) -> Vec<LevelRow> {
     let levels = DegradeConfig::default().levels();
     let used =
-        levels.iter().zip(worker.levels()).filter(|(_, (time, packets))| !time.is_zero() || *packets != 0);
+        levels.iter().zip(worker.levels).filter(|(_, (time, packets))| !time.is_zero() || *packets != 0);
     used.map(|(level, (time, packets))| LevelRow {
         level: level.to_string(),
         seconds: time.as_secs_f64(),
         packets,
     })
     .collect()
+}
+
+/// Counters by the names of their reasons.
+fn by_name(dropped: &Drops) -> BTreeMap<&'static str, u64> {
+    dropped.iter().map(|(reason, packets)| (reason.name(), packets)).collect()
 }
 
 /// One equation of the ledger.
@@ -192,7 +200,7 @@ pub struct RunFacts {
     pub output_bytes: u64,
 }
 
-/// Counters of the interface and its driver.
+/// Counters of the interface.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NicFacts {
     /// Name of the driver, where the device has one.
@@ -201,215 +209,118 @@ pub struct NicFacts {
     /// The kernel's counters.
     #[serde(flatten)]
     pub counters: CounterGrowth,
-    /// The driver's own counters of losses; in the ledger they stand under `never_reached`.
-    #[serde(skip)]
-    pub driver_counters: CounterGrowth,
-    /// Packets that came by queues on which the driver does not run the program.
-    #[serde(skip)]
-    pub unseen: u64,
-    /// Losses that are in no counter.
-    #[serde(skip)]
-    pub notes: Vec<String>,
 }
 
-/// Reasons that are counted between decapsulation and the end of the sink.
-const RECORD_REASONS: [DropReason; 13] = [
-    DropReason::PolicyExcluded,
-    DropReason::FlowNotIp,
-    DropReason::FlowFragment,
-    DropReason::FlowTunnels,
-    DropReason::NotSampled,
-    DropReason::CountersOnly,
-    DropReason::WorkerPanicked,
-    DropReason::SinkQueueFull,
-    DropReason::SinkWriteFailed,
-    DropReason::SinkSyncFailed,
-    DropReason::SinkPublishFailed,
-    DropReason::SinkPanicked,
-    DropReason::SinkStalled,
-];
-/// Reasons that are counted before the worker: by the kernel, or while a capture file is read.
-const EARLY_REASONS: [DropReason; 10] = [
-    DropReason::SourceNotAllowed,
-    DropReason::NoHeadroom,
-    DropReason::NotCut,
-    DropReason::FillRingEmpty,
-    DropReason::RxRingFull,
-    DropReason::SocketLost,
-    DropReason::FileLinkType,
-    DropReason::FileInterface,
-    DropReason::FileLength,
-    DropReason::FileCutOff,
-];
-
 impl QueueLedger {
-    /// Puts the counters of one worker, its sink and its socket together.
-    pub fn new(worker: &WorkerCounters, sink: &sink::WorkerCounters, af_xdp: Option<XskStatistics>) -> Self {
-        let mut dropped: BTreeMap<&'static str, u64> =
-            DropReason::ALL.iter().map(|&reason| (reason.name(), worker.dropped(reason))).collect();
-        let mut set = |reason: DropReason, count| dropped.insert(reason.name(), count);
-        let (recorded, lost) = (sink.recorded(), sink.all_lost());
-        for loss in Loss::ALL {
-            set(loss.reason(), sink.lost(loss).packets);
-        }
-        if let Some(statistics) = af_xdp {
-            set(DropReason::FillRingEmpty, statistics.rx_dropped);
-            set(DropReason::RxRingFull, statistics.rx_ring_full);
-        }
+    /// The counters of a queue under their names.
+    fn new(snapshot: &QueueSnapshot) -> Self {
+        let QueueSnapshot { queue, cpu, copy_mode, xdp, af_xdp, in_files, worker, sink, dropped } = snapshot;
+        let Amount { packets, packet_records, flow_records } = sink.recorded;
         Self {
-            queue: worker.queue.0,
-            received: worker.received.get(),
-            received_bytes: worker.received_bytes.get(),
-            decapsulated: worker.decapsulated.get(),
-            without_metadata: worker.without_metadata.get(),
-            rebinds: worker.rebinds.get(),
-            packet_records: RecordCounts {
-                written: recorded.packet_records,
-                failed: lost.packet_records,
-                refused: worker.packet_records_refused.get(),
-            },
-            flow_records: RecordCounts {
-                written: recorded.flow_records,
-                failed: lost.flow_records,
-                refused: worker.flow_records_refused.get(),
-            },
-            flows_created: worker.flows_created.get(),
-            flows_evicted: worker.flows_evicted.get(),
-            clock_steps: worker.clock_steps.get(),
-            wall_clock_steps: worker.wall_clock_steps.get(),
-            level_changes: worker.transitions.get(),
+            queue: queue.0,
+            cpu: *cpu,
+            copy_mode: copy_mode.map(CopyMode::name),
+            xdp: xdp.map(|counts| Verdict::ALL.into_iter().map(Verdict::name).zip(counts).collect()),
+            af_xdp: *af_xdp,
+            in_files: *in_files,
+            received: worker.received,
+            received_bytes: worker.received_bytes,
+            decapsulated: worker.decapsulated,
+            without_metadata: worker.without_metadata,
+            rebinds: worker.rebinds,
+            panicked: worker.panicked,
+            packet_records: RecordCounts::new(
+                packet_records,
+                sink.lost.packet_records,
+                worker.packet_records_refused,
+            ),
+            flow_records: RecordCounts::new(
+                flow_records,
+                sink.lost.flow_records,
+                worker.flow_records_refused,
+            ),
+            flows_created: worker.flows_created,
+            flows_evicted: worker.flows_evicted,
+            clock_steps: worker.clock_steps,
+            wall_clock_steps: worker.wall_clock_steps,
+            level_changes: worker.level_changes,
             levels: level_rows(worker),
-            recorded: recorded.packets,
-            dropped,
-            af_xdp,
-            ..Self::default()
+            recorded: packets,
+            dropped: by_name(dropped),
         }
     }
+}
 
-    /// Names the packets that a worker held when it panicked, which its counters do not tell apart.
-    #[must_use]
-    pub fn after_panic(mut self) -> Self {
-        let reasons = DropReason::ALL.iter().copied().filter(|reason| !EARLY_REASONS.contains(reason));
-        let held = self.received.saturating_sub(self.recorded.saturating_add(self.sum(reasons)));
-        *self.dropped.entry(DropReason::WorkerPanicked.name()).or_default() += held;
-        self.panicked = true;
-        self
+/// The comparisons of a queue's stages.
+fn checks(queue: &QueueSnapshot) -> Vec<Check> {
+    let check = |stage, entered, left| Check { queue: Some(queue.queue.0), stage, entered, left };
+    let QueueSnapshot { worker, dropped, .. } = queue;
+    let decapsulation = dropped.at(Stage::Decapsulation);
+    let records = queue.sink.recorded.packets + dropped.at(Stage::Record) + dropped.at(Stage::Sink);
+    let mut checks = Vec::with_capacity(4);
+    if let Some(redirected) = queue.verdict(Verdict::Redirected) {
+        checks.push(check("xdp to worker", redirected, worker.received + dropped.at(Stage::AfXdp)));
     }
-
-    /// A queue that no worker serves.
-    pub fn unserved(queue: QueueId) -> Self {
-        let dropped = DropReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
-        Self { queue: queue.0, dropped, ..Self::default() }
+    if let Some(found) = queue.in_files {
+        checks.push(check("file to worker", found, worker.received + dropped.at(Stage::File)));
     }
+    if worker.panicked {
+        // How far the worker had come with its last batch is not known.
+        checks.push(check("worker to sink", worker.received, decapsulation + records));
+    } else {
+        checks.push(check("worker to decapsulation", worker.received, worker.decapsulated + decapsulation));
+        checks.push(check("decapsulation to sink", worker.decapsulated, records));
+    }
+    checks
+}
 
-    /// Adds the packets that were `found` in capture files, and those of them that could not be read.
-    #[must_use]
-    pub fn with_files(mut self, found: u64, unread: &[(DropReason, u64)]) -> Self {
-        self.in_files = Some(found);
-        for &(reason, packets) in unread {
-            self.dropped.insert(reason.name(), packets);
+impl RunFacts {
+    fn new(snapshot: &Snapshot) -> Self {
+        let interface = snapshot.interface.as_ref();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            interface: interface.map(|interface| interface.name.clone()),
+            xdp_mode: interface.and_then(|interface| interface.xdp_mode).map(|mode| mode.to_string()),
+            seconds: snapshot.elapsed.as_secs_f64(),
+            nic: interface.map(|InterfaceSnapshot { driver, counters, .. }| NicFacts {
+                driver: driver.clone(),
+                counters: counters.clone(),
+            }),
+            files: snapshot.files,
+            output_bytes: snapshot.output_bytes,
         }
-        self
-    }
-
-    /// Adds what the XDP program counted for the queue, by [`Verdict`].
-    #[must_use]
-    pub fn with_verdicts(mut self, verdicts: &Counts) -> Self {
-        let count = |verdict: Verdict| verdicts.get(verdict as usize).copied().unwrap_or(0);
-        self.xdp = Some(Verdict::ALL.into_iter().map(|verdict| (verdict.name(), count(verdict))).collect());
-        self.dropped.insert(DropReason::SourceNotAllowed.name(), count(Verdict::DroppedSource));
-        self.dropped.insert(DropReason::NoHeadroom.name(), count(Verdict::DroppedNoHeadroom));
-        self.dropped.insert(DropReason::NotCut.name(), count(Verdict::DroppedNotCut));
-        self
-    }
-
-    fn verdict(&self, verdict: Verdict) -> Option<u64> {
-        self.xdp.as_ref()?.get(verdict.name()).copied()
-    }
-
-    fn sum(&self, reasons: impl IntoIterator<Item = DropReason>) -> u64 {
-        reasons.into_iter().filter_map(|reason| self.dropped.get(reason.name())).sum()
-    }
-
-    fn seen(&self) -> u64 {
-        let without_xdp = self.in_files.unwrap_or(self.received);
-        self.xdp.as_ref().map_or(without_xdp, |_| {
-            let taken = [
-                Verdict::Redirected,
-                Verdict::DroppedSource,
-                Verdict::DroppedNoHeadroom,
-                Verdict::DroppedNotCut,
-            ];
-            taken.into_iter().filter_map(|verdict| self.verdict(verdict)).sum()
-        })
-    }
-
-    fn checks(&self) -> Vec<Check> {
-        let check = |stage, entered, left| Check { queue: Some(self.queue), stage, entered, left };
-        let decapsulation = DropReason::ALL
-            .iter()
-            .copied()
-            .filter(|reason| !RECORD_REASONS.contains(reason) && !EARLY_REASONS.contains(reason));
-        let decapsulation = self.sum(decapsulation);
-        let records = self.recorded + self.sum(RECORD_REASONS);
-        let sockets = self.sum([DropReason::FillRingEmpty, DropReason::RxRingFull, DropReason::SocketLost]);
-        let redirected = self.verdict(Verdict::Redirected);
-        let mut checks: Vec<Check> = redirected
-            .map(|redirected| check("xdp to worker", redirected, self.received + sockets))
-            .into_iter()
-            .collect();
-        if let Some(found) = self.in_files {
-            let unread = self.sum([
-                DropReason::FileLinkType,
-                DropReason::FileInterface,
-                DropReason::FileLength,
-                DropReason::FileCutOff,
-            ]);
-            checks.push(check("file to worker", found, self.received + unread));
-        }
-        if self.panicked {
-            // How far the worker had come with its last batch is not known.
-            checks.push(check("worker to sink", self.received, decapsulation + records));
-        } else {
-            checks.push(check("worker to decapsulation", self.received, self.decapsulated + decapsulation));
-            checks.push(check("decapsulation to sink", self.decapsulated, records));
-        }
-        checks
     }
 }
 
 impl Ledger {
-    /// Adds the queues up and compares the stages.
-    pub fn new(run: RunFacts, queues: Vec<QueueLedger>) -> Self {
-        let mut dropped: BTreeMap<&'static str, u64> =
-            DropReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
+    /// Compares the stages of a snapshot.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let queues = &snapshot.queues;
         let mut passed = BTreeMap::new();
-        for queue in &queues {
-            for (reason, count) in &queue.dropped {
-                *dropped.entry(reason).or_default() += count;
-            }
-            for (verdict, count) in queue.xdp.iter().flatten().filter(|(name, _)| name.starts_with("passed_"))
+        for counts in queues.iter().filter_map(|queue| queue.xdp.as_ref()) {
+            for (verdict, count) in
+                Verdict::ALL.into_iter().zip(counts).filter(|(verdict, _)| verdict.is_passed())
             {
-                *passed.entry(*verdict).or_default() += count;
+                *passed.entry(verdict.name()).or_default() += count;
             }
         }
-        let seen = queues.iter().map(QueueLedger::seen).sum();
-        let recorded: u64 = queues.iter().map(|queue| queue.recorded).sum();
-        let mut checks: Vec<Check> = queues.iter().flat_map(QueueLedger::checks).collect();
-        let left = recorded + dropped.values().sum::<u64>();
+        let (seen, recorded) = (queues.iter().map(QueueSnapshot::seen).sum(), snapshot.recorded());
+        let dropped = snapshot.dropped();
+        let mut checks: Vec<Check> = queues.iter().flat_map(checks).collect();
+        let left = recorded + dropped.total();
         checks.push(Check { queue: None, stage: "seen to recorded and dropped", entered: seen, left });
         Self {
             balanced: checks.iter().all(|check| check.entered == check.left),
             seen,
-            received: queues.iter().map(|queue| queue.received).sum(),
+            received: snapshot.received(),
             recorded,
-            dropped,
-            clock_steps: queues.iter().map(|queue| queue.clock_steps).sum(),
+            dropped: by_name(&dropped),
+            clock_steps: queues.iter().map(|queue| queue.worker.clock_steps).sum(),
             passed,
-            never_reached: run.nic.as_ref().map(|nic| NeverReached::new(nic, &queues)),
-            run,
+            never_reached: snapshot.interface.as_ref().map(|interface| NeverReached::new(interface, queues)),
+            run: RunFacts::new(snapshot),
             checks,
-            queues,
+            queues: queues.iter().map(QueueLedger::new).collect(),
         }
     }
 
@@ -448,7 +359,7 @@ impl Ledger {
             let _ = writeln!(table, "  {name:<wide$}  {count:>14}");
         }
         if self.balanced {
-            let incomplete = self.run.files.and_then(|files| files.told());
+            let incomplete = self.run.files.and_then(incomplete_files);
             let _ = match (&self.never_reached, incomplete) {
                 (None, None) => writeln!(table, "  balanced: every packet is accounted for"),
                 (None, Some(incomplete)) => {
@@ -477,9 +388,26 @@ impl Ledger {
     }
 }
 
+/// The incomplete files as the end of a sentence; [`None`] where there are none.
+fn incomplete_files(FileFacts { files, incomplete, unread_bytes }: FileFacts) -> Option<String> {
+    let of_files = if files == 1 {
+        "the file was not read in full".to_owned()
+    } else {
+        format!("{incomplete} of {files} files were not read in full")
+    };
+    let bytes = if unread_bytes == 0 { String::new() } else { format!(" ({unread_bytes} bytes were not)") };
+    (incomplete > 0).then(|| of_files + &bytes)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
+    use mirror_common::verdict::Counts;
+
     use super::*;
+    use crate::DropReason;
+    use crate::counters::WorkerCounters;
+    use crate::number::QueueId;
+    use crate::sink;
 
     fn worker(received: u64, decapsulated: u64, dropped: &[(DropReason, u64)]) -> WorkerCounters {
         let counters = WorkerCounters::new(QueueId(3));
@@ -503,19 +431,33 @@ pub(super) mod tests {
         verdicts
     }
 
-    pub(in crate::ledger) fn queue() -> QueueLedger {
+    pub(in crate::ledger) fn queue() -> QueueSnapshot {
         let worker = worker(90, 80, &[(DropReason::GeneveVersion, 10), (DropReason::SinkQueueFull, 5)]);
         let af_xdp = XskStatistics { rx_dropped: 4, rx_ring_full: 6, ..XskStatistics::default() };
-        QueueLedger::new(&worker, &sink(73, 2), Some(af_xdp)).with_verdicts(&verdicts(&[
+        worker.publish_socket(af_xdp);
+        QueueSnapshot::of(&worker, &sink(73, 2)).with_verdicts(&verdicts(&[
             (Verdict::Redirected, 100),
             (Verdict::DroppedSource, 7),
             (Verdict::PassedNotTunnel, 1000),
         ]))
     }
 
+    fn ledger_of(queues: Vec<QueueSnapshot>) -> Ledger {
+        Ledger::new(&Snapshot { queues, ..Snapshot::default() })
+    }
+
+    #[test]
+    fn incomplete_files_are_told() {
+        let facts =
+            |files, incomplete, unread_bytes| incomplete_files(FileFacts { files, incomplete, unread_bytes });
+        assert_eq!(facts(3, 0, 0), None);
+        assert_eq!(facts(1, 1, 0).unwrap(), "the file was not read in full");
+        assert_eq!(facts(3, 1, 155).unwrap(), "1 of 3 files were not read in full (155 bytes were not)");
+    }
+
     #[test]
     fn a_run_that_adds_up() {
-        let ledger = Ledger::new(RunFacts::default(), vec![queue()]);
+        let ledger = ledger_of(vec![queue()]);
         assert!(ledger.balanced, "{:?}", ledger.checks);
         assert_eq!((ledger.seen, ledger.received, ledger.recorded), (107, 90, 73));
         assert_eq!(ledger.seen, ledger.recorded + ledger.dropped.values().sum::<u64>());
@@ -526,18 +468,18 @@ pub(super) mod tests {
 
     #[test]
     fn one_packet_missing_at_any_stage_is_noticed() {
-        type Lose = fn(&mut QueueLedger);
+        type Lose = fn(&mut QueueSnapshot);
         let losses: [(&str, Lose); 5] = [
-            ("redirected", |queue| *queue.xdp.as_mut().unwrap().get_mut("redirected").unwrap() += 1),
-            ("received", |queue| queue.received -= 1),
-            ("decapsulated", |queue| queue.decapsulated -= 1),
-            ("recorded", |queue| queue.recorded -= 1),
-            ("dropped", |queue| *queue.dropped.get_mut("rx_ring_full").unwrap() -= 1),
+            ("redirected", |queue| queue.xdp.as_mut().unwrap()[Verdict::Redirected as usize] += 1),
+            ("received", |queue| queue.worker.received -= 1),
+            ("decapsulated", |queue| queue.worker.decapsulated -= 1),
+            ("recorded", |queue| queue.sink.recorded.packets -= 1),
+            ("dropped", |queue| queue.dropped[DropReason::RxRingFull] -= 1),
         ];
         for (stage, lose) in losses {
             let mut queue = queue();
             lose(&mut queue);
-            let ledger = Ledger::new(RunFacts::default(), vec![queue]);
+            let ledger = ledger_of(vec![queue]);
             assert!(!ledger.balanced, "{stage}");
             assert!(ledger.table().contains("NOT BALANCED"), "{stage}");
         }
@@ -546,42 +488,44 @@ pub(super) mod tests {
     #[test]
     fn steps_of_the_clock_are_told() {
         let (steady, mut stepped) = (queue(), queue());
-        stepped.clock_steps = 3;
-        let ledger = Ledger::new(RunFacts::default(), vec![steady.clone(), stepped]);
+        stepped.worker.clock_steps = 3;
+        let ledger = ledger_of(vec![steady.clone(), stepped]);
         assert!(ledger.table().contains("steps of the packets' clock"), "{}", ledger.table());
         let json = serde_json::to_value(&ledger).unwrap();
         assert_eq!((&json["clock_steps"], &json["queues"][1]["clock_steps"]), (&3.into(), &3.into()));
-        assert!(!Ledger::new(RunFacts::default(), vec![steady]).table().contains("clock"));
+        assert!(!ledger_of(vec![steady]).table().contains("clock"));
     }
 
     /// 17 packets were in the worker's hands, decapsulated or not; three more are missing before the worker.
     #[test]
     fn what_a_worker_held_when_it_panicked_is_named_and_nothing_else() {
-        let mut panicked = queue();
-        panicked.received += 17;
-        *panicked.xdp.as_mut().unwrap().get_mut("redirected").unwrap() += 17;
-        panicked.decapsulated += 5;
-        let ledger = Ledger::new(RunFacts::default(), vec![panicked.clone().after_panic()]);
-        assert!(ledger.balanced, "{:?}", ledger.checks);
-        assert_eq!(ledger.dropped["worker_panicked"], 17);
-        assert_eq!(ledger.seen, ledger.recorded + ledger.dropped.values().sum::<u64>());
-        *panicked.xdp.as_mut().unwrap().get_mut("redirected").unwrap() += 3;
-        assert!(!Ledger::new(RunFacts::default(), vec![panicked.after_panic()]).balanced);
+        let worker = worker(107, 85, &[(DropReason::GeneveVersion, 10), (DropReason::SinkQueueFull, 5)]);
+        worker.publish_socket(XskStatistics { rx_dropped: 4, rx_ring_full: 6, ..XskStatistics::default() });
+        worker.set_panicked();
+        let panicked = |redirected| {
+            let verdicts = verdicts(&[(Verdict::Redirected, redirected), (Verdict::DroppedSource, 7)]);
+            ledger_of(vec![QueueSnapshot::of(&worker, &sink(73, 2)).with_verdicts(&verdicts)])
+        };
+        let balanced = panicked(117);
+        assert!(balanced.balanced, "{:?}", balanced.checks);
+        assert_eq!(balanced.dropped["worker_panicked"], 17);
+        assert_eq!(balanced.seen, balanced.recorded + balanced.dropped.values().sum::<u64>());
+        assert!(!panicked(120).balanced);
     }
 
     #[test]
     fn errors_of_two_queues_do_not_cancel_out() {
         let (mut more, mut less) = (queue(), queue());
-        more.received += 1;
-        less.received -= 1;
-        assert!(!Ledger::new(RunFacts::default(), vec![more, less]).balanced);
+        more.worker.received += 1;
+        less.worker.received -= 1;
+        assert!(!ledger_of(vec![more, less]).balanced);
     }
 
     #[test]
     fn a_capture_file_has_no_kernel_part() {
         let worker = worker(10, 9, &[(DropReason::NotTunnel, 1)]);
-        let queue = QueueLedger::new(&worker, &sink(9, 0), None);
-        let ledger = Ledger::new(RunFacts::default(), vec![queue]);
+        let queue = QueueSnapshot::of(&worker, &sink(9, 0));
+        let ledger = ledger_of(vec![queue]);
         assert!(ledger.balanced);
         assert_eq!((ledger.seen, ledger.received), (10, 10));
         let json = serde_json::to_value(&ledger).unwrap();
@@ -593,7 +537,7 @@ pub(super) mod tests {
     #[test]
     fn it_is_written_as_json() {
         let mut written = Vec::new();
-        Ledger::new(RunFacts::default(), vec![queue()]).write(&mut written).unwrap();
+        ledger_of(vec![queue()]).write(&mut written).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&written).unwrap();
         assert_eq!(json["seen"], 107);
     }

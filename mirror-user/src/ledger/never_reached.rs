@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use mirror_common::verdict::Verdict;
 use serde::Serialize;
 
-use super::{NicFacts, QueueLedger};
 use crate::DropReason;
 use crate::nic::meter::LOSSES;
+use crate::snapshot::{InterfaceSnapshot, QueueSnapshot};
 
 /// Drivers that count a packet which the socket's rings refused as `rx_dropped` of the interface (`veth_xdp_rcv_one`,
 /// `receive_small` and `receive_mergeable` of virtio_net). The capture counts those itself.
@@ -38,16 +38,16 @@ pub struct NeverReached {
 
 impl NeverReached {
     /// From the counters of the interface and the XDP program.
-    pub(super) fn new(nic: &NicFacts, queues: &[QueueLedger]) -> Self {
+    pub(super) fn new(nic: &InterfaceSnapshot, queues: &[QueueSnapshot]) -> Self {
         let unserved: BTreeMap<u32, u64> = queues
             .iter()
-            .filter_map(|queue| Some((queue.queue, queue.verdict(Verdict::PassedNoSocket)?)))
+            .filter_map(|queue| Some((queue.queue.0, queue.verdict(Verdict::PassedNoSocket)?)))
             .filter(|&(_, packets)| packets != 0)
             .collect();
         let refused: u64 =
             if nic.driver.as_deref().is_some_and(|name| COUNT_REFUSED_REDIRECTS.contains(&name)) {
                 let rings = [DropReason::FillRingEmpty, DropReason::RxRingFull];
-                queues.iter().map(|queue| queue.sum(rings)).sum()
+                queues.iter().flat_map(|queue| rings.map(|reason| queue.dropped[reason])).sum()
             } else {
                 0
             };
@@ -139,17 +139,18 @@ mod tests {
         CounterGrowth { counters, ..CounterGrowth::default() }
     }
 
-    fn unserved(number: u32, packets: u64) -> QueueLedger {
-        QueueLedger::unserved(QueueId(number)).with_verdicts(&verdicts(&[(Verdict::PassedNoSocket, packets)]))
+    fn unserved(number: u32, packets: u64) -> QueueSnapshot {
+        QueueSnapshot::unserved(QueueId(number))
+            .with_verdicts(&verdicts(&[(Verdict::PassedNoSocket, packets)]))
     }
 
     #[test]
     fn losses_are_summed_up_and_named() {
-        let nic = NicFacts {
+        let nic = InterfaceSnapshot {
             driver: Some("ena".to_owned()),
             counters: moved(&[("rx_packets", 1_000_000), ("rx_missed_errors", 345), ("rx_dropped", 0)]),
             driver_counters: moved(&[("pps_allowance_exceeded", 99), ("bw_in_allowance_exceeded", 0)]),
-            ..NicFacts::default()
+            ..InterfaceSnapshot::default()
         };
         let never = NeverReached::new(&nic, &[queue(), unserved(2, 7_000), unserved(4, 5_000)]);
         assert_eq!(never.packets, 12_345);
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn no_loss_is_said_too() {
-        let nic = NicFacts { counters: moved(&[("rx_missed_errors", 0)]), ..NicFacts::default() };
+        let nic =
+            InterfaceSnapshot { counters: moved(&[("rx_missed_errors", 0)]), ..InterfaceSnapshot::default() };
         assert_eq!(
             NeverReached::new(&nic, &[queue()]).told("never did"),
             "the interface counts no loss before it"
@@ -174,17 +176,17 @@ mod tests {
     #[test]
     fn packets_that_the_rings_refused_are_counted_once() {
         for (driver, expected) in [("veth", 3), ("virtio_net", 3), ("ena", 13)] {
-            let nic = NicFacts {
+            let nic = InterfaceSnapshot {
                 driver: Some(driver.to_owned()),
                 counters: moved(&[("rx_dropped", 13)]),
-                ..NicFacts::default()
+                ..InterfaceSnapshot::default()
             };
             assert_eq!(NeverReached::new(&nic, &[queue()]).packets, expected, "{driver}");
         }
-        let nic = NicFacts {
+        let nic = InterfaceSnapshot {
             driver: Some("veth".to_owned()),
             counters: moved(&[("rx_dropped", 9)]),
-            ..NicFacts::default()
+            ..InterfaceSnapshot::default()
         };
         assert_eq!(NeverReached::new(&nic, &[queue()]).packets, 0, "never below nothing");
     }
@@ -194,7 +196,8 @@ mod tests {
         let gone =
             CounterGrowth { incomplete: Some("No such device".to_owned()), ..moved(&[("rx_dropped", 2)]) };
         let reset = CounterGrowth { set_back: ["rx_drops".to_owned()].into(), ..moved(&[("rx_drops", 1)]) };
-        let nic = NicFacts { counters: gone, driver_counters: reset, ..NicFacts::default() };
+        let nic =
+            InterfaceSnapshot { counters: gone, driver_counters: reset, ..InterfaceSnapshot::default() };
         let text = NeverReached::new(&nic, &[]).told("never did");
         assert!(
             text.starts_with("2 never did: 2 rx_dropped; by the driver's own counters 1 rx_drops; "),

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::value::parse_list;
+
 /// A network interface, as it was when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
@@ -119,18 +121,6 @@ fn prefer(local: Vec<usize>, allowed: &[usize]) -> Vec<usize> {
         cpus.rotate_left(1);
     }
     cpus
-}
-
-/// Reads a list of numbers and ranges as the kernel writes and the command line takes them: `0-3,8`.
-/// Parts that are no numbers are left out.
-pub fn parse_list(text: &str) -> Vec<usize> {
-    text.split(',')
-        .filter_map(|part| {
-            let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
-            Some(first.parse::<usize>().ok()?..=last.parse::<usize>().ok()?)
-        })
-        .flatten()
-        .collect()
 }
 
 /// The number of receive queues that the interface `name` has now; 0 where there is no such interface.

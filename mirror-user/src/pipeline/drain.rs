@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 /// A deadline that begins to run when the program is asked to stop.
-pub(crate) struct Drain {
+pub(super) struct Drain {
     timeout: Duration,
     shutdown: Shutdown,
     deadline: Option<Instant>,
@@ -24,17 +24,17 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// A deadline `timeout` after `shutdown` is requested.
-    pub(crate) fn new(timeout: Duration, shutdown: &Shutdown) -> Self {
+    pub(super) fn new(timeout: Duration, shutdown: &Shutdown) -> Self {
         Self { timeout, shutdown: shutdown.clone(), deadline: None, has_given_up: false }
     }
 
     /// The time begins to run, for another reason than a request.
-    pub(crate) fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.deadline.get_or_insert_with(|| Instant::now() + self.timeout);
     }
 
     /// `true` once the time is over; then no worker waits for its sink any more.
-    pub(crate) fn is_over(&mut self, sinks: &Sinks) -> bool {
+    pub(super) fn is_over(&mut self, sinks: &Sinks) -> bool {
         if self.shutdown.requested() {
             self.begin();
         }
@@ -52,7 +52,7 @@ impl Drain {
 
     /// Waits until the sinks have written everything, or the time is over. Returns what they could not write; it is no
     /// fault of theirs where the reader of standard output has gone.
-    pub(crate) fn finish(mut self, sinks: Sinks) -> (Arc<SinkCounters>, Vec<SinkError>) {
+    pub(super) fn finish(mut self, sinks: Sinks) -> (Arc<SinkCounters>, Vec<SinkError>) {
         let last_moment = Instant::now() + LAST_MOMENT;
         while !sinks.is_finished() && (Instant::now() < last_moment || !self.is_over(&sinks)) {
             thread::sleep(LOOK);

@@ -9,11 +9,12 @@ use super::link::LinkLost;
 use super::memory::MemoryError;
 use super::preflight::PreflightError;
 use crate::degrade::DegradeConfigError;
-use crate::flow::FlowConfigError;
 use crate::nic::NicError;
 use crate::number::QueueId;
 use crate::replay::ReplayError;
+use crate::rules::RuleError;
 use crate::sink::SinkError;
+use crate::value::ValueError;
 use crate::xdp;
 use crate::xsk::XskError;
 
@@ -57,9 +58,12 @@ pub enum RunError {
     /// The degradation cannot be followed.
     #[error(transparent)]
     Degrade(#[from] DegradeConfigError),
-    /// The flow table cannot be made.
+    /// An option is out of its range.
     #[error(transparent)]
-    Flow(#[from] FlowConfigError),
+    Value(#[from] ValueError),
+    /// A rule is wrong.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// The output cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -120,7 +120,7 @@ impl State {
 }
 
 /// Watches the interface of a capture.
-pub(crate) struct Link {
+pub(super) struct Link {
     /// The interface as it is now.
     nic: Nic,
     state: State,
@@ -137,11 +137,11 @@ pub(crate) struct Link {
 
 /// Findings of a look at the interface that others must see to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct News {
+pub(super) struct News {
     /// It has got more receive queues.
-    pub(crate) queues_were_added: bool,
+    pub(super) queues_were_added: bool,
     /// It may have been reset, so that its sockets in zero-copy mode receive nothing any more.
-    pub(crate) was_reset: bool,
+    pub(super) was_reset: bool,
 }
 
 impl Link {
@@ -150,14 +150,14 @@ impl Link {
     /// # Errors
     ///
     /// When the kernel refuses a netlink socket, or the interface is gone already.
-    pub(crate) fn watch(nic: Nic, program: u32, zero_copy: bool) -> io::Result<Self> {
+    pub(super) fn watch(nic: Nic, program: u32, zero_copy: bool) -> io::Result<Self> {
         let events = LinkEvents::subscribe()?;
         let state = interface(nic.index)?.as_ref().map(State::of).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { nic, state, events, program, zero_copy, silent_since: None, reset: Some(Instant::now()) })
     }
 
     /// The interface as it was when it was looked at last; its name is that of now.
-    pub(crate) fn nic(&self) -> &Nic {
+    pub(super) fn nic(&self) -> &Nic {
         &self.nic
     }
 
@@ -166,7 +166,7 @@ impl Link {
     /// # Errors
     ///
     /// When the capture cannot go on.
-    pub(crate) fn has_news(&mut self) -> Result<bool, LinkLost> {
+    pub(super) fn has_news(&mut self) -> Result<bool, LinkLost> {
         // A socket that fails is no reason to stop: the looks notice all but departures for a moment.
         let notified = self.events.notified(self.nic.index).unwrap_or_default();
         let name = || self.nic.name.clone();
@@ -182,7 +182,7 @@ impl Link {
     /// # Errors
     ///
     /// When the capture cannot go on.
-    pub(crate) fn look(&mut self) -> Result<News, LinkLost> {
+    pub(super) fn look(&mut self) -> Result<News, LinkLost> {
         let now = match interface(self.nic.index) {
             Ok(Some(interface)) => State::of(&interface),
             Ok(None) => return Err(self.departed()),
@@ -273,7 +273,7 @@ fn may_be_reset(last: &mut Option<Instant>, now: Instant) -> bool {
 }
 
 /// A warning of packets that are lost for the interface's MTU.
-pub(crate) fn mtu_warning(nic: &Nic, zero_copy: bool) -> Option<String> {
+pub(super) fn mtu_warning(nic: &Nic, zero_copy: bool) -> Option<String> {
     let Nic { name, mtu, .. } = nic;
     if zero_copy && *mtu > ZERO_COPY_MTU {
         return Some(format!(

@@ -12,7 +12,8 @@ use thiserror::Error;
 use tracing::{debug, info};
 
 use super::preflight::free_huge_page_bytes;
-use crate::config::Settings;
+use crate::config::Config;
+use crate::flow::FlowTable;
 use crate::xsk::XskConfig;
 
 /// What the program itself takes, in bytes: code, stacks, and the XDP program's maps.
@@ -69,7 +70,7 @@ pub struct MemoryError {
 
 impl Demand {
     /// What a capture from so many queues takes, whose sockets are made by `sockets`.
-    pub fn of_capture(settings: &Settings, sockets: &XskConfig, huge_pages: bool, queues: usize) -> Self {
+    pub fn of_capture(config: &Config, sockets: &XskConfig, huge_pages: bool, queues: usize) -> Self {
         let count = queues as u64;
         let buffers = Part {
             purpose: "packet buffers",
@@ -85,16 +86,17 @@ impl Demand {
             count,
             huge: false,
         };
-        let mut demand = Self::of_pipeline(settings, queues);
+        let mut demand = Self::of_pipeline(config, queues);
         demand.parts.splice(..0, [buffers, rings]);
         demand
     }
 
     /// What so many workers take, wherever their packets come from.
-    pub fn of_pipeline(settings: &Settings, workers: usize) -> Self {
+    pub fn of_pipeline(config: &Config, workers: usize) -> Self {
         let part = |purpose, options, each, count| Part { purpose, options, each, count, huge: false };
-        let flows = settings.flow_table_memory();
-        let records = settings.sink_config().memory(workers);
+        let has_flows = config.rules().is_ok_and(|rules| rules.any(|recording| recording.flows));
+        let flows = if has_flows { FlowTable::bytes(&config.flow) } else { 0 };
+        let records = config.sink.iter().fold(0u64, |sum, sink| sum.saturating_add(sink.memory(workers)));
         let mut parts = vec![
             part("flow tables", "--max-flows and --max-tunnels", flows, workers as u64),
             part("records", "--queue-batches", records, 1),
@@ -153,7 +155,7 @@ impl Demand {
 /// # Errors
 ///
 /// When there is less.
-pub(crate) fn require(demand: &Demand, is_capture: bool) -> Result<(), MemoryError> {
+pub(super) fn require(demand: &Demand, is_capture: bool) -> Result<(), MemoryError> {
     let said = demand.check(available().as_ref())?;
     if is_capture {
         info!("{said}");
@@ -217,20 +219,19 @@ fn cgroup_left(root: &Path, cgroup: &str) -> Option<(u64, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Options;
-    use crate::flow::{FlowConfig, FlowTable};
+    use crate::flow::FlowConfig;
     use crate::xsk::CopyMode;
 
     const MIB: u64 = 1 << 20;
 
-    fn settings(toml: &str) -> Settings {
-        Settings::resolve(Options::default(), toml::from_str(toml).unwrap()).unwrap()
+    fn config(toml: &str) -> Config {
+        toml::from_str::<Config>(toml).unwrap().check().unwrap()
     }
 
-    fn sockets(settings: &Settings) -> XskConfig {
+    fn sockets(config: &Config) -> XskConfig {
         XskConfig {
-            rx_ring: settings.capture.rx_ring,
-            frames: settings.capture.frames,
+            rx_ring: config.capture.rx_ring,
+            frames: config.capture.frames(),
             copy_mode: CopyMode::Copy,
             huge_pages: true,
             busy_poll: None,
@@ -238,8 +239,8 @@ mod tests {
     }
 
     fn capture(toml: &str, huge_pages: bool, queues: usize) -> Demand {
-        let settings = settings(toml);
-        Demand::of_capture(&settings, &sockets(&settings), huge_pages, queues)
+        let config = config(toml);
+        Demand::of_capture(&config, &sockets(&config), huge_pages, queues)
     }
 
     fn sum(demand: &Demand, huge: bool) -> u64 {
@@ -261,7 +262,7 @@ mod tests {
         let cases = [
             ("[capture]\nframes = 16384", 8192 * 4096 + rings_of(8192, 0)),
             ("[capture]\nrx_ring = 8192\nframes = 8192", rings_of(0, 4096)),
-            ("[output]\nqueue_batches = 65", crate::record::Batch::memory(0)),
+            ("[[sink]]\nqueue_batches = 65", crate::record::Batch::memory(0)),
         ];
         for (toml, more) in cases {
             assert_eq!(of(toml, 1), one + more, "{toml}");
@@ -274,13 +275,12 @@ mod tests {
             2 * (FlowTable::bytes(&tunnels) - table)
         );
         assert_eq!(of("[output]\nrecords = [\"packet\"]", 1), one - table, "no table without flows");
-        let pcapng = "[output]\nformat = \"pcapng\"";
+        let pcapng = "[[sink]]\nformat = \"pcapng\"";
         assert!(of(pcapng, 1) > one - table + 64 * (2 << 20), "packet bytes travel in batches");
     }
 
     fn sink_buffer() -> u64 {
-        let config = settings("").sink_config();
-        config.memory(1) - 64 * crate::record::Batch::memory(0)
+        config("").sink[0].memory(1) - 64 * crate::record::Batch::memory(0)
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
              100.0 MiB), but 987.0 MiB are available (MemAvailable); ask for less by --max-flows"
         );
         assert!(demand.check(None).unwrap().starts_with("988.0 MiB of memory at most: packet"), "not known");
-        let absurd = capture("[output]\nqueue_batches = 9223372036854775807", false, 1);
+        let absurd = capture("[[sink]]\nqueue_batches = 9223372036854775807", false, 1);
         let error = absurd.check(Some(&available(1 << 50))).unwrap_err().to_string();
         assert!(error.ends_with("ask for less by --queue-batches"), "{error}");
     }

@@ -1,5 +1,5 @@
 //! A receive queue of the interface, as [`RebindingSource`](crate::rebind::RebindingSource) sees it: it survives a new name of the
-//! interface, and closes and opens the queue's gate in the XDP program.
+//! interface, and closes and opens the queue's entry in the XDP program.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::xdp::queue::QueueEntry;
 use crate::xsk::{XskError, XskSource};
 
 /// A receive queue of the interface.
-pub(crate) struct LiveQueue {
+pub(super) struct LiveQueue {
     /// The plan for its sockets, with the interface's name of now.
     plan: SocketPlan,
     /// Index of the interface, which stays the same.
@@ -23,7 +23,7 @@ pub(crate) struct LiveQueue {
 
 impl LiveQueue {
     /// The queue `queue` of the interface with the index `index`.
-    pub(crate) fn new(plan: SocketPlan, index: u32, queue: QueueId, entry: QueueEntry) -> Self {
+    pub(super) fn new(plan: SocketPlan, index: u32, queue: QueueId, entry: QueueEntry) -> Self {
         Self { plan, index, queue, entry }
     }
 }

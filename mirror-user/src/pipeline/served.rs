@@ -19,7 +19,7 @@ const REPEAT: Duration = Duration::from_secs(60);
 
 /// Watches all queues.
 #[derive(Default)]
-pub(crate) struct Served {
+pub(super) struct Served {
     queues: Vec<Watched>,
     unseen: Unseen,
 }
@@ -101,12 +101,12 @@ impl Watched {
 
 impl Served {
     /// The interface has got more queues, when it had received `came` packets.
-    pub(crate) fn queues_were_added(&mut self, came: u64, verdicts: &Verdicts) {
+    pub(super) fn queues_were_added(&mut self, came: u64, verdicts: &Verdicts) {
         self.unseen.since.get_or_insert((came, verdicts.total().iter().sum()));
     }
 
     /// Says how many of the `came` packets on the interface came by queues on which the driver does not run the program.
-    pub(crate) fn compare(&mut self, came: u64, verdicts: &Verdicts, interface: &str) {
+    pub(super) fn compare(&mut self, came: u64, verdicts: &Verdicts, interface: &str) {
         let seen = verdicts.total().iter().sum();
         if let Some(packets) = self.unseen.note(came, seen, Instant::now()) {
             warn!(
@@ -117,13 +117,13 @@ impl Served {
     }
 
     /// Packets that came by queues on which the driver does not run the program.
-    pub(crate) fn unseen(&self) -> u64 {
+    pub(super) fn unseen(&self) -> u64 {
         self.unseen.packets
     }
 
     /// Compares the counters, has sockets made again that receive nothing of what is sent to them, and says where packets
     /// pass by.
-    pub(crate) fn look(&mut self, verdicts: &Verdicts, workers: &[RunningWorker], interface: &str) {
+    pub(super) fn look(&mut self, verdicts: &Verdicts, workers: &[RunningWorker], interface: &str) {
         self.queues.resize_with(verdicts.queues.len() + 1, Watched::default);
         let count = |counts: &Counts, verdict| counts.get(verdict as usize).copied().unwrap_or(0);
         let queues = (0..).map(QueueId).zip(verdicts.queues.iter().chain([&verdicts.other_queues]));
@@ -133,8 +133,9 @@ impl Served {
                 Some(worker) => {
                     let redirected = count(counts, Verdict::Redirected);
                     let received = worker.counters.received.get();
-                    if let Some(demand) = watched.served(Sample { redirected, passed_no_socket, received }) {
-                        worker.demand.store(demand, Ordering::Relaxed);
+                    let demand = watched.served(Sample { redirected, passed_no_socket, received });
+                    if let (Some(demand), Some(socket)) = (demand, &worker.socket) {
+                        socket.demand.store(demand, Ordering::Relaxed);
                     }
                 }
                 None => {

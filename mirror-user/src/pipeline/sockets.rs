@@ -8,19 +8,19 @@ use tracing::{info, warn};
 use super::RunError;
 use super::memory::Demand;
 use super::preflight::free_huge_page_bytes;
-use crate::config::Settings;
-use crate::config::settings::CaptureSettings;
-use crate::config::value::{Switch, XdpModeOption};
+use crate::config::{CaptureConfig, Config};
 use crate::nic::Nic;
 use crate::number::QueueId;
+use crate::value::Switch;
+use crate::xdp::AttachModeRequest;
 use crate::xsk::bind::Alternative;
 use crate::xsk::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskSource, ZERO_COPY_MTU};
 
 /// How sockets are to be made, worked out once for all queues.
 #[derive(Clone)]
-pub(crate) struct SocketPlan {
+pub(super) struct SocketPlan {
     /// Name that the interface has now.
-    pub(crate) interface: String,
+    pub(super) interface: String,
     config: XskConfig,
     strict: bool,
 }
@@ -30,8 +30,8 @@ impl SocketPlan {
     ///
     /// # Errors
     ///
-    /// Where it differs, and [`CaptureSettings::strict`] forbids that.
-    pub(crate) fn new(nic: &Nic, capture: &CaptureSettings, queues: usize) -> Result<Self, RunError> {
+    /// Where it differs, and [`CaptureConfig::strict`] forbids that.
+    pub(super) fn new(nic: &Nic, capture: &CaptureConfig, queues: usize) -> Result<Self, RunError> {
         let fall_back = |reason: String| match capture.strict {
             true => Err(RunError::Strict { reason }),
             false => {
@@ -58,7 +58,7 @@ impl SocketPlan {
                 CopyMode::Copy
             }
         };
-        let wanted = u64::from(capture.frames) * u64::from(FRAME_SIZE) * queues as u64;
+        let wanted = u64::from(capture.frames()) * u64::from(FRAME_SIZE) * queues as u64;
         let huge_pages = match (capture.huge_pages, free_huge_page_bytes()) {
             (Switch::On, _) => true,
             (Switch::Off, _) | (Switch::Auto, 0) => false,
@@ -73,7 +73,7 @@ impl SocketPlan {
                 false
             }
         };
-        if capture.busy_poll.is_some() {
+        if capture.busy_poll().is_some() {
             for problem in interrupts_left_on(&Path::new("/sys/class/net").join(&nic.name)) {
                 warn!(
                     "--busy-poll: {problem}; `scripts/tune apply --interface {} --busy-poll` sets both",
@@ -83,20 +83,20 @@ impl SocketPlan {
         }
         let config = XskConfig {
             rx_ring: capture.rx_ring,
-            frames: capture.frames,
+            frames: capture.frames(),
             copy_mode,
             huge_pages,
-            busy_poll: capture.busy_poll,
+            busy_poll: capture.busy_poll(),
         };
         Ok(Self { interface: nic.name.clone(), config, strict: capture.strict })
     }
 
     /// The memory that a capture with such sockets takes, from so many queues.
-    pub(crate) fn demand(&self, settings: &Settings, queues: usize) -> Demand {
+    pub(super) fn demand(&self, config: &Config, queues: usize) -> Demand {
         let buffers = self.config.buffer_memory() * queues as u64;
         // What does not find a place there falls back to small pages.
         let huge_pages = self.config.huge_pages && free_huge_page_bytes() >= buffers;
-        Demand::of_capture(settings, &self.config, huge_pages, queues)
+        Demand::of_capture(config, &self.config, huge_pages, queues)
     }
 
     /// Makes the socket, falling back step by step, each step with its reason in the log.
@@ -104,7 +104,7 @@ impl SocketPlan {
     /// # Errors
     ///
     /// When nothing is left to try, or a fall-back is forbidden.
-    pub(crate) fn open(&self, queue: QueueId) -> Result<XskSource, RunError> {
+    pub(super) fn open(&self, queue: QueueId) -> Result<XskSource, RunError> {
         self.open_with(queue, |config| XskSource::open(&self.interface, queue, config))
     }
 
@@ -146,10 +146,10 @@ enum ZeroCopy {
     TooLarge,
 }
 
-fn zero_copy(wanted: Switch, mode: XdpModeOption, mtu: u32) -> ZeroCopy {
+fn zero_copy(wanted: Switch, mode: AttachModeRequest, mtu: u32) -> ZeroCopy {
     match (wanted, mode) {
         // Packets reach a program in generic mode after the kernel has copied them.
-        (Switch::Off, _) | (Switch::Auto, XdpModeOption::Generic) => ZeroCopy::No,
+        (Switch::Off, _) | (Switch::Auto, AttachModeRequest::Generic) => ZeroCopy::No,
         _ if mtu > ZERO_COPY_MTU => ZeroCopy::TooLarge,
         _ => ZeroCopy::Ask,
     }
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn zero_copy_is_asked_for_where_it_can_be_had() {
-        use XdpModeOption::{Auto, Generic, Native};
+        use AttachModeRequest::{Auto, Generic, Native};
         use ZeroCopy::{Ask, No, TooLarge};
         for (wanted, mode, mtu, expected) in [
             (Switch::Auto, Auto, 1500, Ask),

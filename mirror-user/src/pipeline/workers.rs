@@ -4,26 +4,26 @@ use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::RunError;
 use super::drain::Drain;
 use super::queue::LiveQueue;
-use crate::config::Settings;
+use super::{Instrument, RunError, build};
+use crate::config::Config;
 use crate::counters::WorkerCounters;
-use crate::ledger::QueueLedger;
 use crate::number::QueueId;
 use crate::rebind::{OpenError, QueueControl, RELEASE, RebindingSource};
+use crate::rules::Rules;
 use crate::shutdown::Shutdown;
-use crate::sink::{self, Producer, Sinks};
+use crate::sink::{Producer, Sinks};
 use crate::source::{FrameSource, Received};
 use crate::worker::WhenFull;
-use crate::xsk::{CopyMode, XskSource, XskStatistics};
+use crate::xsk::{CopyMode, XskSource};
 
 /// Interval between attempts at a queue that still belongs to another socket.
 const RETRY: Duration = Duration::from_millis(50);
@@ -34,168 +34,184 @@ const LOOK: Duration = Duration::from_millis(2);
 const STUCK: Duration = Duration::from_secs(5);
 
 /// A worker on a thread of its own.
-pub(crate) struct RunningWorker {
-    pub(crate) counters: Arc<WorkerCounters>,
-    pub(crate) cpu: usize,
-    /// The mode that its first socket was bound in.
-    pub(crate) copy_mode: CopyMode,
-    /// To be set when its socket does not receive what it should.
-    pub(crate) demand: Arc<AtomicBool>,
-    panicked: Arc<AtomicBool>,
-    thread: JoinHandle<Finished>,
+pub(super) struct RunningWorker {
+    pub(super) counters: Arc<WorkerCounters>,
+    /// The socket that it began with; [`None`] for a worker that reads capture files.
+    pub(super) socket: Option<WorkerSocket>,
+    /// Absent once its end was seen.
+    thread: Option<JoinHandle<Finished>>,
+}
+
+/// The socket that a worker began with.
+pub(super) struct WorkerSocket {
+    /// CPU that the worker is pinned to.
+    pub(super) cpu: usize,
+    /// The mode that the socket was bound in.
+    pub(super) copy_mode: CopyMode,
+    /// To be set when it does not receive what it should.
+    pub(super) demand: Arc<AtomicBool>,
 }
 
 /// The result of a worker's thread.
 #[derive(Debug)]
 struct Finished {
-    statistics: io::Result<XskStatistics>,
+    /// Whether the source was read to its end, and its last counters.
     result: io::Result<()>,
     /// The message of its panic.
     panic: Option<String>,
 }
 
-/// The parts that a worker's thread is made of.
-pub(crate) struct Post {
+/// The parts that the thread of a receive queue's worker is made of.
+pub(super) struct Post<I> {
     /// The queue, without a socket so far.
-    pub(crate) queue: LiveQueue,
-    pub(crate) counters: Arc<WorkerCounters>,
-    pub(crate) cpu: usize,
-    pub(crate) producer: Producer,
-    pub(crate) settings: Settings,
+    pub(super) queue: LiveQueue,
+    pub(super) number: QueueId,
+    pub(super) cpu: usize,
+    pub(super) producer: Producer,
+    pub(super) config: Config,
+    pub(super) rules: Rules,
+    pub(super) instrument: I,
 }
 
-/// The workers of a capture. Dropped, it ends them.
+/// The workers of a pipeline. Dropped, it ends them.
 #[derive(Default)]
-pub(crate) struct Crew {
+pub(super) struct Workers {
     workers: Vec<RunningWorker>,
     /// Tells them to end once their rings are empty. Not the request to stop: a worker must not end before the program is
     /// detached, or its ring would fill unread.
     drained: Shutdown,
 }
 
-impl Crew {
-    /// Starts one more.
+impl Workers {
+    /// Starts the worker of a receive queue, on a thread that makes the socket and gives it to the XDP program. It does so on
+    /// the CPU that is to use it, so that packet buffers and flow table lie in the memory of its NUMA node.
     ///
     /// # Errors
     ///
-    /// As [`RunningWorker::start`].
-    pub(crate) fn add(&mut self, post: Post) -> Result<(), RunError> {
-        self.workers.push(RunningWorker::start(post, self.drained.clone())?);
+    /// When there is no socket to be had, or no memory.
+    pub(super) fn serve<I: Instrument>(&mut self, post: Post<I>) -> Result<(), RunError> {
+        let (queue, cpu) = (post.number, post.cpu);
+        let counters = Arc::new(WorkerCounters::new(queue));
+        let (ready, started) = mpsc::sync_channel(1);
+        let (drained, shared) = (self.drained.clone(), Arc::clone(&counters));
+        let thread = spawn(queue, move || serve(post, &shared, &drained, &ready))?;
+        let Ready { copy_mode, demand } = match started.recv() {
+            Ok(ready) => ready?,
+            // It ended before it was ready to say why.
+            Err(_) => {
+                let message = thread.join().err().map_or_else(String::new, |panic| text_of(panic.as_ref()));
+                return Err(RunError::Panicked { queue, message });
+            }
+        };
+        let socket = Some(WorkerSocket { cpu, copy_mode, demand });
+        self.workers.push(RunningWorker { counters, socket, thread: Some(thread) });
         Ok(())
     }
 
-    pub(crate) fn workers(&self) -> &[RunningWorker] {
+    /// Starts a worker that reads `source` to its end, and hands it to `done` then. It waits for the sink.
+    ///
+    /// # Errors
+    ///
+    /// When an option is out of its range, or there is no thread to be had.
+    pub(super) fn read<S: FrameSource + Send + 'static>(
+        &mut self,
+        config: &Config,
+        rules: &Rules,
+        source: S,
+        producer: Producer,
+        done: impl FnOnce(S) + Send + 'static,
+    ) -> Result<(), RunError> {
+        let queue = QueueId(0);
+        let counters = Arc::new(WorkerCounters::new(queue));
+        let worker = build::worker(config, rules, source, producer, WhenFull::Wait, &counters)?;
+        let shared = Arc::clone(&counters);
+        let thread = spawn(queue, move || match catch_unwind(AssertUnwindSafe(|| worker.run(|| false))) {
+            Ok((source, result)) => {
+                done(source);
+                Finished { result, panic: None }
+            }
+            Err(panic) => {
+                shared.set_panicked();
+                Finished { result: Ok(()), panic: Some(text_of(panic.as_ref())) }
+            }
+        })?;
+        self.workers.push(RunningWorker { counters, socket: None, thread: Some(thread) });
+        Ok(())
+    }
+
+    pub(super) fn all(&self) -> &[RunningWorker] {
         &self.workers
     }
 
+    /// `true` once every worker has ended.
+    pub(super) fn have_ended(&self) -> bool {
+        self.workers.iter().all(RunningWorker::has_ended)
+    }
+
     /// Has the workers empty their rings and end. To be called when the program is detached. When the time of `drain` is
-    /// over, they do not wait for the sinks any more.
-    pub(crate) fn end(mut self, drain: &mut Drain, sinks: &Sinks) -> Vec<EndedWorker> {
+    /// over, they do not wait for the sinks any more. Returns what failed; their counters stand still then.
+    pub(super) fn end(&mut self, drain: &mut Drain, sinks: &Sinks) -> Vec<RunError> {
         self.drained.request();
-        let have_ended = |workers: &[RunningWorker]| workers.iter().all(RunningWorker::has_ended);
-        while !have_ended(&self.workers) && !drain.is_over(sinks) {
+        while !self.have_ended() && !drain.is_over(sinks) {
             thread::sleep(LOOK);
         }
         let last_moment = Instant::now() + STUCK;
-        while !have_ended(&self.workers) && Instant::now() < last_moment {
+        while !self.have_ended() && Instant::now() < last_moment {
             thread::sleep(LOOK);
         }
-        self.workers.drain(..).map(RunningWorker::end).collect()
+        self.workers.iter_mut().filter_map(|worker| worker.end().err()).collect()
     }
 }
 
-impl Drop for Crew {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.drained.request();
-        for worker in self.workers.drain(..) {
-            worker.join();
+        for worker in &mut self.workers {
+            // Whoever drops it is not interested in why it ended.
+            let _ = worker.join();
         }
     }
 }
 
 impl RunningWorker {
-    /// Starts the thread, which makes the socket and gives it to the XDP program. It does so on the processor that is to
-    /// use it, so that packet buffers and flow table lie in the memory of its NUMA node.
-    ///
-    /// # Errors
-    ///
-    /// When there is no socket to be had, or no memory.
-    fn start(post: Post, drained: Shutdown) -> Result<Self, RunError> {
-        let (counters, cpu) = (Arc::clone(&post.counters), post.cpu);
-        let queue = counters.queue;
-        let panicked = Arc::new(AtomicBool::new(false));
-        let (ready, started) = mpsc::sync_channel(1);
-        let thread = thread::Builder::new()
-            .name(format!("worker-{queue}"))
-            .spawn({
-                let panicked = Arc::clone(&panicked);
-                move || serve(post, &drained, &ready, &panicked)
-            })
-            .map_err(|source| RunError::System { what: "start a worker", source })?;
-        match started.recv() {
-            Ok(Ok(Ready { copy_mode, demand })) => {
-                Ok(Self { counters, cpu, copy_mode, demand, panicked, thread })
-            }
-            Ok(Err(error)) => Err(error),
-            // It ended before it was ready to say why.
-            Err(_) => {
-                let message = thread.join().err().map_or_else(String::new, |panic| text_of(panic.as_ref()));
-                Err(RunError::Panicked { queue, message })
-            }
-        }
-    }
-
-    /// `true` once it has panicked. Its thread goes on, and counts what arrives.
-    pub(crate) fn has_panicked(&self) -> bool {
-        self.panicked.load(Ordering::Relaxed)
-    }
-
     /// `true` once its thread has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// The worker's last counters, if it has ended; else those of now.
-    fn end(self) -> EndedWorker {
+    /// The result of the worker, if it has ended.
+    fn end(&mut self) -> Result<(), RunError> {
         if self.has_ended() {
             return self.join();
         }
-        EndedWorker {
-            failure: Some(RunError::Stuck { queue: self.counters.queue }),
-            statistics: XskStatistics::default(),
-            has_panicked: false,
-            counters: self.counters,
-            cpu: self.cpu,
-            copy_mode: self.copy_mode,
-        }
+        self.thread = None;
+        Err(RunError::Stuck { queue: self.counters.queue })
     }
 
-    /// Waits for the worker's end and reads its last counters.
-    fn join(self) -> EndedWorker {
-        let queue = self.counters.queue;
-        let Finished { statistics, result, panic } = self.thread.join().unwrap_or_else(|panic| Finished {
-            statistics: Ok(XskStatistics::default()),
-            result: Ok(()),
-            panic: Some(text_of(panic.as_ref())),
-        });
-        let has_panicked = panic.is_some();
-        let (statistics, unread) = match statistics {
-            Ok(statistics) => (statistics, None),
-            Err(error) => (XskStatistics::default(), Some(error)),
-        };
-        let failure = match panic {
-            Some(message) => Some(RunError::Panicked { queue, message }),
-            None => result.err().or(unread).map(|source| RunError::Worker { queue, source }),
-        };
-        EndedWorker {
-            statistics,
-            has_panicked,
-            counters: self.counters,
-            cpu: self.cpu,
-            copy_mode: self.copy_mode,
-            failure,
+    /// Waits for the worker's end.
+    fn join(&mut self) -> Result<(), RunError> {
+        let (queue, is_live) = (self.counters.queue, self.socket.is_some());
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        match thread
+            .join()
+            .unwrap_or_else(|panic| Finished { result: Ok(()), panic: Some(text_of(panic.as_ref())) })
+        {
+            Finished { panic: Some(message), .. } => Err(RunError::Panicked { queue, message }),
+            Finished { result: Err(source), .. } if is_live => Err(RunError::Worker { queue, source }),
+            Finished { result: Err(source), .. } => {
+                Err(RunError::System { what: "read the capture", source })
+            }
+            Finished { .. } => Ok(()),
         }
     }
+}
+
+fn spawn(
+    queue: QueueId,
+    work: impl FnOnce() -> Finished + Send + 'static,
+) -> Result<JoinHandle<Finished>, RunError> {
+    let thread = thread::Builder::new().name(format!("worker-{queue}")).spawn(work);
+    thread.map_err(|source| RunError::System { what: "start a worker", source })
 }
 
 /// A thread's message that it is ready to receive.
@@ -205,34 +221,34 @@ struct Ready {
 }
 
 /// The worker's thread.
-fn serve(
-    post: Post,
+fn serve<I: Instrument>(
+    post: Post<I>,
+    counters: &Arc<WorkerCounters>,
     drained: &Shutdown,
     ready: &SyncSender<Result<Ready, RunError>>,
-    panicked: &AtomicBool,
 ) -> Finished {
-    let Post { mut queue, counters, cpu, producer, settings } = post;
+    let Post { mut queue, number, cpu, producer, config, rules, instrument } = post;
     // Nobody waits for an answer any more once it was given.
-    let opened = pin(cpu).and_then(|()| open(&mut queue, counters.queue));
+    let opened = pin(cpu).and_then(|()| open(&mut queue, number));
     let socket = match opened {
         Ok(socket) => socket,
         Err(error) => {
             let _ = ready.send(Err(error));
-            return Finished { statistics: Ok(XskStatistics::default()), result: Ok(()), panic: None };
+            return Finished { result: Ok(()), panic: None };
         }
     };
     let copy_mode = socket.copy_mode();
-    let mut source = RebindingSource::new(queue, socket, Arc::clone(&counters));
+    let mut source = RebindingSource::new(queue, socket, Arc::clone(counters));
     let demand = source.demand();
-    work(&mut source, &counters, panicked, drained, |source| {
-        let worker = settings.worker(source, producer, WhenFull::Drop, &counters);
-        match worker {
+    work(&mut source, counters, drained, |source| {
+        let source = instrument.over(source);
+        match build::worker(&config, &rules, source, producer, WhenFull::Drop, counters) {
             Ok(worker) => {
                 let _ = ready.send(Ok(Ready { copy_mode, demand }));
                 worker
                     .run(|| {
                         #[cfg(debug_assertions)]
-                        fault::panic_if_asked(&counters);
+                        fault::panic_if_asked(counters);
                         drained.requested()
                     })
                     .1
@@ -250,7 +266,6 @@ fn serve(
 fn work<Q: QueueControl>(
     source: &mut RebindingSource<Q>,
     counters: &WorkerCounters,
-    panicked: &AtomicBool,
     drained: &Shutdown,
     worker: impl FnOnce(&mut RebindingSource<Q>) -> io::Result<()>,
 ) -> Finished {
@@ -258,7 +273,7 @@ fn work<Q: QueueControl>(
     let result = catch_unwind(AssertUnwindSafe(|| worker(source)));
     let panic = result.as_ref().err().map(|panic| text_of(panic.as_ref()));
     if let Some(message) = &panic {
-        panicked.store(true, Ordering::Relaxed);
+        counters.set_panicked();
         error!("queue {}: the worker panicked: {message}", counters.queue);
         // A source that panics itself is given up; the ledger shows what is missing then.
         let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -267,10 +282,8 @@ fn work<Q: QueueControl>(
         }));
         counters.received.set(source.received());
     }
-    source.finish();
-    counters.without_metadata.set(source.without_metadata());
-    counters.wall_clock_steps.set(source.wall_clock_steps());
-    Finished { statistics: source.statistics(), result: result.unwrap_or(Ok(())), panic }
+    let finished = source.finish();
+    Finished { result: result.unwrap_or(Ok(())).and(finished), panic }
 }
 
 /// Takes what arrives, until there is nothing and `drained` says so.
@@ -317,30 +330,8 @@ fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, RunError> {
     }
 }
 
-/// A worker whose counters stand still.
-pub(crate) struct EndedWorker {
-    pub(crate) counters: Arc<WorkerCounters>,
-    pub(crate) failure: Option<RunError>,
-    cpu: usize,
-    copy_mode: CopyMode,
-    statistics: XskStatistics,
-    has_panicked: bool,
-}
-
-impl EndedWorker {
-    /// Its part of the ledger, with what its sink counted.
-    pub(crate) fn ledger(&self, sink: &sink::WorkerCounters) -> QueueLedger {
-        let row = QueueLedger {
-            cpu: Some(self.cpu),
-            copy_mode: Some(self.copy_mode.name()),
-            ..QueueLedger::new(&self.counters, sink, Some(self.statistics))
-        };
-        if self.has_panicked { row.after_panic() } else { row }
-    }
-}
-
 /// The message of a panic.
-pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
 }
@@ -361,7 +352,7 @@ mod fault {
     use crate::counters::WorkerCounters;
 
     /// Panics once a worker has received as many packets as `MIRROR_CAPTURE_PANIC_AFTER` says.
-    pub(crate) fn panic_if_asked(counters: &WorkerCounters) {
+    pub(super) fn panic_if_asked(counters: &WorkerCounters) {
         static AFTER: LazyLock<Option<u64>> =
             LazyLock::new(|| std::env::var("MIRROR_CAPTURE_PANIC_AFTER").ok()?.parse().ok());
         if let Some(after) = *AFTER {
@@ -372,19 +363,21 @@ mod fault {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use mirror_common::verdict::{Counts, Verdict};
 
     use super::*;
     use crate::DropReason;
-    use crate::config::Options;
     use crate::decap::tests::frames::mirrored_web;
-    use crate::ledger::{Ledger, RunFacts};
+    use crate::ledger::Ledger;
     use crate::rebind::Socket;
     use crate::rules::RecordKind;
+    use crate::sink::{self, Destination};
+    use crate::snapshot::{QueueSnapshot, Snapshot};
     use crate::source::{Frame, LinkType};
     use crate::time::Timestamp;
+    use crate::xsk::XskStatistics;
 
     /// Batches of ten frames. Reading frame 4 of the third one panics.
     struct Trap {
@@ -470,12 +463,10 @@ mod tests {
 
     /// The ledger of seven batches with records of this kind, and the message of the panic.
     fn seven_batches(records: RecordKind, armed: bool) -> (Ledger, Option<String>) {
-        let mut flags = Options::default();
-        flags.output.records = Some(vec![records]);
-        flags.output.path = Some("/dev/null".into());
-        let settings = Settings::resolve(flags, Options::default()).unwrap();
-        let (mut producers, sinks) = settings.start_sinks(1).unwrap();
-        let sinks = sinks.begin();
+        let mut config = Config::default();
+        config.output.records = Some(vec![records]);
+        config.only_sink().unwrap().destination = Destination::File("/dev/null".into());
+        let (mut producers, sinks) = sink::start(&config.sink[0], 1).unwrap();
         let counters = Arc::new(WorkerCounters::new(QueueId(0)));
         let redirected = Arc::new(AtomicU64::new(0));
         let socket = Trap {
@@ -486,25 +477,22 @@ mod tests {
             redirected: Arc::clone(&redirected),
         };
         let mut source = RebindingSource::new(TrapQueue, socket, Arc::clone(&counters));
-        let (panicked, drained) = (AtomicBool::new(false), Shutdown::new());
+        let drained = Shutdown::new();
         drained.request();
         let producer = producers.remove(0);
-        let Finished { statistics, panic, .. } =
-            work(&mut source, &counters, &panicked, &drained, |source| {
-                settings
-                    .worker(source, producer, WhenFull::Drop, &counters)
-                    .unwrap()
-                    .run(|| drained.requested())
-                    .1
-            });
-        assert_eq!(panicked.load(Ordering::Relaxed), panic.is_some());
+        let Finished { result, panic } = work(&mut source, &counters, &drained, |source| {
+            let rules = config.rules().unwrap();
+            let worker = build::worker(&config, &rules, source, producer, WhenFull::Drop, &counters).unwrap();
+            worker.run(|| drained.requested()).1
+        });
+        result.unwrap();
+        assert_eq!(counters.has_panicked(), panic.is_some());
         let written = Arc::clone(sinks.counters());
         sinks.join().unwrap();
         let mut verdicts = Counts::default();
         verdicts[Verdict::Redirected as usize] = redirected.load(Ordering::Relaxed) + 6;
-        let row = QueueLedger::new(&counters, &written.workers()[0], Some(statistics.unwrap()));
-        let row = if panic.is_some() { row.after_panic() } else { row };
-        (Ledger::new(RunFacts::default(), vec![row.with_verdicts(&verdicts)]), panic)
+        let queue = QueueSnapshot::of(&counters, &written.workers()[0]).with_verdicts(&verdicts);
+        (Ledger::new(&Snapshot { queues: vec![queue], ..Snapshot::default() }), panic)
     }
 
     #[test]

@@ -237,12 +237,25 @@ impl<Q: QueueControl> RebindingSource<Q> {
     }
 
     /// To be called when the program is detached and everything is received: counts the packets that were redirected to a
-    /// socket which the kernel had unbound.
-    pub fn finish(&mut self) {
+    /// socket which the kernel had unbound, and shows the last counters of the sockets.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to tell its counters.
+    pub fn finish(&mut self) -> io::Result<()> {
         let answer = self.socket.as_ref().map_or(Ok(()), Socket::probe);
         if answer.is_err_and(|error| SocketState::of(&error) == SocketState::Unbound) {
             self.count_lost();
         }
+        self.publish()
+    }
+
+    /// Shows the counters of the sockets to other threads.
+    fn publish(&self) -> io::Result<()> {
+        self.counters.without_metadata.set(self.without_metadata());
+        self.counters.wall_clock_steps.set(self.wall_clock_steps());
+        self.counters.publish_socket(self.statistics()?);
+        Ok(())
     }
 
     /// Looks after the socket while nothing arrives.
@@ -400,6 +413,8 @@ impl<Q: QueueControl> FrameSource for RebindingSource<Q> {
 
     fn backlog(&mut self) -> Backlog {
         let closed = self.closed.rx_dropped.saturating_add(self.closed.rx_ring_full);
+        // At the end they must be there; until then the last ones stand.
+        let _ = self.publish();
         let Backlog { fill, dropped } = self.socket.as_mut().map(FrameSource::backlog).unwrap_or_default();
         Backlog { fill, dropped: dropped.saturating_add(closed) }
     }

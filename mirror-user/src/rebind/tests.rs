@@ -296,8 +296,8 @@ fn the_loss_is_also_counted_where_the_capture_ends_first() {
     device.with(|device| device.bound = false);
     device.packets(9);
     assert_eq!(source.receive().unwrap(), Received::Idle);
-    source.finish();
+    source.finish().unwrap();
     assert_eq!(counters.dropped(DropReason::SocketLost), 9);
-    source.finish();
+    source.finish().unwrap();
     assert_eq!(counters.dropped(DropReason::SocketLost), 9, "once");
 }

@@ -16,8 +16,8 @@
 use std::fmt;
 
 use mirror_common::tunnel::TunnelKey;
-use serde::Deserialize;
 use serde::de::{self, Deserializer, IntoDeserializer as _};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::recording::Recording;
@@ -28,7 +28,7 @@ use crate::number::{EndpointId, Vni};
 pub const MIN_SNAP_LENGTH: u32 = 152;
 
 /// A rule: one `[[rule]]` table. Without `gwlbe_id` and `vni` it is for the packets that no other rule is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The Gateway Load Balancer endpoint: 16 hexadecimal digits, as in the records.
@@ -45,7 +45,7 @@ pub struct Rule {
 }
 
 /// A kind of record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordKind {
     /// A record of each packet

@@ -4,16 +4,14 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use super::counters::Loss;
+use crate::value::ValueError;
 
 /// An error of the sinks. The messages name the place, the cause and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Too few batches for one to be filled while another is written.
-    #[error("{0} batches per worker are too few for the queue to the sink: give it at least 2")]
-    QueueBatches(usize),
-    /// A file would be finished before anything is in it.
-    #[error("files cannot be rotated at 0 bytes or after no time: give both limits a value above 0")]
-    Rotation,
+    /// An option is out of its range.
+    #[error(transparent)]
+    Config(#[from] ValueError),
     /// Standard output is closed.
     #[error("cannot write to standard output: {error}; {}", remedy(error))]
     Stdout {

@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+mod config;
 mod counters;
 mod encoder;
 mod error;
@@ -28,9 +29,8 @@ mod queue;
 mod time_slice;
 mod writer;
 
-use std::ffi::OsString;
 use std::fs::File;
-use std::path::{MAIN_SEPARATOR, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 use std::thread;
@@ -40,6 +40,7 @@ use crossbeam::channel::{self, Receiver, Sender};
 use signal_hook::consts::SIGXFSZ;
 use tracing::warn;
 
+pub use self::config::{Destination, SinkConfig};
 pub use self::counters::{Loss, SinkCounters, Unfinished, WorkerCounters};
 pub use self::error::SinkError;
 pub use self::format::Format;
@@ -53,91 +54,6 @@ use self::outputs::finisher;
 use self::outputs::rotating_files::{RotatingFiles, Rotation};
 use self::outputs::single_file::SingleFile;
 use self::writer::Writer;
-use crate::batch::BATCH_BYTES;
-use crate::record::Batch;
-
-/// Where records are written to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// Standard output, by one sink thread for all workers.
-    Stdout,
-    /// One file or named pipe, by one sink thread for all workers. A file that is there already is emptied when the
-    /// capture begins.
-    File(PathBuf),
-    /// A directory, by one sink thread and series of files per worker. It is created if it is missing.
-    Directory(PathBuf),
-}
-
-impl From<OsString> for Destination {
-    /// `-` is standard output; what ends in `/` or is a directory is a directory; anything else is a file.
-    fn from(argument: OsString) -> Self {
-        let slash =
-            argument.as_encoded_bytes().last().is_some_and(|last| char::from(*last) == MAIN_SEPARATOR);
-        let path = PathBuf::from(argument);
-        if path.as_os_str() == "-" {
-            Self::Stdout
-        } else if slash || path.is_dir() {
-            Self::Directory(path)
-        } else {
-            Self::File(path)
-        }
-    }
-}
-
-/// What the sinks are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkConfig {
-    /// Where records are written to. Default: standard output.
-    pub destination: Destination,
-    /// How records are written. Default: NDJSON.
-    pub format: Format,
-    /// In a directory: a file is finished with the batch that brings it to this many bytes. Default: 256 MiB.
-    pub rotate_bytes: u64,
-    /// In a directory: a file is finished when it was begun this long ago. Default: one minute, so that whatever
-    /// collects the files is never further behind than that.
-    pub rotate_after: Duration,
-    /// Batches of [`BATCH_RECORDS`](crate::batch::BATCH_RECORDS) records in the pool of each worker; at least 2.
-    /// They bridge the time for which a sink stalls. Default: 64, good for 65 ms at a million packets per second;
-    /// 34 MiB of address space per worker with NDJSON and 162 MiB with pcapng, of which only as much takes memory as
-    /// a stall has ever needed.
-    pub queue_batches: usize,
-}
-
-impl Default for SinkConfig {
-    fn default() -> Self {
-        Self {
-            destination: Destination::Stdout,
-            format: Format::default(),
-            rotate_bytes: 256 << 20,
-            rotate_after: Duration::from_secs(60),
-            queue_batches: 64,
-        }
-    }
-}
-
-impl SinkConfig {
-    /// Bytes of memory that the batches of so many workers take, and the buffers that they are encoded into.
-    pub fn memory(&self, workers: usize) -> u64 {
-        let room = if Encoder::wants_bytes(self.format) { BATCH_BYTES } else { 0 };
-        let batches = (self.queue_batches as u64).saturating_mul(workers as u64);
-        let sinks = match self.destination {
-            Destination::Stdout | Destination::File(_) => 1,
-            Destination::Directory(_) => workers as u64,
-        };
-        let buffers = sinks.saturating_mul(Encoder::longest_batch(self.format) as u64);
-        batches.saturating_mul(Batch::memory(room)).saturating_add(buffers)
-    }
-
-    fn check(&self) -> Result<(), SinkError> {
-        if self.queue_batches < 2 {
-            return Err(SinkError::QueueBatches(self.queue_batches));
-        }
-        if self.rotate_bytes == 0 || self.rotate_after.is_zero() {
-            return Err(SinkError::Rotation);
-        }
-        Ok(())
-    }
-}
 
 /// Outputs that are open and locked, and sink threads that wait for the capture to begin. Dropped, it leaves everything
 /// as it was.
@@ -190,7 +106,7 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
             (lock, made) = claim::directory(directory).map(|(lock, made)| (Some(lock), Some(made)))?;
             let (handle, finished) = finisher::start(directory, begun.clone(), &counters)?;
             finisher = Some(Thread { path: directory.clone(), handle });
-            let rotation = Rotation { bytes: config.rotate_bytes, after: config.rotate_after };
+            let rotation = Rotation { bytes: config.rotate_size, after: config.rotate_time };
             (0..workers)
                 .map(|worker| {
                     let finished = finished.clone();
@@ -228,13 +144,30 @@ pub fn start_with(
     workers: usize,
     outputs: Vec<Box<dyn Output>>,
 ) -> Result<(Vec<Producer>, Sinks), SinkError> {
+    let (producers, opened) = open_with(config, workers, outputs)?;
+    Ok((producers, opened.begin()))
+}
+
+/// Makes sink threads for `outputs`, which begin when the capture does: one for all of the `workers`, or one for each.
+///
+/// # Errors
+///
+/// When the configuration cannot work.
+///
+/// # Panics
+///
+/// If the number of outputs is neither 1 nor `workers`.
+pub fn open_with(
+    config: &SinkConfig,
+    workers: usize,
+    outputs: Vec<Box<dyn Output>>,
+) -> Result<(Vec<Producer>, Opened), SinkError> {
     assert!(outputs.len() == 1 || outputs.len() == workers, "one output for all workers, or one for each");
     config.check()?;
     let counters = Arc::new(SinkCounters::new(workers));
     let (begin, begun) = channel::unbounded();
     let (producers, threads) = spawn(config, &counters, outputs, &begun)?;
-    let opened = Opened { counters, threads, begin: Some(begin), made: None, lock: None };
-    Ok((producers, opened.begin()))
+    Ok((producers, Opened { counters, threads, begin: Some(begin), made: None, lock: None }))
 }
 
 fn spawn(

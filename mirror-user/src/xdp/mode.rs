@@ -1,5 +1,6 @@
 //! Modes of attachment.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use aya::programs::XdpMode;
@@ -31,14 +32,15 @@ impl fmt::Display for AttachMode {
     }
 }
 
-/// Which modes are acceptable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// XDP mode that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum AttachModeRequest {
-    /// Native, or generic where the driver does not take the program.
+    /// Native if the driver supports it, else generic
     #[default]
     Auto,
-    /// Native, or none.
+    /// In the driver
     Native,
-    /// Generic, or none.
+    /// In the network stack, for any driver
     Generic,
 }

@@ -3,21 +3,20 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use mirror_user::DropReason;
-use mirror_user::counters::WorkerCounters;
+use mirror_user::config::Config;
 use mirror_user::decap::{DecapConfig, decapsulate};
-use mirror_user::degrade::{Degradation, DegradeConfig};
-use mirror_user::flow::{FlowConfig, FlowTable};
-use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
-use mirror_user::number::QueueId;
+use mirror_user::ledger::Ledger;
 use mirror_user::packet::Packet;
+use mirror_user::pipeline::{Ended, Outputs, Pipeline, RunError};
 use mirror_user::replay::ReplaySource;
-use mirror_user::rules::{Recording, Rules};
-use mirror_user::sink::{self, Format, Output, PartialWrite, SinkConfig, SinkError, Unfinished};
+use mirror_user::rules::RecordKind;
+use mirror_user::shutdown::Shutdown;
+use mirror_user::sink::{Format, Output, PartialWrite, SinkError, Unfinished};
 use mirror_user::source::{FrameSource, Received};
 use mirror_user::time::Timestamp;
-use mirror_user::worker::{WhenFull, Worker};
 
 /// As the program is configured where nothing is said.
 pub const DECAP: DecapConfig = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
@@ -29,7 +28,7 @@ pub struct Outcome {
     /// Where every packet went.
     pub ledger: Ledger,
     /// How the source ended.
-    pub ended: io::Result<()>,
+    pub ended: Result<(), RunError>,
 }
 
 /// Which records are made.
@@ -39,31 +38,27 @@ pub struct Records {
     pub flows: bool,
 }
 
-/// Everything that `source` has, through worker and sink. There is room for a few flows and tunnels only, so that some
-/// flows end early and some packets have none.
-pub fn run(source: impl FrameSource, format: Format, records: Records) -> Outcome {
+/// Everything that `source` has, through the pipeline. There is room for a few flows and tunnels only, so that some flows end
+/// early and some packets have none.
+pub fn run(source: impl FrameSource + Send + 'static, format: Format, records: Records) -> Outcome {
     let written = Arc::default();
-    let config = SinkConfig { format, queue_batches: 2, ..SinkConfig::default() };
-    let output = Box::new(Memory(Arc::clone(&written)));
-    let (mut producers, sinks) = sink::start_with(&config, 1, vec![output]).unwrap();
-    let counters = Arc::new(WorkerCounters::new(QueueId(0)));
-    let Records { packets, flows } = records;
-    let rules = Rules::new(&[], Recording { packets, flows, ..Recording::default() }).unwrap();
-    let degradation = Degradation::new(DegradeConfig::default()).unwrap();
-    let producer = producers.remove(0);
-    let mut worker =
-        Worker::new(source, DECAP, rules, degradation, producer, WhenFull::Wait, Arc::clone(&counters));
-    if flows {
-        let scarce = FlowConfig { max_flows: 16, max_tunnels: 8, ..FlowConfig::default() };
-        worker = worker.with_flows(FlowTable::new(scarce).unwrap());
+    let mut config = Config::default();
+    let sink = config.only_sink().unwrap();
+    (sink.format, sink.queue_batches) = (format, 2);
+    (config.flow.max_flows, config.flow.max_tunnels) = (16, 8);
+    let kinds = [(RecordKind::Packet, records.packets), (RecordKind::Flow, records.flows)];
+    config.output.records =
+        Some(kinds.into_iter().filter_map(|(kind, wanted)| wanted.then_some(kind)).collect());
+    let outputs = Outputs::Given(vec![Box::new(Memory(Arc::clone(&written)))]);
+    let mut pipeline = Pipeline::read(&config, &Shutdown::new(), source, outputs, drop).unwrap();
+    while pipeline.watch().unwrap() {
+        thread::yield_now();
     }
-    let ended = worker.run(|| false).1;
-    let sink = Arc::clone(sinks.counters());
-    sinks.join().unwrap();
-    let queue = QueueLedger::new(&counters, &sink.workers()[0], None);
-    let ledger = Ledger::new(RunFacts::default(), vec![queue]);
+    let Ended { snapshot, failures, unwritten } = pipeline.stop();
+    assert!(unwritten.is_empty(), "{unwritten:?}");
+    let ended = failures.into_iter().next().map_or(Ok(()), Err);
     let written = written.lock().unwrap().clone();
-    Outcome { written, ledger, ended }
+    Outcome { written, ledger: Ledger::new(&snapshot), ended }
 }
 
 /// Keeps what is written.

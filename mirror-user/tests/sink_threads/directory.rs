@@ -15,7 +15,7 @@ use crate::support::{child, child_argument, push, read_records, wait_until};
 fn config(directory: &Path) -> SinkConfig {
     SinkConfig {
         destination: Destination::Directory(directory.to_owned()),
-        rotate_bytes: 2_000_000,
+        rotate_size: 2_000_000,
         ..SinkConfig::default()
     }
 }
@@ -66,7 +66,7 @@ fn each_worker_has_a_series_of_complete_files() {
 #[test]
 fn an_idle_file_is_finished_when_it_is_old_enough() {
     let directory = tempfile::tempdir().unwrap();
-    let config = SinkConfig { rotate_after: Duration::from_millis(100), ..config(directory.path()) };
+    let config = SinkConfig { rotate_time: Duration::from_millis(100), ..config(directory.path()) };
     let (mut producers, sinks) = sink::start(&config, 1).unwrap();
     assert_eq!(push(&mut producers[0], 0, 0..10), 0);
     producers[0].flush();

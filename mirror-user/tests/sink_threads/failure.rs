@@ -49,8 +49,8 @@ fn a_configuration_that_cannot_work_touches_no_file() {
     let config = SinkConfig { destination: Destination::File(path.clone()), ..SinkConfig::default() };
     let unworkable = [
         SinkConfig { queue_batches: 1, ..config.clone() },
-        SinkConfig { rotate_bytes: 0, ..config.clone() },
-        SinkConfig { rotate_after: Duration::ZERO, ..config },
+        SinkConfig { rotate_size: 0, ..config.clone() },
+        SinkConfig { rotate_time: Duration::ZERO, ..config },
     ];
     for config in unworkable {
         assert!(sink::start(&config, 1).is_err(), "{config:?}");

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use mirror_user::counters::WorkerCounters;
-use mirror_user::ledger::{Ledger, QueueLedger, RunFacts};
+use mirror_user::ledger::Ledger;
 use mirror_user::sink::{self, Loss, Output, PartialWrite, SinkConfig, SinkError, Unfinished};
+use mirror_user::snapshot::{QueueSnapshot, Snapshot};
 use mirror_user::time::Timestamp;
 
 use crate::support::{push, read_records, wait_until};
@@ -110,9 +111,9 @@ fn a_panic_is_contained_and_the_other_sinks_go_on() {
             let worker = WorkerCounters::default();
             worker.received.add(packets);
             worker.decapsulated.add(packets);
-            QueueLedger::new(&worker, sink, None)
+            QueueSnapshot::of(&worker, sink)
         });
-        let ledger = Ledger::new(RunFacts::default(), rows.into());
+        let ledger = Ledger::new(&Snapshot { queues: rows.into(), ..Snapshot::default() });
         assert!(ledger.balanced, "{}", ledger.table());
         assert_eq!(ledger.dropped["sink_panicked"], 10_000 - recorded);
         assert_eq!(read_records(&written[1].lock().unwrap()).len(), 9_800);

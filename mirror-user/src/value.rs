@@ -1,22 +1,54 @@
-//! Values that options take.
+//! Values of options: how they are written in a configuration file and on the command line, and errors that name them.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::ValueEnum;
 use ipnet::IpNet;
-use serde::Deserialize;
 use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
-use crate::nic::parse_list;
+/// A value that an option cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{key}: {problem}")]
+pub struct ValueError {
+    /// The option, as the command line names it.
+    pub key: &'static str,
+    /// What is wrong, and what would do.
+    pub problem: String,
+}
+
+impl ValueError {
+    /// An error of the option `key`.
+    pub fn new(key: &'static str, problem: impl Into<String>) -> Self {
+        Self { key, problem: problem.into() }
+    }
+}
 
 /// A list of numbers and ranges: `0-3,8`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct List(pub Vec<usize>);
+
+impl From<List> for String {
+    fn from(list: List) -> Self {
+        let numbers: Vec<Self> = list.0.iter().map(ToString::to_string).collect();
+        numbers.join(",")
+    }
+}
+
+/// The numbers of a list such as `0-3,8`, as sysfs writes them; parts that are none are left out.
+pub fn parse_list(text: &str) -> Vec<usize> {
+    text.split(',')
+        .filter_map(|part| {
+            let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
+            Some(first.parse::<usize>().ok()?..=last.parse::<usize>().ok()?)
+        })
+        .flatten()
+        .collect()
+}
 
 impl FromStr for List {
     type Err = String;
@@ -38,25 +70,78 @@ impl TryFrom<String> for List {
     }
 }
 
-/// A time such as `50us`, `5m` or `1h 30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HumanDuration(pub Duration);
+/// Times such as `50us`, `5m` or `1h 30m`.
+pub mod duration {
+    use std::time::Duration;
 
-impl FromStr for HumanDuration {
-    type Err = String;
+    use serde::de::{self, Deserialize as _, Deserializer};
+    use serde::ser::Serializer;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    /// Reads a time.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Duration, String> {
         let problem = |_| format!("{text:?} is not a time such as 50us, 5m or \"1h 30m\"");
-        humantime::parse_duration(text).map(Self).map_err(problem)
+        humantime::parse_duration(text).map_err(problem)
+    }
+
+    /// Reads a time of a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+
+    /// Writes a time as it can be read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*time))
     }
 }
 
-impl TryFrom<String> for HumanDuration {
-    type Error = String;
+/// Sizes in bytes such as `256MiB` or `1GB`.
+pub mod size {
+    use bytesize::ByteSize;
+    use serde::de::{Deserialize as _, Deserializer};
+    use serde::ser::Serializer;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    /// Reads a size.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<u64, String> {
+        let problem = |_| format!("{text:?} is not a size such as 256MiB or 1GB");
+        text.parse().map(|size: ByteSize| size.as_u64()).map_err(problem)
+    }
+
+    /// Reads a size of a configuration file: a string, or a number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        ByteSize::deserialize(deserializer).map(|size| size.as_u64())
+    }
+
+    /// Writes a size in the largest unit that it is a whole number of.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.iter().find(|(bits, _)| *bytes > 0 && bytes.trailing_zeros() >= *bits) {
+            Some((bits, unit)) => serializer.collect_str(&format_args!("{}{unit}", bytes >> bits)),
+            None => serializer.serialize_u64(*bytes),
+        }
     }
 }
 
@@ -72,15 +157,6 @@ pub fn whole_number<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, String> 
     })
 }
 
-/// Reads a size in bytes for the command line.
-///
-/// # Errors
-///
-/// When it is none.
-pub fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse().map_err(|_| format!("{text:?} is not a size such as 256MiB or 1GB"))
-}
-
 /// Reads an address or an address prefix for the command line.
 ///
 /// # Errors
@@ -92,8 +168,15 @@ pub fn prefix(text: &str) -> Result<IpNet, String> {
 }
 
 /// A number of 64 bits, decimal or hexadecimal with `0x`; in a file, a number or a string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct Seed(pub u64);
+
+impl From<Seed> for String {
+    fn from(seed: Seed) -> Self {
+        format!("{:#x}", seed.0)
+    }
+}
 
 impl FromStr for Seed {
     type Err = String;
@@ -138,21 +221,8 @@ impl<'de> Deserialize<'de> for Seed {
     }
 }
 
-/// XDP mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum XdpModeOption {
-    /// Native if the driver supports it, else generic
-    #[default]
-    Auto,
-    /// In the driver
-    Native,
-    /// In the network stack, for any driver
-    Generic,
-}
-
 /// Use of a feature that is not available everywhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
     /// Use it where it is available
@@ -165,7 +235,7 @@ pub enum Switch {
 }
 
 /// Level of the XDP program's log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EbpfLog {
     /// No log; the program is loaded without it
@@ -198,6 +268,8 @@ impl From<EbpfLog> for LevelFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -206,13 +278,13 @@ mod tests {
         assert_eq!(whole_number::<u16>("65536"), Err("65536 is too large".to_owned()));
         assert_eq!(whole_number::<u8>("x"), Err("\"x\" is not a whole number".to_owned()));
         assert_eq!(whole_number::<u32>("-1"), Err("\"-1\" is not a whole number".to_owned()));
-        assert_eq!(size("1KiB"), Ok(ByteSize(1024)));
-        assert!(size("foo").unwrap_err().contains("such as 256MiB"));
+        assert_eq!(size::parse("1KiB"), Ok(1024));
+        assert!(size::parse("foo").unwrap_err().contains("such as 256MiB"));
         assert_eq!(prefix("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert!(prefix("10.0.0.0/33").unwrap_err().contains("such as 10.0.0.0/8"));
-        assert_eq!("2m".parse(), Ok(HumanDuration(Duration::from_secs(120))));
+        assert_eq!(duration::parse("2m"), Ok(Duration::from_secs(120)));
         for text in ["5", "x", ""] {
-            assert!(text.parse::<HumanDuration>().unwrap_err().contains("such as 50us, 5m"), "{text}");
+            assert!(duration::parse(text).unwrap_err().contains("such as 50us, 5m"), "{text}");
         }
     }
 

@@ -1,0 +1,64 @@
+//! The parts of the pipeline, as the configuration asks for them.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::RunError;
+use crate::config::Config;
+use crate::counters::WorkerCounters;
+use crate::degrade::{Degradation, DegradeConfig};
+use crate::flow::{FlowConfig, FlowTable};
+use crate::rules::Rules;
+use crate::sink::Producer;
+use crate::source::FrameSource;
+use crate::worker::{WhenFull, Worker};
+use crate::xdp::{Prefix, ProgramConfig};
+
+/// Makes the worker of a queue, with the records that it is to make.
+///
+/// # Errors
+///
+/// When an option is out of its range.
+pub(super) fn worker<Source: FrameSource>(
+    config: &Config,
+    rules: &Rules,
+    source: Source,
+    producer: Producer,
+    when_full: WhenFull,
+    counters: &Arc<WorkerCounters>,
+) -> Result<Worker<Source>, RunError> {
+    let queue = counters.queue;
+    let degradation =
+        Degradation::new(DegradeConfig { mode: config.output.degradation, ..DegradeConfig::default() })?;
+    let flows = rules.any(|recording| recording.flows);
+    let (rules, counters) = (rules.clone(), Arc::clone(counters));
+    let worker = Worker::new(source, config.tunnel, rules, degradation, producer, when_full, counters);
+    if !flows {
+        return Ok(worker);
+    }
+    // Senders must not know which flows share a bucket.
+    let seed = RandomState::new().hash_one(queue);
+    Ok(worker.with_flows(FlowTable::new(FlowConfig { seed, queue, ..config.flow })?))
+}
+
+/// Options of the XDP program, on an interface with so many receive queues.
+pub(super) fn program_options(config: &Config, rules: &Rules, queues: u32) -> ProgramConfig {
+    let Config { capture, tunnel, .. } = config;
+    ProgramConfig {
+        geneve_port: tunnel.geneve_port,
+        vxlan_port: capture.vxlan.then_some(tunnel.vxlan_port),
+        session_port: (tunnel.max_depth > 1).then_some(tunnel.vxlan_port),
+        snap_length: rules.rest().snap_length,
+        snap_lengths: rules.snap_lengths(),
+        allowed_sources: capture.allowed_sources.as_ref().map(|sources| {
+            let prefix = |net: &IpNet| Prefix { address: net.addr(), length: net.prefix_len() };
+            sources.iter().map(prefix).collect()
+        }),
+        own_addresses_only: !capture.any_destination,
+        force_preamble: false,
+        queues,
+        log_level: capture.ebpf_log.into(),
+    }
+}
