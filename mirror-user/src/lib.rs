@@ -21,7 +21,6 @@ pub mod config;
 pub mod counters;
 pub mod decap;
 pub mod degrade;
-pub mod drop_reason;
 pub mod error;
 pub mod files;
 pub mod flow;
@@ -46,4 +45,4 @@ pub mod worker;
 pub mod xdp;
 pub mod xsk;
 
-pub use drop_reason::DropReason;
+pub use mirror_common::drop_reason::{self, DropReason};

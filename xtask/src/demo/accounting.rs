@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mirror_common::drop_reason::{DropReason, Stage};
 use serde::Deserialize;
 
 use super::report::grouped;
@@ -36,18 +37,8 @@ pub struct Generated {
 
 /// The kind of the packets that are to become a record.
 pub const VALID: &str = "valid";
-/// Reasons that end a packet before a worker has it: in the XDP program or at the AF_XDP rings.
-const BEFORE_WORKER: [&str; 6] =
-    ["source_not_allowed", "no_headroom", "not_cut", "fill_ring_empty", "rx_ring_full", "socket_lost"];
-/// Reasons that end a packet whose record was made already.
-const AT_SINK: [&str; 6] = [
-    "sink_queue_full",
-    "sink_write_failed",
-    "sink_sync_failed",
-    "sink_publish_failed",
-    "sink_panicked",
-    "sink_stalled",
-];
+/// Stages that lose a packet before a worker has it.
+const BEFORE_WORKER: [Stage; 2] = [Stage::Xdp, Stage::AfXdp];
 
 /// One claim about the run, and whether it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +50,26 @@ pub struct Check {
 }
 
 impl Ledger {
-    /// Packets dropped for any of `reasons`.
-    fn dropped_for(&self, reasons: &[&str]) -> u64 {
-        reasons.iter().map(|reason| self.dropped.get(*reason).copied().unwrap_or(0)).sum()
+    /// Packets that ended without a record at any of `stages`.
+    fn dropped_at(&self, stages: &[Stage]) -> u64 {
+        let is_there = |reason: &str| stage_of(reason).is_some_and(|stage| stages.contains(&stage));
+        self.dropped.iter().filter(|(reason, _)| is_there(reason)).map(|(_, packets)| packets).sum()
     }
 
     /// Packets that were lost before a worker had them.
     pub fn lost_before_worker(&self) -> u64 {
-        self.dropped_for(&BEFORE_WORKER)
+        self.dropped_at(&BEFORE_WORKER)
     }
 }
 
-/// Whether `reason` says that the program could not keep up, rather than that the packet was malformed.
+/// The stage at which packets are counted under `reason`; [`None`] if there is no such reason.
+fn stage_of(reason: &str) -> Option<Stage> {
+    DropReason::ALL.iter().find(|known| known.name() == reason).map(|known| known.stage())
+}
+
+/// `true` if `reason` says that the program could not keep up, rather than that the packet was malformed.
 pub fn is_loss(reason: &str) -> bool {
-    BEFORE_WORKER.contains(&reason) || AT_SINK.contains(&reason)
+    stage_of(reason).is_some_and(|stage| BEFORE_WORKER.contains(&stage) || stage == Stage::Sink)
 }
 
 /// Checks that every packet sent is accounted for. `written` is the number of packets that the written records account
@@ -93,7 +90,7 @@ pub fn check(ledger: &Ledger, generated: &Generated, written: u64) -> Vec<Check>
         equal("in the records written", written, "recorded", ledger.recorded),
     ];
     let valid = generated.by_kind.get(VALID).copied().unwrap_or(0);
-    let kept = ledger.recorded + ledger.dropped_for(&AT_SINK);
+    let kept = ledger.recorded + ledger.dropped_at(&[Stage::Sink]);
     checks.push(if lost == 0 {
         equal("recorded + lost at the sink", kept, "valid ones sent", valid)
     } else {

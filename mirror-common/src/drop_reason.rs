@@ -2,9 +2,9 @@
 //!
 //! Each reason stands under the stage that it is counted at. Ledger and counters derive from that.
 
-use std::ops::{AddAssign, Index, IndexMut};
+use core::ops::{AddAssign, Index, IndexMut};
 
-use mirror_common::verdict::Verdict;
+use crate::verdict::Verdict;
 
 /// A stage that packets can end at without a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -228,6 +228,7 @@ impl AddAssign for Drops {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::vec::Vec;
 
     use super::*;
 
