@@ -38,6 +38,7 @@ mod config;
 mod direction;
 mod entry;
 mod expiry;
+mod follow;
 mod fragments;
 mod hash;
 mod icmp;

@@ -11,6 +11,7 @@ use std::{fs, io};
 use serde::Serialize;
 
 use super::ethtool;
+use crate::error::chain;
 
 /// Counters of the kernel for each interface, as the files of its `statistics` directory are named: first the two that
 /// measure traffic, then those of packets that were lost on the way in (`struct rtnl_link_stats64`).
@@ -61,7 +62,7 @@ impl Meter {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        self.moved.incomplete = Some(error.to_string());
+        self.moved.incomplete = Some(chain(error).to_string());
     }
 }
 

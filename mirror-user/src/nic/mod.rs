@@ -45,12 +45,12 @@ pub enum NicError {
         existing: Vec<String>,
     },
     /// sysfs did not answer.
-    #[error("cannot read {}: {source}; is sysfs mounted for this network namespace?", path.display())]
+    #[error("cannot read {}: {error}; is sysfs mounted for this network namespace?", path.display())]
     Sysfs {
         /// The file.
         path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The interface is down.
     #[error("{name} is down, so that nothing can arrive; `ip link set {name} up` mends it")]
@@ -145,7 +145,7 @@ fn driver(directory: &Path) -> Option<String> {
 fn read(path: &Path) -> Result<String, NicError> {
     fs::read_to_string(path)
         .map(|text| text.trim().to_owned())
-        .map_err(|source| NicError::Sysfs { path: path.to_owned(), source })
+        .map_err(|error| NicError::Sysfs { path: path.to_owned(), error })
 }
 
 fn names(directory: &Path) -> Vec<String> {

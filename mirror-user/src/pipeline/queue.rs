@@ -56,7 +56,7 @@ impl QueueControl for LiveQueue {
 /// Sorts the reasons why a socket could not be opened by what may help.
 fn of_run_error(error: RunError) -> OpenError {
     let errno = match &error {
-        RunError::Xsk(XskError::Bind { source, .. }) => source.raw_os_error(),
+        RunError::Xsk(XskError::Bind { error, .. }) => error.raw_os_error(),
         _ => None,
     };
     match errno {
@@ -79,7 +79,7 @@ mod tests {
                 interface: "eth0".to_owned(),
                 queue: QueueId(0),
                 mode: CopyMode::Copy,
-                source: io::Error::from_raw_os_error(errno),
+                error: io::Error::from_raw_os_error(errno),
                 remedy: "",
             };
             of_run_error(error.into())

@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn no_huge_pages() -> XskError {
-        XskError::Umem { mib: 1, huge_pages: true, source: io::Error::from_raw_os_error(libc::ENOMEM) }
+        XskError::Umem { mib: 1, huge_pages: true, error: io::Error::from_raw_os_error(libc::ENOMEM) }
     }
 
     fn refused(mode: CopyMode, errno: i32) -> XskError {
@@ -190,7 +190,7 @@ mod tests {
             interface: "eth1".to_owned(),
             queue: QueueId(0),
             mode,
-            source: io::Error::from_raw_os_error(errno),
+            error: io::Error::from_raw_os_error(errno),
             remedy: "",
         }
     }

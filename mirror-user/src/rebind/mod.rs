@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::DropReason;
 use crate::counters::WorkerCounters;
+use crate::error::chain;
 use crate::source::{Backlog, Frame, FrameSource, Received};
 use crate::time::Timestamp;
 use crate::xsk::{XskSource, XskStatistics};
@@ -117,17 +118,17 @@ pub trait QueueControl {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The queue still belongs to another socket.
-    #[error("{0}")]
-    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Busy(Box<dyn std::error::Error + Send + Sync>),
     /// The device is not ready.
-    #[error("{0}")]
-    NotReady(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    NotReady(Box<dyn std::error::Error + Send + Sync>),
     /// The kernel refuses it for another reason, which may pass while a device is reset.
-    #[error("{0}")]
-    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
     /// There is no such device any more.
-    #[error("{0}")]
-    Gone(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Gone(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The meaning of a kernel's answer for a socket (`xsk_check_common` in `net/xdp/xsk.c`, poll(2)).
@@ -351,7 +352,7 @@ impl<Q: QueueControl> RebindingSource<Q> {
                 Err(io::Error::other(cause))
             }
             Err(OpenError::Busy(cause) | OpenError::Refused(cause) | OpenError::NotReady(cause)) => {
-                let text = cause.to_string();
+                let text = chain(cause.as_ref()).to_string();
                 if *error != text {
                     warn!("queue {}: cannot be served yet: {text}", self.counters.queue);
                     *error = text;

@@ -15,7 +15,7 @@ use super::report::{FileReport, Problem};
 pub struct CaptureFiles {
     /// The files, in the order in which they are read; `-` is standard input.
     pub paths: Vec<PathBuf>,
-    /// CaptureFiles in directories that are no captures, and are left out.
+    /// Files in directories that are no captures, and are left out.
     pub others: Vec<PathBuf>,
     /// Directories that cannot be read, or have no captures in them.
     pub(super) problems: Vec<FileReport>,

@@ -1,4 +1,4 @@
-//! CaptureFile files as a [`FrameSource`]: the same pipeline, without a NIC and without privileges.
+//! Capture files as a [`FrameSource`]: the same pipeline, without a NIC and without privileges.
 //!
 //! In the order of the data:
 //!
@@ -50,7 +50,7 @@ use crate::time::Timestamp;
 /// How long a call waits for packets of a stream. A request to stop waits no longer than that.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// CaptureFile files, one after the other, as one stream of frames.
+/// Capture files, one after the other, as one stream of frames.
 pub struct ReplaySource {
     files: std::vec::IntoIter<PathBuf>,
     current: Option<CaptureFile>,

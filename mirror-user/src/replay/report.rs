@@ -10,6 +10,7 @@ use super::link;
 use super::step::{FaultKind, Unread};
 use super::window::Stopped;
 use crate::DropReason;
+use crate::error::chain;
 
 /// Findings in all files.
 #[derive(Debug, Default)]
@@ -87,7 +88,7 @@ impl Problem {
             Stopped::Compression(fault, offset) => {
                 Self::Compression { fault: fault.clone(), offset: *offset, packets }
             }
-            Stopped::Io(error) => Self::Io { detail: error.to_string(), packets },
+            Stopped::Io(error) => Self::Io { detail: chain(error).to_string(), packets },
         }
     }
 
@@ -95,7 +96,7 @@ impl Problem {
     fn text(&self, name: &str) -> String {
         let position = |is_compressed: bool| if is_compressed { " after decompression" } else { "" };
         match self {
-            Self::Open(error) => format!("cannot open {name}: {error}"),
+            Self::Open(error) => format!("cannot open {name}: {}", chain(error)),
             Self::Empty { is_compressed: true } => {
                 format!("{name} is empty: there is nothing in the compressed data")
             }
@@ -271,7 +272,7 @@ impl Report {
     }
 }
 
-/// CaptureFile files that cannot be read, or not in full.
+/// Capture files that cannot be read, or not in full.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", problems.join("\nerror: "))]
 pub struct ReplayError {

@@ -26,7 +26,7 @@ impl XskError {
     pub fn alternative(&self) -> Alternative {
         match self {
             Self::Umem { huge_pages: true, .. } => Alternative::SmallPages,
-            Self::Bind { mode, source, .. } => after_refusal(*mode, source.raw_os_error()),
+            Self::Bind { mode, error, .. } => after_refusal(*mode, error.raw_os_error()),
             Self::RingSize { .. } | Self::Umem { .. } | Self::Option { .. } => Alternative::None,
         }
     }
@@ -94,9 +94,9 @@ mod tests {
     const XDP_USE_SG: u16 = 1 << 4;
 
     fn refused(mode: CopyMode, errno: i32) -> XskError {
-        let source = io::Error::from_raw_os_error(errno);
-        let remedy = remedy(mode, &source);
-        XskError::Bind { interface: "eth1".to_owned(), queue: QueueId(3), mode, source, remedy }
+        let error = io::Error::from_raw_os_error(errno);
+        let remedy = remedy(mode, &error);
+        XskError::Bind { interface: "eth1".to_owned(), queue: QueueId(3), mode, error, remedy }
     }
 
     #[test]
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn buffers_are_tried_on_small_pages_where_there_are_no_huge_ones() {
         let umem = |huge_pages| {
-            let source = io::Error::from_raw_os_error(libc::ENOMEM);
-            XskError::Umem { mib: 32, huge_pages, source }.alternative()
+            let error = io::Error::from_raw_os_error(libc::ENOMEM);
+            XskError::Umem { mib: 32, huge_pages, error }.alternative()
         };
         assert_eq!((umem(true), umem(false)), (Alternative::SmallPages, Alternative::None));
         let size = XskError::RingSize { name: "rx_ring", value: 3, remedy: "" };

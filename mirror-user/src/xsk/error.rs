@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::config::CopyMode;
+use crate::error::chain;
 use crate::number::QueueId;
 
 /// Why a socket could not be made.
@@ -22,8 +23,9 @@ pub enum XskError {
     },
     /// The UMEM could not be had.
     #[error(
-        "no memory for {mib} MiB of packet buffers{on}: {source}; use smaller rings (--frames), allow more locked \
+        "no memory for {mib} MiB of packet buffers{on}: {}; use smaller rings (--frames), allow more locked \
          memory (`ulimit -l unlimited`, LimitMEMLOCK= in systemd) or reserve huge pages (sysctl vm.nr_hugepages)",
+        chain(error),
         on = if *huge_pages { " on huge pages" } else { "" }
     )]
     Umem {
@@ -32,10 +34,10 @@ pub enum XskError {
         /// Whether huge pages were asked for.
         huge_pages: bool,
         /// The kernel's answer.
-        source: io::Error,
+        error: io::Error,
     },
     /// The socket could not be bound to the queue.
-    #[error("cannot bind an AF_XDP socket to queue {queue} of {interface} in {} mode: {source}{remedy}", mode.name())]
+    #[error("cannot bind an AF_XDP socket to queue {queue} of {interface} in {} mode: {}{remedy}", mode.name(), chain(error))]
     Bind {
         /// The interface.
         interface: String,
@@ -44,19 +46,19 @@ pub enum XskError {
         /// The mode that was asked for.
         mode: CopyMode,
         /// The kernel's answer.
-        source: io::Error,
+        error: io::Error,
         /// What to do, or nothing.
         remedy: &'static str,
     },
     /// A socket option was refused.
-    #[error("the kernel refuses {option} on the AF_XDP socket of queue {queue}: {source}; {remedy}")]
+    #[error("the kernel refuses {option} on the AF_XDP socket of queue {queue}: {error}; {remedy}")]
     Option {
         /// Name of the option.
         option: &'static str,
         /// The receive queue.
         queue: QueueId,
         /// The kernel's answer.
-        source: io::Error,
+        error: io::Error,
         /// What to do.
         remedy: &'static str,
     },

@@ -59,10 +59,10 @@ impl Rings {
                 remedy: "there must be at least as many frames as the receive ring has entries",
             });
         }
-        let umem_error = |source| XskError::Umem {
+        let umem_error = |error| XskError::Umem {
             mib: u64::from(config.frames) * u64::from(FRAME_SIZE) / (1 << 20),
             huge_pages: config.huge_pages,
-            source,
+            error,
         };
         let frame_size = FrameSize::new(FRAME_SIZE).map_err(|error| umem_error(io::Error::other(error)))?;
         // The kernel says only now and then how far it has read the fill ring: an entry may be taken for occupied
@@ -83,12 +83,12 @@ impl Rings {
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
             .bind_flags(bind::flags(config.copy_mode))
             .build();
-        let bind_error = |source: io::Error| XskError::Bind {
+        let bind_error = |error: io::Error| XskError::Bind {
             interface: interface.to_owned(),
             queue,
             mode: config.copy_mode,
-            remedy: bind::remedy(config.copy_mode, &source),
-            source,
+            remedy: bind::remedy(config.copy_mode, &error),
+            error,
         };
         let name: Interface = interface
             .parse()
@@ -108,10 +108,10 @@ impl Rings {
         }
         close_on_exec(rx.fd().as_raw_fd()).map_err(bind_error)?;
         if let Some(time) = config.busy_poll {
-            set_busy_poll(rx.fd().as_raw_fd(), time).map_err(|(option, source)| XskError::Option {
+            set_busy_poll(rx.fd().as_raw_fd(), time).map_err(|(option, error)| XskError::Option {
                 option,
                 queue,
-                source,
+                error,
                 remedy: "leave out --busy-poll, or use Linux 5.11 or later with CAP_NET_ADMIN",
             })?;
         }

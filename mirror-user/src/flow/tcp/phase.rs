@@ -5,7 +5,7 @@ use crate::flow::side::Side;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(in crate::flow) enum Stage {
     /// No TCP header was read.
     None,
     /// SYN, perhaps answered.
@@ -25,27 +25,27 @@ pub(super) enum Stage {
 /// The state of a TCP connection, in a byte: the stage in three bits; for each end whether its place in the stream is
 /// known, and whether its stream has a gap; and whether a window is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::flow) struct Phase(pub(super) u8);
+pub(in crate::flow) struct Phase(pub(in crate::flow) u8);
 
 impl Phase {
-    pub(super) const STAGE: u8 = 7;
+    pub(in crate::flow) const STAGE: u8 = 7;
     /// [`Stage::Open`].
-    pub(super) const OPEN: u8 = 2;
+    pub(in crate::flow) const OPEN: u8 = 2;
     /// [`Stage::Closed`], the first of those in which a connection is over.
-    pub(super) const CLOSED: u8 = 5;
-    pub(super) const SEQUENCE: u8 = 8;
-    pub(super) const GAP: u8 = 32;
+    pub(in crate::flow) const CLOSED: u8 = 5;
+    pub(in crate::flow) const SEQUENCE: u8 = 8;
+    pub(in crate::flow) const GAP: u8 = 32;
     /// An end has closed its window, or was probed whether it still has.
-    pub(super) const WATCHED: u8 = 128;
+    pub(in crate::flow) const WATCHED: u8 = 128;
 
     /// The bit `mark` of `end`.
     #[inline(always)]
-    pub(super) const fn of(mark: u8, end: Side) -> u8 {
+    pub(in crate::flow) const fn of(mark: u8, end: Side) -> u8 {
         mark << end as u8
     }
 
     #[inline(always)]
-    pub(super) const fn stage(self) -> Stage {
+    pub(in crate::flow) const fn stage(self) -> Stage {
         match self.0 & Self::STAGE {
             0 => Stage::None,
             1 => Stage::Handshake,
@@ -59,7 +59,7 @@ impl Phase {
     }
 
     #[inline(always)]
-    pub(super) const fn set_stage(&mut self, stage: Stage) {
+    pub(in crate::flow) const fn set_stage(&mut self, stage: Stage) {
         let number = match stage {
             Stage::None => 0,
             Stage::Handshake => 1,
@@ -75,19 +75,19 @@ impl Phase {
 
     /// Whether the place of `end` in its stream is known.
     #[inline(always)]
-    pub(super) const fn has_sequence(self, end: Side) -> bool {
+    pub(in crate::flow) const fn has_sequence(self, end: Side) -> bool {
         self.0 & Self::of(Self::SEQUENCE, end) != 0
     }
 
     /// Whether the stream of `end` has a gap that may still be filled by late segments.
     #[inline(always)]
-    pub(super) const fn has_gap(self, end: Side) -> bool {
+    pub(in crate::flow) const fn has_gap(self, end: Side) -> bool {
         self.0 & Self::of(Self::GAP, end) != 0
     }
 
     /// Whether the connection is beyond the handshake and before any FIN, and no window is watched.
     #[inline(always)]
-    pub(super) const fn is_plainly_open(self) -> bool {
+    pub(in crate::flow) const fn is_plainly_open(self) -> bool {
         self.0 & (Self::STAGE | Self::WATCHED) == Self::OPEN
     }
 

@@ -4,27 +4,27 @@ use crate::flow::side::Side;
 use crate::packet::TcpState;
 
 /// FIN, as on the wire.
-pub(super) const FIN: u8 = 1;
+pub(in crate::flow) const FIN: u8 = 1;
 /// SYN, as on the wire.
-pub(super) const SYN: u8 = 2;
+pub(in crate::flow) const SYN: u8 = 2;
 /// RST, as on the wire.
-pub(super) const RST: u8 = 4;
+pub(in crate::flow) const RST: u8 = 4;
 /// ACK, as on the wire.
-pub(super) const ACK: u8 = 16;
+pub(in crate::flow) const ACK: u8 = 16;
 
 /// The fields of a TCP header that a flow follows.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::flow) struct Segment {
     /// Sequence number.
-    pub(super) sequence: u32,
+    pub(in crate::flow) sequence: u32,
     /// Acknowledgment number.
-    pub(super) acknowledgment: u32,
+    pub(in crate::flow) acknowledgment: u32,
     /// Bytes of payload by the length fields, whether captured or not.
-    pub(super) payload_length: u32,
+    pub(in crate::flow) payload_length: u32,
     /// Flags as on the wire.
     pub(in crate::flow) flags: u8,
     /// The receive window is 0.
-    pub(super) is_shut: bool,
+    pub(in crate::flow) is_shut: bool,
 }
 
 impl Segment {
@@ -54,7 +54,7 @@ impl Segment {
     /// Whether it is the answer to a SYN that nobody listens to: RST with the sequence number 0, and an
     /// acknowledgment (RFC 9293, section 3.10.7.1).
     #[inline(always)]
-    pub(super) const fn is_refusal(&self) -> bool {
+    pub(in crate::flow) const fn is_refusal(&self) -> bool {
         self.flags & (SYN | ACK | RST) == RST | ACK && self.sequence == 0
     }
 
@@ -66,7 +66,7 @@ impl Segment {
 
     /// The length that it takes up in the sequence numbers (RFC 9293, section 3.4).
     #[inline(always)]
-    pub(super) fn length(&self) -> u32 {
+    pub(in crate::flow) fn length(&self) -> u32 {
         let flags = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
         self.payload_length.saturating_add(flags)
     }

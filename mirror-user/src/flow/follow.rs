@@ -1,11 +1,9 @@
 //! Following a TCP connection, segment by segment.
 
-use super::phase::{Phase, Stage};
-use super::segment::{ACK, FIN, RST, SYN, Segment};
-use super::streams::{NEAR, Streams, is_near};
-use crate::flow::entry::{ColdPart, Disorder, Flags, Flow};
-use crate::flow::record::Initiator;
-use crate::flow::side::Side;
+use super::entry::{ColdPart, Disorder, Flags, Flow};
+use super::record::Initiator;
+use super::side::Side;
+use super::tcp::{ACK, FIN, NEAR, Phase, RST, SYN, Segment, Stage, Streams, is_near};
 
 /// Longest that a segment is late by reordering rather than sent again, where the round trip is not known or
 /// longer: 3 ms, as Wireshark has it.
@@ -19,7 +17,7 @@ const LONGEST_SYN: u32 = 1 << 16;
 impl Flow {
     /// Whether `segment`, which [has SYN](Segment::has_syn), begins another connection on the addresses and ports of
     /// this one. A SYN that comes late belongs to this one: its sequence number is right before what was seen.
-    pub(in crate::flow) fn is_succeeded_by(&self, cold: &ColdPart, segment: &Segment, sender: Side) -> bool {
+    pub(super) fn is_succeeded_by(&self, cold: &ColdPart, segment: &Segment, sender: Side) -> bool {
         let streams = &cold.streams;
         let other = sender.other();
         if self.phase.stage() == Stage::None {
@@ -51,13 +49,7 @@ impl Flow {
 
     /// Follows the connection through a packet that was counted already.
     #[inline(always)]
-    pub(in crate::flow) fn follow(
-        &mut self,
-        cold: &mut ColdPart,
-        segment: &Segment,
-        sender: Side,
-        time: u64,
-    ) {
+    pub(super) fn follow(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) {
         // By far most packets: data or acknowledgments of an open connection.
         let is_plain =
             self.phase.is_plainly_open() && segment.flags & (SYN | FIN | RST) == 0 && !segment.is_shut;
