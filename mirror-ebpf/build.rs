@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What to do about a missing prerequisite.
+/// Remedy for a missing prerequisite.
 const MEND: &str = "run `cargo xtask setup` (it installs what is missing, and says what)";
 
 fn main() -> ExitCode {

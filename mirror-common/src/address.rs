@@ -44,7 +44,7 @@ impl Address {
 pub struct FirstAddresses([u64; Self::COUNT]);
 
 impl FirstAddresses {
-    /// How many there may be.
+    /// Largest number of them.
     pub const COUNT: usize = 4;
 
     /// Set in places that hold an address, so that an empty one equals none.
@@ -64,7 +64,7 @@ impl FirstAddresses {
         Self::TAKEN | u32::from_ne_bytes(address) as u64
     }
 
-    /// Whether `address` is one of them.
+    /// `true` if `address` is one of them.
     #[inline(always)]
     pub fn contain(&self, address: [u8; 4]) -> bool {
         let wanted = Self::place(address);

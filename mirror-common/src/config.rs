@@ -1,4 +1,4 @@
-//! What the loader tells the XDP program before it is verified.
+//! Configuration of the XDP program, which the loader writes before it is verified.
 //!
 //! The values stand in the program's read-only data: the verifier sees them as constants and removes the
 //! branches that they make dead, so an option that is off costs nothing per packet.
@@ -41,7 +41,7 @@ pub struct CaptureConfig {
     pub check_sources: u32,
     /// 1: tunnel packets whose outer destination is not in [`DESTINATIONS_MAP`] pass to the kernel.
     pub check_destinations: u32,
-    /// How the packet's metadata reaches user space: one of the constants in [`crate::metadata::mode`].
+    /// Way of the packet's metadata to user space: one of the constants in [`crate::metadata::mode`].
     pub metadata_mode: u32,
     /// UDP destination port of GENEVE.
     pub geneve_port: u16,

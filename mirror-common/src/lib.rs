@@ -1,12 +1,12 @@
-//! What the XDP programs and user space must agree on, and nothing else.
+//! Values that the capture program and user space must agree on, and nothing else.
 //!
 //! - [`port`]: the UDP ports of the tunnels.
 //! - [`address`]: IP addresses as keys of the XDP program's maps.
-//! - [`verdict`]: where the XDP program sent a packet; the index of its per-CPU counter.
+//! - [`verdict`]: the XDP program's verdict on a packet; the index of its per-CPU counter.
 //! - [`drop_reason`]: the reasons why a packet ends without a record, each with its stage.
-//! - [`config`]: what the loader tells the XDP program before it is verified.
-//! - [`metadata`]: what the XDP program tells user space about each packet.
-//! - [`tunnel`]: which rule a tunnel packet falls under.
+//! - [`config`]: the XDP program's configuration, which the loader writes before it is verified.
+//! - [`metadata`]: what comes to user space with each packet.
+//! - [`tunnel`]: the choice of the rule for a tunnel packet.
 //!
 //! The crate is `no_std` and has no dependencies, so that it compiles for the `bpf` target unchanged.
 #![no_std]

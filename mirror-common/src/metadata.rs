@@ -1,4 +1,4 @@
-//! What the XDP program tells user space about each packet that it redirects.
+//! Metadata that the XDP program hands to user space with each packet that it redirects.
 //!
 //! A [`Metadata`] stands directly in front of the packet: in the driver's metadata room where there is some
 //! (`bpf_xdp_adjust_meta`), so that the packet's own bytes stay as they were. Drivers without that room (ENA up

@@ -1,9 +1,9 @@
-//! Which tunnels a rule is for, and which of several rules a packet falls under.
+//! Tunnels that a rule is for, and the choice among several rules for a packet.
 //!
 //! A rule names a Gateway Load Balancer endpoint, a VNI, or both. The VNI of a packet is that of its mirror session's
 //! VXLAN; without VXLAN, that of GENEVE. User space and the XDP program decide by this same code.
 
-/// What a [`TunnelKey`] names, as bits, so that the kinds in use make up a set.
+/// Kinds of [`TunnelKey`] as bits, so that the kinds in use make up a set.
 pub mod kind {
     /// An endpoint, and a VNI there.
     pub const ENDPOINT_AND_VNI: u16 = 1;
@@ -36,7 +36,7 @@ impl TunnelKey {
         }
     }
 
-    /// What it names: one of the constants in [`kind`].
+    /// Its kind: one of the constants in [`kind`].
     #[expect(clippy::cast_possible_truncation, reason = "a constant of 16 bits")]
     pub const fn kind(self) -> u16 {
         self.kind as u16
@@ -51,7 +51,7 @@ impl TunnelKey {
     }
 }
 
-/// What `look_up` finds for a packet of `endpoint` and `vni`, as far as it has them. Asks for the keys that the packet
+/// The value that `look_up` finds for a packet of `endpoint` and `vni`, as far as it has them. Asks for the keys that the packet
 /// falls under, if `kinds` says that there are any of that kind: endpoint and VNI first, then the endpoint, then the
 /// VNI.
 #[inline(always)]

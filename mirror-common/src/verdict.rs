@@ -1,4 +1,4 @@
-//! Destinations that the XDP program gives to packets.
+//! Verdicts of the XDP program on packets.
 
 /// The one verdict that each packet on the interface gets. Its number is the index of its counter in [`Counts`].
 #[repr(u32)]

@@ -31,14 +31,14 @@ impl Counter {
     }
 }
 
-/// What was done at one level of the work.
+/// Work at one level.
 #[derive(Debug, Default)]
 struct LevelCounters {
     nanoseconds: Counter,
     packets: Counter,
 }
 
-/// What one worker counts. `received` equals `decapsulated` plus what decapsulation dropped.
+/// Counters of one worker. `received` equals `decapsulated` plus what decapsulation dropped.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// The queue that the worker serves.
@@ -53,7 +53,7 @@ pub struct WorkerCounters {
     pub without_metadata: Counter,
     /// Times that the queue's socket was made again.
     pub rebinds: Counter,
-    /// How often the system's wall clock was set meanwhile, which the arrival times of live frames follow.
+    /// Times that the system's wall clock was set meanwhile, which the arrival times of live frames follow.
     pub wall_clock_steps: Counter,
     /// Records of packets that the queue to the sink had no room for.
     pub packet_records_refused: Counter,
@@ -67,9 +67,9 @@ pub struct WorkerCounters {
     pub flows_evicted: Counter,
     /// Tunnels whose flows ended early, to make room for another tunnel.
     pub tunnels_evicted: Counter,
-    /// How often the clock of the packets stepped back by more than a second.
+    /// Times that the clock of the packets stepped back by more than a second.
     pub clock_steps: Counter,
-    /// How often the level of the work was changed.
+    /// Changes of the level of the work.
     pub transitions: Counter,
     /// The worker panicked; what comes after that is counted, and not recorded.
     panicked: AtomicBool,
@@ -115,7 +115,7 @@ impl WorkerCounters {
         }
     }
 
-    /// How many packets ended here for `reason`.
+    /// Packets that ended here for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped.0.get(reason as usize).map_or(0, Counter::get)
     }

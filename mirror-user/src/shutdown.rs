@@ -44,7 +44,7 @@ impl Shutdown {
         Arc::clone(&self.0)
     }
 
-    /// Whether the program is to stop.
+    /// `true` once the program is to stop.
     #[inline]
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)

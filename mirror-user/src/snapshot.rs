@@ -92,7 +92,7 @@ pub struct QueueSnapshot {
     pub queue: QueueId,
     /// CPU that its worker is pinned to.
     pub cpu: Option<usize>,
-    /// Whether the NIC or the kernel wrote into the UMEM at first.
+    /// Mode that its socket was bound in at first.
     pub copy_mode: Option<CopyMode>,
     /// Packets by the XDP program's verdict; absent for a capture file.
     pub xdp: Option<Counts>,

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 pub struct ValueError {
     /// The option, as the command line names it.
     pub key: &'static str,
-    /// What is wrong, and what would do.
+    /// The problem, and the remedy.
     pub problem: String,
 }
 

@@ -16,7 +16,7 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 use mirror_user::config::ConfigError;
 use mirror_user::ledger::Ledger;
-use mirror_user::pipeline::RunError;
+use mirror_user::pipeline::PipelineError;
 use mirror_user::sink::SinkError;
 use serde::Serialize;
 use thiserror::Error;
@@ -212,7 +212,7 @@ pub enum ReceiverError {
     Config(#[from] ConfigError),
     /// The daemon's worker or sinks cannot be made.
     #[error(transparent)]
-    Run(Box<RunError>),
+    Run(Box<PipelineError>),
     /// There is no place for the sink's files.
     #[error("cannot make a directory for the sink's files in {}: {source}", std::env::temp_dir().display())]
     Directory {
@@ -221,8 +221,8 @@ pub enum ReceiverError {
     },
 }
 
-impl From<RunError> for ReceiverError {
-    fn from(error: RunError) -> Self {
+impl From<PipelineError> for ReceiverError {
+    fn from(error: PipelineError) -> Self {
         Self::Run(Box::new(error))
     }
 }

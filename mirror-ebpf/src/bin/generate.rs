@@ -73,9 +73,9 @@ const BULK: u64 = 16;
 struct Sender {
     /// Of the next packet.
     position: Position,
-    /// When pacing began: nanoseconds of `CLOCK_MONOTONIC`.
+    /// Time at which pacing began: nanoseconds of `CLOCK_MONOTONIC`.
     start_ns: u64,
-    /// When the next packet is due, in [`DUE_FRACTION`]ths of a nanosecond since then.
+    /// Time at which the next packet is due, in [`DUE_FRACTION`]ths of a nanosecond since then.
     due: u64,
     /// The clock when it was last read, likewise.
     now: u64,

@@ -2,18 +2,18 @@
 
 use crate::config::Config;
 use crate::ledger::{self, Ledger};
-use crate::pipeline::RunError;
+use crate::pipeline::PipelineError;
 
 pub mod replay;
 pub mod run;
 
-/// How a command ended.
+/// Outcome of a command.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Where every packet went.
+    /// Account of every packet.
     pub ledger: Ledger,
-    /// Why it ended before its time, where it did.
-    pub failure: Option<RunError>,
+    /// Reason why it ended before its time, if it did.
+    pub failure: Option<PipelineError>,
 }
 
 /// Writes the ledger to its file, if it is to have one.
@@ -21,10 +21,10 @@ pub struct Outcome {
 /// # Errors
 ///
 /// When the file cannot be written.
-fn write_ledger(config: &Config, ledger: &Ledger) -> Result<(), RunError> {
+fn write_ledger(config: &Config, ledger: &Ledger) -> Result<(), PipelineError> {
     match &config.output.ledger {
         Some(path) => ledger::file::write(ledger, path)
-            .map_err(|source| RunError::Ledger { path: path.clone(), source }),
+            .map_err(|source| PipelineError::Ledger { path: path.clone(), source }),
         None => Ok(()),
     }
 }

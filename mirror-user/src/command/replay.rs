@@ -16,7 +16,7 @@ use crate::DropReason;
 use crate::config::Config;
 use crate::decap::DecapConfig;
 use crate::ledger::Ledger;
-use crate::pipeline::{Ended, Outputs, Pipeline, RunError};
+use crate::pipeline::{Ended, Outputs, Pipeline, PipelineError};
 use crate::replay::{CaptureFiles, FileReport, ReplaySource, Report, Survey};
 use crate::shutdown::Shutdown;
 use crate::snapshot::{FileFacts, Snapshot};
@@ -31,14 +31,14 @@ const WATCH: Duration = Duration::from_millis(20);
 /// # Errors
 ///
 /// When no file can be read, the output cannot be opened, or a file would be overwritten by the output.
-pub fn run(arguments: Vec<PathBuf>, config: &Config, shutdown: &Shutdown) -> Result<Outcome, RunError> {
+pub fn run(arguments: Vec<PathBuf>, config: &Config, shutdown: &Shutdown) -> Result<Outcome, PipelineError> {
     let found = CaptureFiles::find(arguments);
     tell_others(&found.others);
     let files = &found.paths;
     let outputs = config.sink.iter().map(|sink| sink.destination.path());
     for output in outputs.chain(config.output.ledger.as_deref()) {
         if files.iter().any(|file| is_same_file(file, output)) {
-            return Err(RunError::OutputIsInput { path: output.to_owned() });
+            return Err(PipelineError::OutputIsInput { path: output.to_owned() });
         }
     }
     let total = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
@@ -70,8 +70,8 @@ pub fn run(arguments: Vec<PathBuf>, config: &Config, shutdown: &Shutdown) -> Res
     }
     let ledger = Ledger::new(&snapshot);
     let failure = failures.into_iter().next();
-    let failure = failure.or_else(|| read.and_then(|(report, _)| report.error()).map(RunError::Replay));
-    let failure = failure.or_else(|| unwritten.into_iter().next().map(RunError::Sink));
+    let failure = failure.or_else(|| read.and_then(|(report, _)| report.error()).map(PipelineError::Replay));
+    let failure = failure.or_else(|| unwritten.into_iter().next().map(PipelineError::Sink));
     let failure = failure.or(write_ledger(config, &ledger).err());
     Ok(Outcome { ledger, failure })
 }
@@ -122,7 +122,7 @@ fn file_facts(report: &Report) -> FileFacts {
     }
 }
 
-/// Whether both are one regular file, by whatever names.
+/// `true` if both are one regular file, by whatever names.
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path| {
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;

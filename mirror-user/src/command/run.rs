@@ -9,7 +9,7 @@ use super::{Outcome, write_ledger};
 use crate::config::Config;
 use crate::error::chain;
 use crate::ledger::Ledger;
-use crate::pipeline::{Ended, Pipeline, RunError};
+use crate::pipeline::{Ended, Pipeline, PipelineError};
 use crate::shutdown::Shutdown;
 use crate::sink::SinkError;
 use crate::snapshot::Snapshot;
@@ -28,7 +28,7 @@ pub fn run(
     config: &Config,
     stats_interval: Option<Duration>,
     shutdown: &Shutdown,
-) -> Result<Outcome, RunError> {
+) -> Result<Outcome, PipelineError> {
     let mut pipeline = Pipeline::capture(config, shutdown)?;
     let mut failures = Failures::default();
     failures.note(watch(&mut pipeline, stats_interval));
@@ -53,7 +53,7 @@ pub fn run(
 /// # Errors
 ///
 /// The reason why the capture cannot go on.
-fn watch(pipeline: &mut Pipeline, stats_interval: Option<Duration>) -> Result<(), RunError> {
+fn watch(pipeline: &mut Pipeline, stats_interval: Option<Duration>) -> Result<(), PipelineError> {
     let mut logged = Instant::now();
     let mut before = pipeline.snapshot();
     while pipeline.watch()? {
@@ -84,12 +84,12 @@ fn log_rates(before: &Snapshot, now: &Snapshot) {
 /// Errors after the start. The first is told at the end, the others at once.
 #[derive(Default)]
 struct Failures {
-    first: Option<RunError>,
+    first: Option<PipelineError>,
 }
 
 impl Failures {
     /// Takes note of an error.
-    fn note(&mut self, result: Result<(), RunError>) {
+    fn note(&mut self, result: Result<(), PipelineError>) {
         if let Err(error) = result {
             if self.first.is_some() {
                 error!("{}", chain(&error));

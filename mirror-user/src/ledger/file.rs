@@ -57,7 +57,7 @@ fn write_buffered(ledger: &Ledger, file: &File) -> io::Result<()> {
     buffered.flush()
 }
 
-/// Whether `path` is a device or pipe, which cannot be replaced by a file. In a directory that anybody can write to, a
+/// `true` if `path` is a device or pipe, which cannot be replaced by a file. In a directory that anybody can write to, a
 /// symbolic link is replaced, and a pipe must be this user's own.
 fn is_in_place(path: &Path) -> io::Result<bool> {
     let is_shared = files::is_shared(files::parent(path))?;

@@ -1,4 +1,4 @@
-//! The ledger: where every packet went, and whether it adds up.
+//! The ledger: the account of every packet, and a check that it adds up.
 //!
 //! Each stage counts what comes in and what goes out under its own name; the ledger compares one stage's out with
 //! the next one's in, per queue, and never computes one number from the others. It balances when all of these hold:
@@ -32,7 +32,7 @@ use crate::record::Amount;
 use crate::snapshot::{FileFacts, InterfaceSnapshot, QueueSnapshot, Snapshot, WorkerSnapshot};
 use crate::xsk::{CopyMode, XskStatistics};
 
-/// What one queue's stages counted.
+/// Counters of one queue's stages.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct QueueLedger {
     /// The receive queue.
@@ -40,7 +40,7 @@ pub struct QueueLedger {
     /// The processor that its worker was pinned to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<usize>,
-    /// Whether the NIC or the kernel wrote into the UMEM.
+    /// Who wrote packets into the UMEM: `zero-copy`, the NIC, or `copy`, the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy_mode: Option<&'static str>,
     /// The XDP program's verdicts; absent for a capture file.
@@ -74,13 +74,13 @@ pub struct QueueLedger {
     pub flows_created: u64,
     /// Flows that ended early, to make room for others.
     pub flows_evicted: u64,
-    /// How often the packets' clock was set back or jumped.
+    /// Steps back and jumps of the packets' clock.
     pub clock_steps: u64,
-    /// How often the system's wall clock was set, forward or back; the arrival times of live frames follow it.
+    /// Times that the system's wall clock was set, forward or back; the arrival times of live frames follow it.
     pub wall_clock_steps: u64,
-    /// How often the worker changed the level of its work, to keep up or because it could again.
+    /// Changes of the level of the worker's work, to keep up or because it could again.
     pub level_changes: u64,
-    /// What was done at each level, from `full` down.
+    /// Work at each level, from `full` down.
     pub levels: Vec<LevelRow>,
     /// Packets that were written, in a record of their own or in that of their flow.
     pub recorded: u64,
@@ -88,18 +88,18 @@ pub struct QueueLedger {
     pub dropped: BTreeMap<&'static str, u64>,
 }
 
-/// What was done at one level of the work.
+/// Work at one level.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LevelRow {
     /// The level: `full`, `flows`, `sampled 1:8` and so on, `counters`.
     pub level: String,
-    /// How long it was in force.
+    /// Time that it was in force.
     pub seconds: f64,
     /// Packets that were worked on meanwhile.
     pub packets: u64,
 }
 
-/// What became of records of one kind. A packet may be in several; see `recorded` for packets.
+/// Records of one kind, by what became of them. A packet may be in several; see `recorded` for packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecordCounts {
     /// Those that the operating system took, less those in files that could not be finished.
@@ -140,18 +140,18 @@ pub struct Check {
     /// The queue; absent where the check is of the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
-    /// What is compared.
+    /// The two sides that are compared.
     pub stage: &'static str,
-    /// What went in.
+    /// Packets that went in.
     pub entered: u64,
-    /// What came out.
+    /// Packets that came out.
     pub left: u64,
 }
 
 /// The whole ledger of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ledger {
-    /// Whether every packet is accounted for: each of `checks` has `entered` equal to `left`.
+    /// `true` if every packet is accounted for: each of `checks` has `entered` equal to `left`.
     pub balanced: bool,
     /// Tunnel packets that the XDP program took, redirected or dropped; for capture files, the packets in them.
     pub seen: u64,
@@ -161,7 +161,7 @@ pub struct Ledger {
     pub recorded: u64,
     /// Packets that ended without a record, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// How often the packets' clock was set back or jumped, over all queues.
+    /// Steps back and jumps of the packets' clock, over all queues.
     pub clock_steps: u64,
     /// Packets that the XDP program left to the kernel, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -169,7 +169,7 @@ pub struct Ledger {
     /// Packets that never reached the capture; absent for a capture file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_reached: Option<NeverReached>,
-    /// How and for how long.
+    /// Facts of the run.
     pub run: RunFacts,
     /// The comparisons behind `balanced`.
     pub checks: Vec<Check>,
@@ -185,12 +185,12 @@ pub struct RunFacts {
     /// The interface; absent for capture files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
-    /// Where the XDP program ran: `native` or `generic`.
+    /// Mode of the XDP program: `native` or `generic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xdp_mode: Option<String>,
     /// Seconds from the first moment that a packet could arrive to the last.
     pub seconds: f64,
-    /// What the interface itself counted in that time, all traffic together.
+    /// The interface's own counters in that time, of all traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nic: Option<NicFacts>,
     /// The capture files; absent for an interface.

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use mirror_common::verdict::Verdict;
 use tracing::{info, warn};
 
-use super::RunError;
+use super::PipelineError;
+use crate::error::chain;
 use crate::xdp::{AddressChange, Program, interface};
 
-/// How often the kernel is asked for the addresses.
+/// Interval at which the kernel is asked for the addresses.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps the capture program's list of the interface's own addresses equal to the kernel's.
@@ -21,9 +22,9 @@ pub struct OwnAddresses {
     /// It keeps its index when it is renamed.
     index: u32,
     looked: Instant,
-    /// Whether the latest look failed, which is said once.
+    /// `true` if the latest query failed, which is said once.
     failed: bool,
-    /// Whether it was said that there are packets to other addresses.
+    /// `true` once it was said that there are packets to other addresses.
     others: bool,
 }
 
@@ -34,13 +35,13 @@ impl OwnAddresses {
     ///
     /// When there are none: a capture that takes nothing is worse than none, and one that takes everything could cut a
     /// network off whose tunnels end elsewhere on this host. Or when they cannot be read or written.
-    pub fn tell(program: &mut Program, interface: &str) -> Result<Self, RunError> {
+    pub fn tell(program: &mut Program, interface: &str) -> Result<Self, PipelineError> {
         let interfaces = interface::interfaces().map_err(failed)?;
         let found = interfaces.iter().find(|found| found.name == interface);
         let index = found.map_or(0, |found| found.index);
         let AddressChange { added, .. } = update(program, index)?;
         if added.is_empty() {
-            return Err(RunError::NoAddress { interface: interface.to_owned() });
+            return Err(PipelineError::NoAddress { interface: interface.to_owned() });
         }
         info!("taking packets to {} and to no other address", list(&added));
         Ok(Self {
@@ -79,20 +80,20 @@ impl OwnAddresses {
             }
             Err(error) if !self.failed => {
                 self.failed = true;
-                warn!("the addresses of {} are not followed: {error}", self.interface);
+                warn!("the addresses of {} are not followed: {}", self.interface, chain(&error));
             }
             Err(_) => {}
         }
     }
 }
 
-fn update(program: &mut Program, index: u32) -> Result<AddressChange, RunError> {
+fn update(program: &mut Program, index: u32) -> Result<AddressChange, PipelineError> {
     let addresses = interface::own_addresses(index).map_err(failed)?;
     Ok(program.set_addresses(&addresses)?)
 }
 
-fn failed(source: io::Error) -> RunError {
-    RunError::System { what: "read the addresses of the interface", source }
+fn failed(source: io::Error) -> PipelineError {
+    PipelineError::System { what: "read the addresses of the interface", source }
 }
 
 fn list(items: &[impl Display]) -> String {

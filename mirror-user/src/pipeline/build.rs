@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::RunError;
+use super::PipelineError;
 use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::degrade::{Degradation, DegradeConfig};
@@ -28,7 +28,7 @@ pub(super) fn worker<Source: FrameSource>(
     producer: Producer,
     when_full: WhenFull,
     counters: &Arc<WorkerCounters>,
-) -> Result<Worker<Source>, RunError> {
+) -> Result<Worker<Source>, PipelineError> {
     let queue = counters.queue;
     let degradation =
         Degradation::new(DegradeConfig { mode: config.output.degradation, ..DegradeConfig::default() })?;

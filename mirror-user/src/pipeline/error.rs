@@ -18,9 +18,9 @@ use crate::value::ValueError;
 use crate::xdp;
 use crate::xsk::XskError;
 
-/// Why a command could not start, or not go on.
+/// Reasons why a pipeline could not start, or not go on.
 #[derive(Debug, Error)]
-pub enum RunError {
+pub enum PipelineError {
     /// No interface was named.
     #[error("which interface? give --interface IF, or interface in [capture] of --config")]
     NoInterface,
@@ -52,7 +52,7 @@ pub enum RunError {
     /// A fall-back would be needed that `--strict` forbids.
     #[error("--strict: {reason}")]
     Strict {
-        /// What was not to be had.
+        /// The thing that was not to be had.
         reason: String,
     },
     /// The degradation cannot be followed.
@@ -80,19 +80,19 @@ pub enum RunError {
         path: PathBuf,
     },
     /// A worker had to stop.
-    #[error("queue {queue} cannot be read any more: {source}; is the interface still there?")]
+    #[error("queue {queue} cannot be read any more: {error}; is the interface still there?")]
     Worker {
         /// Its queue.
         queue: QueueId,
         /// The system's answer.
-        source: io::Error,
+        error: io::Error,
     },
     /// The interface or the program on it has gone.
     #[error(transparent)]
     Link(#[from] LinkLost),
     /// A queue has no socket.
-    #[error("{0}")]
-    Socket(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Socket(Box<dyn std::error::Error + Send + Sync>),
     /// A worker panicked.
     #[error(
         "the worker of queue {queue} panicked: {message}. This is a fault of mirror-capture: please report it, with the \
@@ -101,7 +101,7 @@ pub enum RunError {
     Panicked {
         /// Its queue.
         queue: QueueId,
-        /// What it said.
+        /// Its message.
         message: String,
     },
     /// A worker did not end.
@@ -114,7 +114,7 @@ pub enum RunError {
         queue: QueueId,
     },
     /// The ledger cannot be written.
-    #[error("cannot write the ledger to {}: {source}", path.display())]
+    #[error("cannot write the ledger to {}", path.display())]
     Ledger {
         /// The file.
         path: PathBuf,
@@ -122,9 +122,9 @@ pub enum RunError {
         source: io::Error,
     },
     /// The operating system refused something that does not depend on the input.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     System {
-        /// What was tried.
+        /// The action that was tried, as a verb with its object.
         what: &'static str,
         /// The system's answer.
         source: io::Error,

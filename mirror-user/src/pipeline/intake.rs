@@ -9,7 +9,7 @@ use super::addresses::OwnAddresses;
 use super::link::{Link, LinkLost, News, mtu_warning};
 use super::served::Served;
 use super::workers::{RunningWorker, WorkerSocket};
-use super::{RunError, build};
+use super::{PipelineError, build};
 use crate::config::Config;
 use crate::error::chain;
 use crate::nic::Nic;
@@ -53,7 +53,7 @@ impl Intake {
     /// # Errors
     ///
     /// When the kernel does not take it.
-    pub(super) fn load(config: &Config, rules: &Rules, nic: Nic) -> Result<Self, RunError> {
+    pub(super) fn load(config: &Config, rules: &Rules, nic: Nic) -> Result<Self, PipelineError> {
         let capture = &config.capture;
         let mut program = Program::load(&build::program_options(config, rules, nic.queues))?;
         let addresses = match capture.any_destination {
@@ -76,7 +76,7 @@ impl Intake {
     /// # Errors
     ///
     /// When the program's maps cannot be used.
-    pub(super) fn entry(&self, queue: QueueId) -> Result<QueueEntry, RunError> {
+    pub(super) fn entry(&self, queue: QueueId) -> Result<QueueEntry, PipelineError> {
         Ok(self.program.queue_entry(queue)?)
     }
 
@@ -85,7 +85,7 @@ impl Intake {
     /// # Errors
     ///
     /// When the interface does not take it, or cannot be watched.
-    pub(super) fn attach(self, workers: &[RunningWorker]) -> Result<AttachedIntake, RunError> {
+    pub(super) fn attach(self, workers: &[RunningWorker]) -> Result<AttachedIntake, PipelineError> {
         let Self { mut program, addresses, nic, request } = self;
         let meter = NicMeter::start(&nic.name);
         let attached = program.attach(&nic.name, request)?;
@@ -93,7 +93,7 @@ impl Intake {
         let sockets = || workers.iter().filter_map(|worker| worker.socket.as_ref());
         let zero_copy = sockets().any(|socket| socket.copy_mode == CopyMode::ZeroCopy);
         let link = Link::watch(nic, program.id()?, zero_copy)
-            .map_err(|source| RunError::System { what: "watch the interface", source })?;
+            .map_err(|source| PipelineError::System { what: "watch the interface", source })?;
         if let Some(reason) = &attached.fallback {
             warn!("generic XDP instead of native, which is slower: {}", chain(reason));
         }
@@ -137,10 +137,10 @@ impl AttachedIntake {
     /// # Errors
     ///
     /// The reason why the capture cannot go on.
-    pub(super) fn watch(&mut self, workers: &[RunningWorker]) -> Result<(), RunError> {
+    pub(super) fn watch(&mut self, workers: &[RunningWorker]) -> Result<(), PipelineError> {
         self.program.flush_log();
         if let Err(error) = self.look_if_due(workers) {
-            if let RunError::Link(LinkLost::Detached { .. } | LinkLost::Replaced { .. }) = &error {
+            if let PipelineError::Link(LinkLost::Detached { .. } | LinkLost::Replaced { .. }) = &error {
                 self.notes.push("packets since the program was detached are in no counter".to_owned());
             }
             return Err(error);
@@ -151,7 +151,7 @@ impl AttachedIntake {
         Ok(())
     }
 
-    fn look_if_due(&mut self, workers: &[RunningWorker]) -> Result<(), RunError> {
+    fn look_if_due(&mut self, workers: &[RunningWorker]) -> Result<(), PipelineError> {
         let is_news = self.link.has_news()?;
         if is_news || self.looked.elapsed() >= LOOK {
             self.look(workers)?;
@@ -159,7 +159,7 @@ impl AttachedIntake {
         Ok(())
     }
 
-    fn look(&mut self, workers: &[RunningWorker]) -> Result<(), RunError> {
+    fn look(&mut self, workers: &[RunningWorker]) -> Result<(), PipelineError> {
         let News { queues_were_added, was_reset } = self.link.look()?;
         if was_reset {
             warn!("{} may have been reset: sockets in zero-copy mode are made again", self.link.nic().name);
@@ -202,7 +202,7 @@ impl AttachedIntake {
     /// # Errors
     ///
     /// When its counters cannot be read.
-    pub(super) fn verdicts(&self) -> Result<Verdicts, RunError> {
+    pub(super) fn verdicts(&self) -> Result<Verdicts, PipelineError> {
         Ok(self.program.verdicts()?)
     }
 
@@ -211,7 +211,7 @@ impl AttachedIntake {
     /// # Errors
     ///
     /// When the kernel refuses. The program goes with this process in any case.
-    pub(super) fn detach(&mut self) -> Result<(), RunError> {
+    pub(super) fn detach(&mut self) -> Result<(), PipelineError> {
         let came = self.read_received();
         // Where the counters cannot be read, the ledger says so.
         if let Ok(verdicts) = self.program.verdicts() {

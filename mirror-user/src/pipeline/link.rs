@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::{info, warn};
 
+use crate::error::chain;
 use crate::nic::{Nic, receive_queues};
 use crate::xdp::AttachMode;
 use crate::xdp::interface::Interface;
@@ -187,7 +188,7 @@ impl Link {
             Ok(Some(interface)) => State::of(&interface),
             Ok(None) => return Err(self.departed()),
             Err(error) => {
-                warn!("the kernel does not answer for {}: {error}", self.nic.name);
+                warn!("the kernel does not answer for {}: {}", self.nic.name, chain(&error));
                 return Ok(News::default());
             }
         };

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::flow::FlowTable;
 use crate::xsk::XskConfig;
 
-/// What the program itself takes, in bytes: code, stacks, and the XDP program's maps.
+/// Memory of the program itself, in bytes: code, stacks, and the XDP program's maps.
 const PROGRAM: u64 = 32 << 20;
 
 /// Memory that the options ask for.
@@ -34,7 +34,7 @@ struct Part {
     /// In bytes, for each queue or worker.
     each: u64,
     count: u64,
-    /// Whether it lies on huge pages, which are reserved apart from other memory.
+    /// `true` if it lies on huge pages, which are reserved apart from other memory.
     huge: bool,
 }
 
@@ -49,7 +49,7 @@ impl Part {
 pub struct Available {
     /// In bytes, besides huge pages.
     pub bytes: u64,
-    /// What says so.
+    /// Source of that figure.
     pub by: String,
     /// Free huge pages, in bytes.
     pub huge: u64,
@@ -62,14 +62,14 @@ pub struct MemoryError {
     /// The parts and their sum.
     arithmetic: String,
     available: u64,
-    /// What says how much is available.
+    /// Source of that figure.
     by: String,
     /// The options of the largest part.
     remedy: &'static str,
 }
 
 impl Demand {
-    /// What a capture from so many queues takes, whose sockets are made by `sockets`.
+    /// Memory of a capture from so many queues, whose sockets are made by `sockets`.
     pub fn of_capture(config: &Config, sockets: &XskConfig, huge_pages: bool, queues: usize) -> Self {
         let count = queues as u64;
         let buffers = Part {
@@ -91,7 +91,7 @@ impl Demand {
         demand
     }
 
-    /// What so many workers take, wherever their packets come from.
+    /// Memory of so many workers, wherever their packets come from.
     pub fn of_pipeline(config: &Config, workers: usize) -> Self {
         let part = |purpose, options, each, count| Part { purpose, options, each, count, huge: false };
         let has_flows = config.rules().is_ok_and(|rules| rules.any(|recording| recording.flows));
@@ -197,7 +197,7 @@ fn mem_available(meminfo: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What the tightest `memory.max` of the process's control group and those above it leaves, and that file. Files in the
+/// Memory that the tightest `memory.max` of the process's control group and those above it leaves, and that file. Files in the
 /// page cache that were not used lately are given up for more useful things, so they do not count as used.
 fn cgroup_left(root: &Path, cgroup: &str) -> Option<(u64, PathBuf)> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;

@@ -6,7 +6,7 @@
 //! first, so that nothing arrives any more; then the workers empty their rings and end; then the sinks write what is left;
 //! then every counter stands still.
 //!
-//! - [`preflight`]: what must be true before a capture can start; [`memory`]: whether there is as much as is asked for.
+//! - [`preflight`]: the conditions of a capture; [`memory`]: whether there is as much as is asked for.
 //! - `build`: the parts, as the configuration asks for them; `sockets`: how AF_XDP sockets are made, and what is tried where
 //!   that fails.
 //! - `intake`: the XDP program on its interface, with a watch on both: `addresses` and `link` of the interface, `served`:
@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use self::drain::Drain;
-pub use self::error::RunError;
+pub use self::error::PipelineError;
 use self::intake::{AttachedIntake, Intake};
 use self::memory::Demand;
 use self::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues};
@@ -95,7 +95,7 @@ pub struct Ended {
     /// Every counter, as it stands at last.
     pub snapshot: Snapshot,
     /// Failures of the stages before the sinks.
-    pub failures: Vec<RunError>,
+    pub failures: Vec<PipelineError>,
     /// Failures of the sinks.
     pub unwritten: Vec<SinkError>,
 }
@@ -106,7 +106,7 @@ impl Pipeline {
     /// # Errors
     ///
     /// When the capture cannot start; nothing is left behind then.
-    pub fn capture(config: &Config, shutdown: &Shutdown) -> Result<Self, RunError> {
+    pub fn capture(config: &Config, shutdown: &Shutdown) -> Result<Self, PipelineError> {
         Self::capture_with(config, shutdown, Outputs::Configured, &Direct)
     }
 
@@ -120,9 +120,9 @@ impl Pipeline {
         shutdown: &Shutdown,
         outputs: Outputs,
         instrument: &impl Instrument,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, PipelineError> {
         let capture = &config.capture;
-        let nic = Nic::query(capture.interface.as_deref().ok_or(RunError::NoInterface)?)?;
+        let nic = Nic::query(capture.interface.as_deref().ok_or(PipelineError::NoInterface)?)?;
         check_system()?;
         let queues = choose_queues(&nic, capture.queues.as_ref().map(|list| list.0.as_slice()))?;
         let cpus = choose_cpus(&nic, capture.cpus.as_ref().map(|list| list.0.as_slice()), &allowed_cpus())?;
@@ -163,7 +163,7 @@ impl Pipeline {
         source: S,
         outputs: Outputs,
         done: impl FnOnce(S) + Send + 'static,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, PipelineError> {
         memory::require(&Demand::of_pipeline(config, 1), false)?;
         let (mut producers, sinks) = open_sinks(config, 1, outputs)?;
         let mut workers = Workers::default();
@@ -189,7 +189,7 @@ impl Pipeline {
     /// # Errors
     ///
     /// The reason why the capture cannot go on.
-    pub fn watch(&mut self) -> Result<bool, RunError> {
+    pub fn watch(&mut self) -> Result<bool, PipelineError> {
         let outputs = self.sinks.counters();
         let Some(intake) = &mut self.intake else {
             if outputs.closed() || outputs.panicked() {
@@ -249,14 +249,14 @@ fn open_sinks(
     config: &Config,
     workers: usize,
     outputs: Outputs,
-) -> Result<(Vec<Producer>, Opened), RunError> {
+) -> Result<(Vec<Producer>, Opened), PipelineError> {
     let sink = config.sink.first().cloned().unwrap_or_default();
     let opened = match outputs {
         Outputs::Configured => sink::open(&sink, workers)?,
         Outputs::Given(outputs) => sink::open_with(&sink, workers, outputs)?,
     };
     if let Some(path) = &config.output.ledger {
-        ledger::file::check(path).map_err(|source| RunError::Ledger { path: path.clone(), source })?;
+        ledger::file::check(path).map_err(|source| PipelineError::Ledger { path: path.clone(), source })?;
     }
     Ok(opened)
 }

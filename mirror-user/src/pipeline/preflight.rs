@@ -1,4 +1,4 @@
-//! What must be true before a capture can start, checked first so that the answer is a sentence and not an errno.
+//! Conditions of a capture, checked first so that the answer is a sentence and not an errno.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::nic::Nic;
 
-/// Why a capture cannot start on this system.
+/// Reasons why a capture cannot start on this system.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PreflightError {
     /// The process may not do it.
@@ -23,7 +23,7 @@ pub enum PreflightError {
     /// The kernel is too old.
     #[error("Linux {release} cannot do AF_XDP with frames of several buffers; 6.6 or later is needed")]
     Kernel {
-        /// What `uname -r` says.
+        /// The answer of `uname -r`.
         release: String,
     },
     /// A queue does not exist.
@@ -36,7 +36,7 @@ pub enum PreflightError {
         interface: String,
         /// The queue that was asked for.
         queue: usize,
-        /// How many there are.
+        /// Number of queues that there are.
         queues: u32,
     },
     /// A processor does not exist or may not be used.

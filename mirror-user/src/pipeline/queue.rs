@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::RunError;
+use super::PipelineError;
 use super::sockets::SocketPlan;
 use crate::number::QueueId;
 use crate::rebind::{OpenError, QueueControl};
@@ -54,9 +54,9 @@ impl QueueControl for LiveQueue {
 }
 
 /// Sorts the reasons why a socket could not be opened by what may help.
-fn of_run_error(error: RunError) -> OpenError {
+fn of_run_error(error: PipelineError) -> OpenError {
     let errno = match &error {
-        RunError::Xsk(XskError::Bind { error, .. }) => error.raw_os_error(),
+        PipelineError::Xsk(XskError::Bind { error, .. }) => error.raw_os_error(),
         _ => None,
     };
     match errno {
@@ -88,6 +88,6 @@ mod tests {
         assert!(matches!(refused(libc::ENETDOWN), OpenError::NotReady(_)));
         assert!(matches!(refused(libc::ENODEV), OpenError::Gone(_)));
         assert!(matches!(refused(libc::EINVAL), OpenError::Refused(_)));
-        assert!(matches!(of_run_error(RunError::NoInterface), OpenError::Refused(_)));
+        assert!(matches!(of_run_error(PipelineError::NoInterface), OpenError::Refused(_)));
     }
 }

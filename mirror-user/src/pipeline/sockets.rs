@@ -1,14 +1,15 @@
-//! How the AF_XDP sockets are made: what is asked for, and what is tried where it is not to be had.
+//! Plan by which AF_XDP sockets are made: what is asked for, and what is tried where it is not to be had.
 
 use std::fs;
 use std::path::Path;
 
 use tracing::{info, warn};
 
-use super::RunError;
+use super::PipelineError;
 use super::memory::Demand;
 use super::preflight::free_huge_page_bytes;
 use crate::config::{CaptureConfig, Config};
+use crate::error::chain;
 use crate::nic::Nic;
 use crate::number::QueueId;
 use crate::value::Switch;
@@ -16,7 +17,7 @@ use crate::xdp::AttachModeRequest;
 use crate::xsk::bind::Alternative;
 use crate::xsk::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskSource, ZERO_COPY_MTU};
 
-/// How sockets are to be made, worked out once for all queues.
+/// Plan for sockets, worked out once for all queues.
 #[derive(Clone)]
 pub(super) struct SocketPlan {
     /// Name that the interface has now.
@@ -31,9 +32,9 @@ impl SocketPlan {
     /// # Errors
     ///
     /// Where it differs, and [`CaptureConfig::strict`] forbids that.
-    pub(super) fn new(nic: &Nic, capture: &CaptureConfig, queues: usize) -> Result<Self, RunError> {
+    pub(super) fn new(nic: &Nic, capture: &CaptureConfig, queues: usize) -> Result<Self, PipelineError> {
         let fall_back = |reason: String| match capture.strict {
-            true => Err(RunError::Strict { reason }),
+            true => Err(PipelineError::Strict { reason }),
             false => {
                 warn!("{reason}");
                 Ok(())
@@ -104,7 +105,7 @@ impl SocketPlan {
     /// # Errors
     ///
     /// When nothing is left to try, or a fall-back is forbidden.
-    pub(super) fn open(&self, queue: QueueId) -> Result<XskSource, RunError> {
+    pub(super) fn open(&self, queue: QueueId) -> Result<XskSource, PipelineError> {
         self.open_with(queue, |config| XskSource::open(&self.interface, queue, config))
     }
 
@@ -112,7 +113,7 @@ impl SocketPlan {
         &self,
         queue: QueueId,
         mut open: impl FnMut(&XskConfig) -> Result<Source, XskError>,
-    ) -> Result<Source, RunError> {
+    ) -> Result<Source, PipelineError> {
         let mut config = self.config;
         loop {
             let error = match open(&config) {
@@ -129,15 +130,15 @@ impl SocketPlan {
                 }
             };
             if self.strict {
-                return Err(RunError::Strict { reason: error.to_string() });
+                return Err(PipelineError::Strict { reason: chain(&error).to_string() });
             }
-            warn!("queue {queue}: {instead}: {error}");
+            warn!("queue {queue}: {instead}: {}", chain(&error));
             config = next;
         }
     }
 }
 
-/// Whether zero-copy is asked for.
+/// Decision on zero-copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ZeroCopy {
     Ask,
@@ -155,7 +156,7 @@ fn zero_copy(wanted: Switch, mode: AttachModeRequest, mtu: u32) -> ZeroCopy {
     }
 }
 
-/// What in the interface's directory of sysfs keeps interrupts going while the worker polls busily.
+/// Settings in the interface's directory of sysfs that keep interrupts going while the worker polls busily.
 fn interrupts_left_on(directory: &Path) -> Vec<String> {
     ["napi_defer_hard_irqs", "gro_flush_timeout"]
         .into_iter()
@@ -227,7 +228,7 @@ mod tests {
             };
             let error = plan(true).open_with(QueueId(0), refuse).unwrap_err();
             assert!(
-                matches!(error, RunError::Xsk(XskError::Bind { mode: CopyMode::ZeroCopy, .. })),
+                matches!(error, PipelineError::Xsk(XskError::Bind { mode: CopyMode::ZeroCopy, .. })),
                 "{error}"
             );
             assert_eq!(attempts, 1, "{error}");

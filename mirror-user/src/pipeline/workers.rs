@@ -13,9 +13,10 @@ use tracing::{error, info, warn};
 
 use super::drain::Drain;
 use super::queue::LiveQueue;
-use super::{Instrument, RunError, build};
+use super::{Instrument, PipelineError, build};
 use crate::config::Config;
 use crate::counters::WorkerCounters;
+use crate::error::chain;
 use crate::number::QueueId;
 use crate::rebind::{OpenError, QueueControl, RELEASE, RebindingSource};
 use crate::rules::Rules;
@@ -55,7 +56,7 @@ pub(super) struct WorkerSocket {
 /// The result of a worker's thread.
 #[derive(Debug)]
 struct Finished {
-    /// Whether the source was read to its end, and its last counters.
+    /// An error if the source, or its last counters, could not be read.
     result: io::Result<()>,
     /// The message of its panic.
     panic: Option<String>,
@@ -89,7 +90,7 @@ impl Workers {
     /// # Errors
     ///
     /// When there is no socket to be had, or no memory.
-    pub(super) fn serve<I: Instrument>(&mut self, post: Post<I>) -> Result<(), RunError> {
+    pub(super) fn serve<I: Instrument>(&mut self, post: Post<I>) -> Result<(), PipelineError> {
         let (queue, cpu) = (post.number, post.cpu);
         let counters = Arc::new(WorkerCounters::new(queue));
         let (ready, started) = mpsc::sync_channel(1);
@@ -100,7 +101,7 @@ impl Workers {
             // It ended before it was ready to say why.
             Err(_) => {
                 let message = thread.join().err().map_or_else(String::new, |panic| text_of(panic.as_ref()));
-                return Err(RunError::Panicked { queue, message });
+                return Err(PipelineError::Panicked { queue, message });
             }
         };
         let socket = Some(WorkerSocket { cpu, copy_mode, demand });
@@ -120,7 +121,7 @@ impl Workers {
         source: S,
         producer: Producer,
         done: impl FnOnce(S) + Send + 'static,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), PipelineError> {
         let queue = QueueId(0);
         let counters = Arc::new(WorkerCounters::new(queue));
         let worker = build::worker(config, rules, source, producer, WhenFull::Wait, &counters)?;
@@ -150,7 +151,7 @@ impl Workers {
 
     /// Has the workers empty their rings and end. To be called when the program is detached. When the time of `drain` is
     /// over, they do not wait for the sinks any more. Returns what failed; their counters stand still then.
-    pub(super) fn end(&mut self, drain: &mut Drain, sinks: &Sinks) -> Vec<RunError> {
+    pub(super) fn end(&mut self, drain: &mut Drain, sinks: &Sinks) -> Vec<PipelineError> {
         self.drained.request();
         while !self.have_ended() && !drain.is_over(sinks) {
             thread::sleep(LOOK);
@@ -180,26 +181,26 @@ impl RunningWorker {
     }
 
     /// The result of the worker, if it has ended.
-    fn end(&mut self) -> Result<(), RunError> {
+    fn end(&mut self) -> Result<(), PipelineError> {
         if self.has_ended() {
             return self.join();
         }
         self.thread = None;
-        Err(RunError::Stuck { queue: self.counters.queue })
+        Err(PipelineError::Stuck { queue: self.counters.queue })
     }
 
     /// Waits for the worker's end.
-    fn join(&mut self) -> Result<(), RunError> {
+    fn join(&mut self) -> Result<(), PipelineError> {
         let (queue, is_live) = (self.counters.queue, self.socket.is_some());
         let Some(thread) = self.thread.take() else { return Ok(()) };
         match thread
             .join()
             .unwrap_or_else(|panic| Finished { result: Ok(()), panic: Some(text_of(panic.as_ref())) })
         {
-            Finished { panic: Some(message), .. } => Err(RunError::Panicked { queue, message }),
-            Finished { result: Err(source), .. } if is_live => Err(RunError::Worker { queue, source }),
+            Finished { panic: Some(message), .. } => Err(PipelineError::Panicked { queue, message }),
+            Finished { result: Err(error), .. } if is_live => Err(PipelineError::Worker { queue, error }),
             Finished { result: Err(source), .. } => {
-                Err(RunError::System { what: "read the capture", source })
+                Err(PipelineError::System { what: "read the capture", source })
             }
             Finished { .. } => Ok(()),
         }
@@ -209,9 +210,9 @@ impl RunningWorker {
 fn spawn(
     queue: QueueId,
     work: impl FnOnce() -> Finished + Send + 'static,
-) -> Result<JoinHandle<Finished>, RunError> {
+) -> Result<JoinHandle<Finished>, PipelineError> {
     let thread = thread::Builder::new().name(format!("worker-{queue}")).spawn(work);
-    thread.map_err(|source| RunError::System { what: "start a worker", source })
+    thread.map_err(|source| PipelineError::System { what: "start a worker", source })
 }
 
 /// A thread's message that it is ready to receive.
@@ -225,7 +226,7 @@ fn serve<I: Instrument>(
     post: Post<I>,
     counters: &Arc<WorkerCounters>,
     drained: &Shutdown,
-    ready: &SyncSender<Result<Ready, RunError>>,
+    ready: &SyncSender<Result<Ready, PipelineError>>,
 ) -> Finished {
     let Post { mut queue, number, cpu, producer, config, rules, instrument } = post;
     // Nobody waits for an answer any more once it was given.
@@ -300,7 +301,7 @@ fn drain<Q: QueueControl>(source: &mut RebindingSource<Q>, drained: &Shutdown) {
 
 /// Opens the socket of a queue and lets packets come to it. A queue that another socket has is tried again for some
 /// seconds: the kernel releases the queue of a socket that was closed in its own time.
-fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, RunError> {
+fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, PipelineError> {
     let began = Instant::now();
     let mut told = false;
     loop {
@@ -309,13 +310,16 @@ fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, RunError> {
                 if told {
                     info!("queue {number}: released after {:.1} s", began.elapsed().as_secs_f64());
                 }
-                queue.set_socket(&socket).map_err(|source| RunError::Worker { queue: number, source })?;
+                queue.set_socket(&socket).map_err(|error| PipelineError::Worker { queue: number, error })?;
                 return Ok(socket);
             }
             Err(OpenError::Busy(error)) if began.elapsed() < RELEASE => {
                 if !told {
                     let seconds = RELEASE.as_secs();
-                    warn!("queue {number}: held by another socket; trying for {seconds} s: {error}");
+                    warn!(
+                        "queue {number}: held by another socket; trying for {seconds} s: {}",
+                        chain(error.as_ref())
+                    );
                     told = true;
                 }
                 thread::sleep(RETRY);
@@ -325,7 +329,7 @@ fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, RunError> {
                 | OpenError::Refused(error)
                 | OpenError::NotReady(error)
                 | OpenError::Gone(error),
-            ) => return Err(RunError::Socket(error)),
+            ) => return Err(PipelineError::Socket(error)),
         }
     }
 }
@@ -337,11 +341,13 @@ pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Keeps the calling thread on one processor.
-fn pin(cpu: usize) -> Result<(), RunError> {
+fn pin(cpu: usize) -> Result<(), PipelineError> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set)
-        .map_err(|errno| RunError::System { what: "pin a worker to its processor", source: errno.into() })
+    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| PipelineError::System {
+        what: "pin a worker to its processor",
+        source: errno.into(),
+    })
 }
 
 /// Faults that tests ask for. A release build has none.

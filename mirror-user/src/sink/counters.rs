@@ -1,4 +1,4 @@
-//! What became of the records, in counters that the ledger reads at any time.
+//! Counters of what became of the records, that the ledger reads at any time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::DropReason;
 use crate::record::Amount;
 
-/// How a sink loses records.
+/// Ways in which a sink loses records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// They could not be written.
@@ -68,7 +68,7 @@ impl Total {
     }
 }
 
-/// What became of the records of one worker. Packets are counted by the record that
+/// Counters of the records of one worker. Packets are counted by the record that
 /// [accounts](crate::record::Batch::amount) for them: once, however many records tell of them.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
@@ -79,7 +79,7 @@ pub struct WorkerCounters {
     /// Those of `recorded` that are in files which are not finished.
     unfinished: Total,
     lost: [Total; Loss::ALL.len()],
-    /// Whether nobody waits for the sink any more: what it does from now on is not counted.
+    /// `true` once nobody waits for the sink any more: what it does from now on is not counted.
     abandoned: Mutex<bool>,
 }
 
@@ -237,13 +237,13 @@ impl SinkCounters {
         self.files.load(Relaxed)
     }
 
-    /// Whether the reader of standard output has gone: nothing can be recorded any more, and the program should
+    /// `true` once the reader of standard output has gone: nothing can be recorded any more, and the program should
     /// shut down.
     pub fn closed(&self) -> bool {
         self.closed.load(Relaxed)
     }
 
-    /// Whether a sink thread has panicked: its records are lost from then on, and the program should shut down.
+    /// `true` once a sink thread has panicked: its records are lost from then on, and the program should shut down.
     pub fn panicked(&self) -> bool {
         self.panicked.load(Relaxed)
     }

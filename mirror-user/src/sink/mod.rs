@@ -1,4 +1,4 @@
-//! Where batches go: NDJSON or pcapng; standard output, a file or a directory.
+//! Destinations of batches: NDJSON or pcapng; standard output, a file or a directory.
 //!
 //! In the order of the data:
 //!
@@ -237,12 +237,12 @@ impl Drop for Opened {
 }
 
 impl Sinks {
-    /// What became of the records so far.
+    /// Counters of the records so far.
     pub fn counters(&self) -> &Arc<SinkCounters> {
         &self.counters
     }
 
-    /// Whether every thread has ended, so that [`Self::join`] does not wait.
+    /// `true` once every thread has ended, so that [`Self::join`] does not wait.
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(|thread| thread.handle.is_finished())
     }

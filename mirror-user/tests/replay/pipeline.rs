@@ -10,7 +10,7 @@ use mirror_user::config::Config;
 use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::ledger::Ledger;
 use mirror_user::packet::Packet;
-use mirror_user::pipeline::{Ended, Outputs, Pipeline, RunError};
+use mirror_user::pipeline::{Ended, Outputs, Pipeline, PipelineError};
 use mirror_user::replay::ReplaySource;
 use mirror_user::rules::RecordKind;
 use mirror_user::shutdown::Shutdown;
@@ -28,7 +28,7 @@ pub struct Outcome {
     /// Where every packet went.
     pub ledger: Ledger,
     /// How the source ended.
-    pub ended: Result<(), RunError>,
+    pub ended: Result<(), PipelineError>,
 }
 
 /// Which records are made.

@@ -29,7 +29,7 @@ use mirror_common::verdict::{Counts, Verdict};
 
 use self::outer::{Ip, Outer};
 
-/// What the loader says. The verifier knows the values, as the section is read-only; the compiler must not, or
+/// Configuration from the loader. The verifier knows the values, as the section is read-only; the compiler must not, or
 /// it would take the zeroes here for them: read each field with [`setting!`].
 #[unsafe(no_mangle)]
 static CONFIG: CaptureConfig = CaptureConfig {
@@ -101,7 +101,7 @@ fn mirror_capture(ctx: XdpContext) -> u32 {
 ///
 /// # Errors
 ///
-/// Why the packet does not go there.
+/// The reason why the packet does not go there.
 #[inline(always)]
 fn steer(ctx: &XdpContext, queue: u32) -> Result<(), Verdict> {
     let Outer { ip, udp } = outer::open(ctx)?;
@@ -132,7 +132,7 @@ fn steer(ctx: &XdpContext, queue: u32) -> Result<(), Verdict> {
     Ok(())
 }
 
-/// Whether the packet is addressed to the interface.
+/// `true` if the packet is addressed to the interface.
 #[inline(always)]
 fn is_own(ip: &Ip<'_>) -> bool {
     if let Ip::V4(header) = *ip

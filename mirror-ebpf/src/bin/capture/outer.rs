@@ -65,7 +65,7 @@ pub struct Outer<'packet> {
 ///
 /// # Errors
 ///
-/// Why the packet is none.
+/// Reasons why the packet is none.
 #[inline(always)]
 pub fn open(ctx: &XdpContext) -> Result<Outer<'_>, Verdict> {
     let mut reader = Reader::new(ctx);

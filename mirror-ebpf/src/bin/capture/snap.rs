@@ -29,7 +29,7 @@ const BRIDGING: u16 = 0x6558;
 #[map]
 static SNAP_LENGTHS: HashMap<TunnelKey, u32> = HashMap::with_max_entries(1, 0);
 
-/// How many bytes of the packet are kept, from its first one on; 0 for all. `udp` is its outer UDP header.
+/// Number of bytes of the packet that are kept, from its first one on; 0 for all. `udp` is its outer UDP header.
 #[inline(always)]
 pub fn snap_length(ctx: &XdpContext, udp: &Udp) -> u32 {
     let otherwise = setting!(snap_length);
@@ -47,7 +47,7 @@ pub fn snap_length(ctx: &XdpContext, udp: &Udp) -> u32 {
     most_specific(kinds, endpoint, Some(vni), look_up).unwrap_or(otherwise)
 }
 
-/// What rules are looked up by.
+/// Keys by which rules are looked up.
 struct Identity {
     endpoint: Option<u64>,
     vni: u32,
@@ -115,7 +115,7 @@ fn endpoint(payload: &mut Payload<'_>, geneve: &Geneve) -> Option<Option<u64>> {
     Some(endpoint)
 }
 
-/// Whether the packet that GENEVE carries as `protocol` is one of a mirror session; `payload` then stands at its
+/// `true` if the packet that GENEVE carries as `protocol` is one of a mirror session; `payload` then stands at its
 /// VXLAN header. [`None`] where it is malformed, or nested or fragmented so that it cannot be told.
 #[inline(always)]
 fn session(payload: &mut Payload<'_>, protocol: u16) -> Option<bool> {
@@ -148,7 +148,7 @@ fn session(payload: &mut Payload<'_>, protocol: u16) -> Option<bool> {
     Some(true)
 }
 
-/// How much of a UDP datagram an IP packet carries.
+/// Part of a UDP datagram that an IP packet carries.
 enum Datagram {
     /// Nothing: it carries something else.
     None,
@@ -257,7 +257,7 @@ fn number([high, middle, low]: [u8; 3]) -> u32 {
     u32::from_be_bytes([0, high, middle, low])
 }
 
-/// What a header carries, up to where its length field says that it ends. Headers are read front to back, by their
+/// Payload of a header, up to where its length field says that it ends. Headers are read front to back, by their
 /// offset in the frame, and never past the end of the packet's first buffer.
 #[derive(Clone, Copy)]
 struct Payload<'packet> {
@@ -269,7 +269,7 @@ struct Payload<'packet> {
 }
 
 impl<'packet> Payload<'packet> {
-    /// What the datagram of `udp`, a header in the packet, carries.
+    /// Payload of the datagram of `udp`, a header in the packet.
     #[inline(always)]
     fn of(ctx: &'packet XdpContext, udp: &Udp) -> Option<Self> {
         let offset = core::ptr::from_ref(udp) as usize + size_of::<Udp>() - ctx.data();

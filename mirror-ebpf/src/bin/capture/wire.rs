@@ -96,7 +96,7 @@ pub struct Extension {
     _data: [u8; 4],
 }
 
-/// What UDP begins with.
+/// Header of UDP.
 #[repr(C)]
 pub struct Ports {
     _source: [u8; 2],
@@ -128,7 +128,7 @@ pub struct Geneve {
     _reserved: u8,
 }
 
-/// What an option of GENEVE begins with.
+/// Header of a GENEVE option.
 #[repr(C)]
 pub struct TunnelOption {
     pub class: [u8; 2],
