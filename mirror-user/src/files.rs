@@ -1,7 +1,7 @@
-//! Making and opening files so that nobody else who can write to their directory leads them astray.
+//! Files that are safe from other users who can write to their directory.
 //!
 //! Records say who spoke to whom, and the program runs as root: its files are for the owner and the group only, and a
-//! symbolic link that somebody has put where a file of this program is to be is never followed.
+//! symbolic link in the place of such a file is never followed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 const FILE_MODE: u32 = 0o640;
 /// Permissions of a directory; the umask may take more away.
 const DIRECTORY_MODE: u32 = 0o750;
-/// Whether anybody can write.
+/// Permission bit of writing by anybody.
 const BY_OTHERS: u32 = 0o002;
 
 /// Creates a file for writing that was not there.
@@ -56,7 +56,7 @@ pub fn create_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a file for writing under a name that is for this program's temporary files only. A regular file of that name
-/// is the leftover of a process that was killed, and is removed.
+/// was left by a process that was killed, and is removed.
 ///
 /// # Errors
 ///
@@ -85,11 +85,11 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether anybody may make files in this directory.
+/// `true` if anybody may make files in this directory.
 ///
 /// # Errors
 ///
-/// When it cannot be looked at.
+/// When its metadata cannot be read.
 pub fn is_shared(directory: &Path) -> io::Result<bool> {
     Ok(fs::metadata(directory)?.mode() & BY_OTHERS != 0)
 }
@@ -120,7 +120,7 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Whether a symbolic link has this name.
+/// `true` if a symbolic link has this name.
 pub fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }

@@ -145,7 +145,7 @@ impl EtherType {
     /// Transparent Ethernet bridging: in GENEVE, an Ethernet frame follows.
     pub const ETHERNET: Self = Self(0x6558);
 
-    /// Whether it is the length of a frame instead (IEEE 802.3, section 3.2.6).
+    /// `true` if it is the length of a frame instead (IEEE 802.3, section 3.2.6).
     pub const fn is_length(self) -> bool {
         self.0 < 0x0600
     }

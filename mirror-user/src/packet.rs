@@ -1,4 +1,4 @@
-//! The mirrored packet, as decapsulation found it: plain values, no borrowed bytes.
+//! The mirrored packet, as decapsulation describes it: plain values, no borrowed bytes.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,8 +9,8 @@ use crate::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol,
 pub struct Packet {
     /// The tunnel that brought it.
     pub tunnel: Tunnel,
-    /// Where the mirrored packet begins in the captured frame, in bytes: its Ethernet header, or its IP header
-    /// where the tunnel carries IP.
+    /// Offset of the mirrored packet in the captured frame, in bytes: of its Ethernet header, or of its IP header where the
+    /// tunnel carries IP.
     pub offset: u32,
     /// Bytes of the mirrored packet that were captured, from `offset` on.
     pub captured_length: u32,
@@ -24,7 +24,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// One of which nothing is known yet.
+    /// A packet of which nothing is known yet.
     pub const UNKNOWN: Self = Self {
         tunnel: Tunnel::UNKNOWN,
         offset: 0,
@@ -34,7 +34,7 @@ impl Packet {
         network: Network::Other(EtherType(0)),
     };
 
-    /// Whether bytes are missing at the end.
+    /// `true` if bytes are missing at the end.
     pub const fn truncated(&self) -> bool {
         self.captured_length < self.original_length
     }
@@ -60,7 +60,7 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// One of which nothing is known.
+    /// A tunnel of which nothing is known.
     pub const UNKNOWN: Self = Self {
         outer_source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         outer_destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -92,7 +92,7 @@ pub enum Network {
     Other(EtherType),
 }
 
-/// An IPv4 or IPv6 header and what follows it.
+/// An IPv4 or IPv6 header and its transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip {
     /// Source address; of the same family as `destination`.
@@ -102,7 +102,7 @@ pub struct Ip {
     /// Protocol of the payload: behind the extension headers of IPv6.
     pub protocol: IpProtocol,
     /// Bytes of the whole IP packet by its own length field (IPv4 total length; IPv6 payload length plus 40);
-    /// greater than what is there when the packet was truncated.
+    /// greater than the captured length when the packet was truncated.
     pub length: u32,
     /// IPv4 time to live or IPv6 hop limit.
     pub hop_limit: u8,
@@ -119,7 +119,7 @@ pub struct Fragment {
     pub identification: u32,
     /// Offset of this fragment's payload in bytes.
     pub offset: u16,
-    /// Whether more fragments follow.
+    /// `true` if more fragments follow.
     pub more: bool,
 }
 
@@ -136,8 +136,7 @@ pub enum Transport {
     Icmp(Icmp),
     /// ICMP of IPv6.
     Icmpv6(Icmp),
-    /// None that can be read: another protocol, a fragment that is not the first, or cut off before the fields
-    /// that are wanted.
+    /// None that can be read: another protocol, a fragment that is not the first, or cut off before the fields.
     Unread,
 }
 

@@ -1,17 +1,16 @@
-//! The clock of the packets: what their timestamps say of the time that has passed, in whatever order they come.
+//! The packets' clock: the time by their timestamps, in whatever order they come.
 //!
-//! Times that are told are always the packets' own. This clock only drives what happens without a packet: flows that
-//! end by a timeout. Captures may be slow, stand in the wrong order, or interleave capture points whose clocks differ,
-//! so that time seems to jump ahead and back. So the clock trusts no single packet: it is at the *lowest* timestamp of
-//! the latest packets, 8,192 of them at least. A flow that ends by it has been idle for its timeout by every clock
-//! that takes part.
+//! Times in records are always the packets' own. This clock only drives what happens without a packet: flows that end by a
+//! timeout. Captures may be slow, be read in the wrong order, or interleave capture points whose clocks differ, so that time
+//! seems to jump ahead and back. So the clock trusts no single packet: its watermark is the *lowest* timestamp of the latest
+//! packets, 8,192 of them at least. A flow that ends by it has been idle for its timeout by every clock that takes part.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// A packet that is older than the one before by at most this was delivered late; an older one tells of another clock,
-/// or of one that was set back.
+/// Greatest lateness of a packet: one that is older than the packet before by more is by another clock, or by one that was
+/// set back.
 pub const MAX_LATENESS: Duration = Duration::from_secs(1);
 
 /// Packets of one of the two windows whose lowest timestamp is known.
@@ -22,11 +21,11 @@ const WINDOW: u32 = 8192;
 pub struct PacketClock {
     /// The highest timestamp since the latest step back.
     latest: Timestamp,
-    /// The lowest timestamp of the window before and of the one in hand.
+    /// The lowest timestamp of the previous window and of the current one.
     lowest: [Timestamp; 2],
-    /// Packets of the window in hand.
+    /// Packets of the current window.
     packets: u32,
-    /// Whether there was a step back in the window before and in the one in hand.
+    /// `true` for a step back in the previous window and in the current one.
     stepped: [bool; 2],
     steps: u64,
 }
@@ -41,7 +40,7 @@ impl Default for PacketClock {
 }
 
 impl PacketClock {
-    /// Takes a packet's timestamp up. How far the clock stepped back with it, if by more than [`MAX_LATENESS`].
+    /// Takes a packet's timestamp; returns the step back of the clock, if it exceeds [`MAX_LATENESS`].
     #[inline]
     pub fn observe(&mut self, timestamp: Timestamp) -> Option<Duration> {
         if self.packets == WINDOW {
@@ -67,17 +66,17 @@ impl PacketClock {
 
     /// The time that has passed by every clock that takes part; `None` before the first packet.
     pub fn watermark(&self) -> Option<Timestamp> {
-        let [before, in_hand] = self.lowest;
-        Some(before.min(in_hand)).filter(|&time| time != NEVER)
+        let [previous, current] = self.lowest;
+        Some(previous.min(current)).filter(|&time| time != NEVER)
     }
 
-    /// The same when no packet will follow: where only one clock took part of late, the time of the latest packet.
+    /// The time when no packet follows: that of the latest packet where a single clock took part lately, else the watermark.
     pub fn end_time(&self) -> Option<Timestamp> {
         let passed = self.watermark()?;
         Some(if self.stepped == [false; 2] { self.latest } else { passed })
     }
 
-    /// How often the clock stepped back.
+    /// Number of steps back.
     pub const fn steps(&self) -> u64 {
         self.steps
     }

@@ -1,4 +1,4 @@
-//! What is said of a packet, and the batches in which records travel from a worker to a sink.
+//! Records of packets, and the batches in which records travel from a worker to a sink.
 
 use std::ops::{Add, AddAssign, Range, Sub};
 
@@ -11,13 +11,13 @@ use crate::time::Timestamp;
 /// One packet, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketRecord {
-    /// When the packet arrived.
+    /// Time of arrival.
     pub timestamp: Timestamp,
     /// The queue that it arrived on.
     pub queue: QueueId,
-    /// What is known of it.
+    /// Its description.
     pub packet: Packet,
-    /// Where the bytes of the mirrored packet lie in [`Batch::bytes`]; empty where the sink wants none.
+    /// Range of the mirrored packet's bytes in [`Batch::bytes`]; empty where the sink wants none.
     pub bytes: Range<u32>,
 }
 
@@ -53,7 +53,7 @@ impl AddAssign for Amount {
 impl Sub for Amount {
     type Output = Self;
 
-    /// What is left; nothing where more is taken away than there is.
+    /// The difference; 0 where more is taken away than there is.
     fn sub(self, other: Self) -> Self {
         Self {
             packets: self.packets.saturating_sub(other.packets),
@@ -63,8 +63,7 @@ impl Sub for Amount {
     }
 }
 
-/// Records on their way from one worker to its sink. Its buffers are used again and never grow beyond what they
-/// were made with: a batch that is full is sent.
+/// Records on their way from one worker to its sink. Its buffers are reused and never grow: a batch that is full is sent.
 #[derive(Debug, Default)]
 pub struct Batch {
     packets: Vec<PacketRecord>,
@@ -74,7 +73,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Bytes of memory that a batch takes which was used throughout, made with room for `bytes` bytes of packets.
+    /// Bytes of memory of a batch all of which was used, made with room for `bytes` bytes of packets.
     pub const fn memory(bytes: usize) -> u64 {
         (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>()) + bytes) as u64
     }
@@ -89,18 +88,18 @@ impl Batch {
         }
     }
 
-    /// Whether another record fits: that of a flow, or that of a packet, however long it is.
+    /// `true` if another record fits: that of a flow, or that of a packet of any length.
     pub fn has_room(&self) -> bool {
         self.packets.len() + self.flows.len() < BATCH_RECORDS
             && (!self.wants_bytes() || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
     }
 
-    /// Whether the sink wants the bytes of packets: it made the batch with room for them.
+    /// `true` if the sink wants the bytes of packets: it made the batch with room for them.
     pub fn wants_bytes(&self) -> bool {
         self.bytes.capacity() > 0
     }
 
-    /// Adds a packet, which its record accounts for; `append` is asked for its bytes, from an offset in the frame on, if
+    /// Adds a packet, which its record accounts for; `append` appends its bytes, from an offset in the frame on, if
     /// the sink wants them.
     #[inline]
     pub fn push(
@@ -163,12 +162,12 @@ impl Batch {
         }
     }
 
-    /// Whether there is nothing to write.
+    /// `true` if there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty() && self.flows.is_empty()
     }
 
-    /// Forgets the records and keeps the buffers.
+    /// Removes the records and keeps the buffers.
     pub fn clear(&mut self) {
         self.packets.clear();
         self.flows.clear();

@@ -1,4 +1,4 @@
-//! Where frames come from: the one seam between a NIC and a capture file.
+//! Sources of frames: the one seam between a NIC and a capture file.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 pub enum LinkType {
     /// An Ethernet header.
     Ethernet,
-    /// An EtherType with what it is of, VLAN tags included: an Ethernet header without its addresses.
+    /// An EtherType and VLAN tags: an Ethernet header without its addresses.
     EtherType,
     /// An IPv4 or IPv6 header.
     Ip,
@@ -18,20 +18,20 @@ pub enum LinkType {
 /// A captured frame, borrowed from its source until [`FrameSource::release`].
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'source> {
-    /// The first bytes: all of them, or those in the first buffer of a frame that spans several. Every header
-    /// that is parsed lies in here.
+    /// The first bytes: all of them, or those in the first buffer of a frame that spans several. Headers are parsed in
+    /// these only.
     pub data: &'source [u8],
     /// Bytes captured, in all buffers.
     pub captured_length: u32,
     /// Bytes on the wire, before any cut. Never below `captured_length`.
     pub original_length: u32,
-    /// When the frame arrived.
+    /// Time of arrival.
     pub timestamp: Timestamp,
-    /// What `data` begins with.
+    /// The header that `data` begins with.
     pub link_type: LinkType,
 }
 
-/// What [`FrameSource::receive`] found.
+/// Result of [`FrameSource::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// This many frames, at least one, to be read with [`FrameSource::frame`].
@@ -42,7 +42,7 @@ pub enum Received {
     End,
 }
 
-/// How far a source has run ahead of its reader.
+/// Backlog of a source: frames that its reader has not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Backlog {
     /// Share of the receive ring that is full, from 0 to 1.
@@ -73,8 +73,8 @@ pub trait FrameSource {
     /// If `index` is not below the number that `receive` returned.
     fn frame(&self, index: usize) -> Frame<'_>;
 
-    /// How often in a row it must be found empty before a partly filled batch of records is handed over and flows are
-    /// looked at. Where it is polled without waiting, a pause between two bursts is no reason for either.
+    /// Empty receives in a row after which a partly filled batch of records is handed over and flows are checked for
+    /// timeouts. Where the source is polled without waiting, a pause between two bursts is no reason for either.
     fn idle_limit(&self) -> u32 {
         32
     }
@@ -82,16 +82,16 @@ pub trait FrameSource {
     /// Appends all captured bytes of frame `index` from byte `from` on, from every buffer that it spans.
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>);
 
-    /// How far the source has run ahead of its reader; not at all, where it waits for it. May take a system call.
+    /// The backlog; none where the source waits for its reader. May take a system call.
     fn backlog(&mut self) -> Backlog {
         Backlog::default()
     }
 
-    /// Gives the frames of the batch back to where they came from.
+    /// Gives the frames of the batch back.
     fn release(&mut self);
 }
 
-/// A source that is lent: whoever lent it still has it, whatever becomes of the borrower.
+/// A borrowed source, which its owner keeps whatever becomes of the borrower.
 impl<Source: FrameSource + ?Sized> FrameSource for &mut Source {
     #[inline]
     fn receive(&mut self) -> io::Result<Received> {

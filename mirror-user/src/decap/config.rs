@@ -51,7 +51,7 @@ impl DecapConfig {
         Ok(())
     }
 
-    /// Whether UDP to this port may be a tunnel packet.
+    /// `true` if UDP to this port may be a tunnel packet.
     #[inline(always)]
     pub(super) const fn is_tunnel(&self, port: u16) -> bool {
         port == self.geneve_port || port == self.vxlan_port

@@ -1,6 +1,5 @@
-//! Mirrored packets in the form that most have: IPv4 without options, not fragmented, with the header of TCP or UDP
-//! behind it, as the load balancer got it or in the VXLAN of a mirror session. Each field stands at a place of its own, so
-//! that it is read without looking for it.
+//! The fast path, for mirrored packets in the most frequent form: IPv4 without options, not fragmented, with a TCP or UDP
+//! header behind it, carried by GENEVE directly or in the VXLAN of a mirror session. Each field is at a fixed offset.
 
 use std::net::IpAddr;
 
@@ -17,7 +16,7 @@ const VERSION_AND_LENGTH: u8 = 0x45;
 /// The bits of fragmentation of which a whole packet has none.
 const FRAGMENT: u16 = 0x3fff;
 
-/// The fields of an IPv4 header of this form.
+/// The fields of an IPv4 header without options and fragmentation.
 pub(super) struct Header {
     pub(super) total_length: u16,
     pub(super) hop_limit: u8,
@@ -44,8 +43,8 @@ impl Header {
     }
 }
 
-/// Describes the mirrored packet in `carried`, all but what the load balancer says of its tunnel. [`None`] where it has
-/// another form, which is no fault: then nothing is described.
+/// Describes the mirrored packet in `carried`, but for the fields of its tunnel that the load balancer gives. [`None`] where
+/// it has another form, which is no fault: then nothing is described.
 #[inline(always)]
 pub(super) fn describe(
     packet: &mut Packet,

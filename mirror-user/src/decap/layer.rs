@@ -11,11 +11,11 @@ use crate::wire::{ethernet, icmp, sctp, tcp, udp};
 /// A packet that a tunnel carries, opened up to its IP header.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
-    /// Where it begins in the frame: at the link header, where there is one.
+    /// Offset in the frame: of the link header, where there is one.
     offset: usize,
     /// Bytes of it that were captured.
     captured_length: usize,
-    /// Bytes that it had before any cut, as far as what encloses it tells.
+    /// Bytes that it had before any truncation, as far as the enclosing headers tell.
     original_length: usize,
     link: Option<Link>,
     network: NetworkHeader<'a>,
@@ -24,7 +24,7 @@ pub(super) struct Layer<'a> {
 #[derive(Clone, Copy)]
 enum NetworkHeader<'a> {
     Ip {
-        /// Where the IP header begins in the frame.
+        /// Offset of the IP header in the frame.
         offset: usize,
         header: ip::Header<'a>,
         payload: Payload<'a>,
@@ -68,8 +68,8 @@ impl<'a> Layer<'a> {
         Ok(Self { offset, captured_length, original_length, link, network })
     }
 
-    /// The UDP datagram that the packet is; [`None`] where it is something else, a fragment, or cut off before the
-    /// destination port.
+    /// The packet as a UDP datagram; [`None`] where it is something else, a fragment, or cut off before the destination
+    /// port.
     #[inline(always)]
     pub(super) fn datagram(&self) -> Option<Datagram<'a>> {
         let NetworkHeader::Ip { header, mut payload, .. } = self.network else { return None };
@@ -85,7 +85,7 @@ impl<'a> Layer<'a> {
         Some(Datagram { port, payload })
     }
 
-    /// Says everything of the packet but its tunnel, transport header included.
+    /// Describes the packet, transport header included, but not its tunnel.
     #[inline(always)]
     pub(super) fn describe(&self, packet: &mut Packet) {
         let Self { offset, captured_length, original_length, link, network } = *self;

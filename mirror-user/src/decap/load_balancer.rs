@@ -1,6 +1,5 @@
-//! The headers that a Gateway Load Balancer puts in front of a packet, in the one form that it gives them: each field
-//! stands at a place of its own, so that they are read without looking for them. It halves the instructions of
-//! decapsulation.
+//! The headers that a Gateway Load Balancer puts in front of a packet, in the one form that it gives them: each field is at
+//! a fixed offset. Reading them so halves the instructions of decapsulation.
 
 use super::config::DecapConfig;
 use super::fast_path;
@@ -20,8 +19,8 @@ const LENGTH: usize = ethernet::Header::LENGTH
 /// Version 0, eight words of options; neither the O bit nor the C bit.
 const GENEVE_WITH_OPTIONS: u16 = 0x0800;
 
-/// Opens `frame` up to what GENEVE carries, whose EtherType comes back with it, and says of `packet` by which tunnel it came.
-/// [`None`] where the headers have another form, which is no fault: they have to be looked through one by one.
+/// Opens `frame` up to the payload of GENEVE, returns that with its EtherType, and sets the tunnel of `packet`. [`None`]
+/// where the headers have another form, which is no fault: they are then parsed one by one.
 #[inline(always)]
 pub(super) fn open<'a>(
     packet: &mut Packet,

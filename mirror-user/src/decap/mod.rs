@@ -1,14 +1,14 @@
 //! From an outer frame to the mirrored packet and its tunnel identity.
 //!
-//! The mirror's own tunnels are the outer one and, where that is GENEVE, a VXLAN directly inside it: what a Gateway
-//! Load Balancer and a traffic mirror session put around a packet. They alone make the tunnel identity, and what is
-//! malformed in them ends in its named reason.
+//! The mirror's own tunnels are the outer one and, where that is GENEVE, a VXLAN directly inside it: the headers that
+//! a Gateway Load Balancer and a traffic mirror session put around a packet. They alone make the tunnel identity, and a
+//! malformed one ends the packet with a named reason.
 //!
-//! What they carry is mirrored traffic. It may be tunnelled in its turn, as a customer's overlay on the same ports.
+//! They carry mirrored traffic, which may be tunnelled in its turn, as a customer's overlay on the same ports.
 //! Up to [`DecapConfig::max_depth`] those tunnel headers are taken off as well, but they have no say in the identity,
 //! and a packet whose tunnel is malformed or cut off is recorded as the UDP packet that it is. So mirrored traffic can
-//! neither hide by posing as a tunnel nor have itself ascribed to another endpoint. What cannot be told apart is a
-//! session's VXLAN and other UDP to that port that enters by the same endpoint: an endpoint is for sessions only.
+//! neither hide by posing as a tunnel nor have itself ascribed to another endpoint. A session's VXLAN cannot be told from
+//! other UDP to that port that enters by the same endpoint: an endpoint is for sessions only.
 //!
 //! A tunnel packet is UDP to the tunnel's port, and whole: a fragment of one is recorded as the fragment that it is.
 //!
@@ -18,7 +18,7 @@
 //! frame as it was on the wire contradict themselves.
 
 // The common path is inlined into `decapsulate` as a whole, so that the fields of headers stay in registers on their
-// way into the packet. Through memory they take half as long again.
+// way into the packet. Through memory that takes half as long again.
 
 mod config;
 mod fast_path;
@@ -53,8 +53,8 @@ pub fn decapsulate(frame: &Frame<'_>, config: &DecapConfig) -> Result<Packet, Dr
     Ok(packet)
 }
 
-/// Finds the mirrored packet in `frame`, and describes it in `packet`: a description is large, and what was read
-/// early need not be carried along until the rest is known.
+/// Finds the mirrored packet in `frame`, and describes it in `packet`: a description is large, and fields that are read
+/// early are written in their place at once.
 ///
 /// # Errors
 ///
@@ -131,7 +131,7 @@ fn innermost<'a>(datagram: Datagram<'a>, mut depth: u8, config: &DecapConfig) ->
     Some(layer)
 }
 
-/// What `datagram` carries; [`None`] where it is no well-formed tunnel packet.
+/// The packet in `datagram`; [`None`] where that is no well-formed tunnel packet.
 fn carried<'a>(datagram: Datagram<'a>, config: &DecapConfig) -> Option<Layer<'a>> {
     let mut payload = datagram.payload?;
     let protocol = if datagram.port == config.geneve_port {

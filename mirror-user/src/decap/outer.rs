@@ -11,7 +11,7 @@ use crate::wire::error::IpHeaderError;
 use crate::wire::ip::{Addresses, Version};
 use crate::wire::{ethernet, udp};
 
-/// What is kept of the link, IP and UDP header of a frame.
+/// Fields of the link, IP and UDP header of a frame.
 pub(super) struct Outer<'a> {
     pub(super) addresses: Addresses<'a>,
     /// UDP destination port: one of the tunnel ports.
@@ -54,7 +54,7 @@ impl<'a> Outer<'a> {
         Ok(Self { addresses: ip.addresses, port })
     }
 
-    /// The identity of the tunnel that these headers make, with what GENEVE says.
+    /// The identity of the tunnel by these headers and GENEVE.
     #[inline(always)]
     pub(super) fn tunnel(&self, geneve: Option<Geneve>) -> Tunnel {
         Tunnel {
@@ -69,7 +69,7 @@ impl<'a> Outer<'a> {
     }
 }
 
-/// Takes what is in front of the IP header, and finds the version of that.
+/// Takes the headers in front of the IP header, and finds its version.
 #[inline]
 fn version(payload: &mut Payload<'_>, link_type: LinkType) -> Result<Version, DropReason> {
     match link_type {

@@ -1,19 +1,19 @@
-//! How much of a packet is headers.
+//! Length of the headers of a packet.
 
 use crate::packet::{Network, Packet, Transport};
 use crate::wire::ip::{self, Version};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, tcp, udp};
 
-/// The part of ICMP and ICMPv6 that is no data: type, code, checksum and a word whose meaning depends on the type
-/// (RFC 792; RFC 4443). What follows is another packet's beginning, or data that is sent back.
+/// The header of ICMP and ICMPv6: type, code, checksum and a word whose meaning depends on the type (RFC 792; RFC 4443).
+/// Another packet's beginning, or data that is sent back, follows.
 const ICMP: usize = 8;
 /// The common header of SCTP (RFC 9260, section 3.1).
 const SCTP: usize = 12;
 
-/// Of `bytes`, the captured bytes of `packet` from its offset on, how many belong to headers: link, IP with options or
-/// extension headers, and transport with options. What is behind a transport header that cannot be read, or is not in
-/// this fragment, counts as payload; so does everything that is not IP, from the link header on.
+/// Length of the headers in `bytes`, which are the captured bytes of `packet` from its offset on: link, IP with options or
+/// extension headers, and transport with options. Bytes behind the IP header count as payload where the transport header
+/// cannot be read or is not in this fragment; so does everything that is not IP, from the link header on.
 pub fn header_length(packet: &Packet, bytes: &[u8]) -> usize {
     let mut reader = Reader::new(bytes);
     if packet.link.is_some() && ethernet::Header::parse(&mut reader).is_none() {

@@ -1,10 +1,10 @@
-//! What may be recorded of which tunnel's packets.
+//! Rules: the records that may be made of each tunnel's packets.
 //!
 //! - [`rule`]: a rule as the configuration states it.
-//! - [`headers`]: how much of a packet is headers, for where its payload must not be recorded.
+//! - [`headers`]: the length of a packet's headers, where its payload must not be recorded.
 //!
-//! Of the rules that a packet falls under the most specific one decides, alone: endpoint and VNI before the endpoint
-//! before the VNI before the rest. The XDP program cuts packets by the same order
+//! The most specific of the rules that apply to a packet decides alone: endpoint and VNI before the endpoint before the VNI
+//! before the rest. The XDP program truncates packets by the same order
 //! ([`mirror_common::tunnel::most_specific`]).
 
 pub mod headers;
@@ -22,7 +22,7 @@ pub use self::rule::{RecordKind, Rule, RuleError};
 use crate::number::Vni;
 use crate::packet::Tunnel;
 
-/// The rules of every tunnel, resolved.
+/// The resolved rules of all tunnels.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     by_tunnel: HashMap<TunnelKey, Recording, BuildHasherDefault<KeyHasher>>,
@@ -32,7 +32,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Settles `rules`. What a rule leaves out is as in `default`, which also holds where no rule does.
+    /// Resolves `rules`. `default` holds for what a rule leaves out, and where no rule applies.
     ///
     /// # Errors
     ///
@@ -57,12 +57,12 @@ impl Rules {
         Ok(resolved)
     }
 
-    /// The same for every tunnel.
+    /// The same rule for every tunnel.
     pub fn uniform(rest: Recording) -> Self {
         Self { rest, ..Self::default() }
     }
 
-    /// The one of packets for which no rule names the endpoint or the VNI.
+    /// The recording of packets that no rule applies to.
     pub const fn rest(&self) -> Recording {
         self.rest
     }
@@ -72,7 +72,7 @@ impl Rules {
         self.by_tunnel.values().chain([&self.rest]).any(holds)
     }
 
-    /// The one for packets of `tunnel`.
+    /// The recording of packets of `tunnel`.
     #[inline]
     pub fn resolve(&self, tunnel: &Tunnel) -> Recording {
         if self.kinds == 0 {
@@ -84,8 +84,8 @@ impl Rules {
         most_specific(self.kinds, endpoint, vni, look_up).unwrap_or(self.rest)
     }
 
-    /// The snap lengths by which the kernel is to cut in place of that of [`rest`](Self::rest); none where all
-    /// packets are cut alike.
+    /// The snap lengths by which the kernel is to truncate in place of that of [`rest`](Self::rest); none where all
+    /// packets are truncated alike.
     pub fn snap_lengths(&self) -> Vec<(TunnelKey, Option<u32>)> {
         if self.by_tunnel.values().all(|recording| recording.snap_length == self.rest.snap_length) {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! A rule as the configuration states it, and how rules are settled.
+//! A rule as the configuration states it.
 //!
 //! ```toml
 //! [[rule]]                      # the sessions of one endpoint: flows only, and no payload
@@ -40,7 +40,7 @@ pub struct Rule {
     pub records: Option<Vec<RecordKind>>,
     /// Bytes of the outer frame to keep; 0: all.
     pub snap_length: Option<u32>,
-    /// Whether what follows the transport header, or is derived from it, may be recorded.
+    /// `true` if the payload behind the transport header, and what is derived from it, may be recorded.
     pub payload: Option<bool>,
 }
 
@@ -57,7 +57,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    /// Whether `kinds` ask for records of this kind.
+    /// `true` if `kinds` ask for records of this kind.
     pub fn is_in(self, kinds: &[Self]) -> bool {
         kinds.iter().any(|&kind| kind == self || kind == Self::Both)
     }
@@ -90,7 +90,7 @@ impl RecordKind {
     }
 }
 
-/// What is wrong with a rule. Rules are numbered from 1 on, in the order of the configuration.
+/// Fault of a rule. Rules are numbered from 1 on, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RuleError {
     /// No endpoint identifier.
@@ -134,7 +134,7 @@ pub enum RuleError {
 }
 
 impl Rule {
-    /// The tunnels that it is for; [`None`] for the rest.
+    /// The key of its tunnels; [`None`] for the rest.
     pub(super) fn key(&self, rule: usize) -> Result<Option<TunnelKey>, RuleError> {
         let endpoint = match &self.gwlbe_id {
             Some(gwlbe_id) => {
@@ -150,7 +150,7 @@ impl Rule {
         Ok(TunnelKey::new(endpoint.map(|endpoint| endpoint.0), vni.map(Vni::get)))
     }
 
-    /// What it says, over `default`.
+    /// Its recording; `default` for what it leaves out.
     pub(super) fn recording(&self, rule: usize, default: Recording) -> Result<Recording, RuleError> {
         let makes =
             |kind: RecordKind, default| self.records.as_ref().map_or(default, |records| kind.is_in(records));

@@ -1,5 +1,5 @@
-//! The Internet checksum (RFC 1071), for the headers that are emitted. What is captured is never verified: mirrored
-//! packets may be truncated, and their checksums left to the sender's NIC.
+//! The Internet checksum (RFC 1071), for the headers that are emitted. Checksums of captured packets are never
+//! verified: mirrored packets may be truncated, and their checksums left to the sender's NIC.
 
 use std::net::IpAddr;
 

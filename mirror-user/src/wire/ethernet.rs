@@ -9,7 +9,8 @@ use crate::packet::Link;
 pub struct Header {
     /// Addresses and VLAN ids.
     pub link: Link,
-    /// What follows: behind two VLAN tags, perhaps a third. Below 0x0600 it is the length of an 802.3 frame.
+    /// EtherType behind the tags; of a third VLAN tag where there are more than two. Below 0x0600 it is the length of an 802.3
+    /// frame.
     pub ethertype: EtherType,
 }
 

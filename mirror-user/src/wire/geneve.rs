@@ -1,5 +1,5 @@
-//! GENEVE (RFC 8926): the base header, and the options as a walk by their lengths. What options mean is not known
-//! here; see [`gwlb`](super::gwlb).
+//! GENEVE (RFC 8926): the base header, and the options as a walk by their lengths. Their meaning
+//! is in [`gwlb`](super::gwlb).
 
 use super::reader::Reader;
 use crate::DropReason;
@@ -10,12 +10,12 @@ const CONTROL: u8 = 0x80;
 /// The C bit: at least one option is critical.
 const CRITICAL: u8 = 0x40;
 
-/// A GENEVE header with its options, which are still bytes.
+/// A GENEVE header with its options as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
     /// O bit: a packet for the control plane, whose content is not payload.
     pub control: bool,
-    /// What follows the options.
+    /// Protocol behind the options.
     pub protocol: EtherType,
     /// The virtual network; 0 from a Gateway Load Balancer.
     pub vni: Vni,
@@ -33,7 +33,7 @@ impl<'a> Header<'a> {
     }
 
     /// Takes the header and its options. Reserved bits are ignored (RFC 8926, section 3.4), and so is the C bit, which
-    /// only repeats what the options say.
+    /// only repeats the options.
     ///
     /// # Errors
     ///
@@ -75,14 +75,14 @@ impl<'a> OptionList<'a> {
     /// Most bytes of options that a header can have.
     pub const MAX_LENGTH: usize = 63 * 4;
 
-    /// Options that were emitted to `bytes`; [`None`] where their length is not that of options. Whether the options
-    /// within add up is not judged.
+    /// Options that were emitted to `bytes`; [`None`] where their length is not that of options. The lengths of
+    /// the options within are not checked.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         (bytes.len() <= Self::MAX_LENGTH && bytes.len().is_multiple_of(4)).then_some(Self(bytes))
     }
 
-    /// The options one by one, in the order of the header. An [`DropReason::GeneveOptionLength`] is the last item
-    /// where an option is longer than what is left for it (RFC 8926, section 3.5).
+    /// The options one by one, in the order of the header. [`DropReason::GeneveOptionLength`] is the last item
+    /// where an option exceeds the bytes left (RFC 8926, section 3.5).
     #[inline]
     pub fn walk(self) -> impl Iterator<Item = Result<TunnelOption<'a>, DropReason>> {
         let mut reader = Reader::new(self.0);
@@ -107,7 +107,7 @@ impl<'a> OptionList<'a> {
 /// One option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelOption<'a> {
-    /// Option class: whose types these are (IANA registry).
+    /// Option class, which defines the types (IANA registry).
     pub class: u16,
     /// Type, within the class. With the highest bit set the option is critical.
     pub kind: u8,
@@ -119,7 +119,7 @@ impl<'a> TunnelOption<'a> {
     /// Most bytes of a value.
     pub const MAX_VALUE: usize = 31 * 4;
 
-    /// Whether a receiver that does not understand the option must drop the packet.
+    /// `true` if a receiver that does not understand the option must drop the packet.
     #[inline]
     pub const fn is_critical(&self) -> bool {
         self.kind & 0x80 != 0

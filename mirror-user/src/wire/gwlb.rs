@@ -12,11 +12,11 @@ const ENDPOINT: u8 = 1;
 const ATTACHMENT: u8 = 2;
 const COOKIE: u8 = 3;
 
-/// What the endpoint option begins with: class, type, and words of its value.
+/// First word of the endpoint option: class, type, and words of its value.
 pub const ENDPOINT_HEADER: u32 = header(ENDPOINT, 2);
-/// What the attachment option begins with.
+/// First word of the attachment option.
 pub const ATTACHMENT_HEADER: u32 = header(ATTACHMENT, 2);
-/// What the cookie option begins with.
+/// First word of the cookie option.
 pub const COOKIE_HEADER: u32 = header(COOKIE, 1);
 
 const fn header(kind: u8, words: u8) -> u32 {
@@ -24,7 +24,7 @@ const fn header(kind: u8, words: u8) -> u32 {
     u32::from_be_bytes([c0, c1, kind, words])
 }
 
-/// What the options say. Each may be absent: AWS does not promise that the set stays as it is.
+/// Identity of a tunnel, as the options give it. Each part may be absent: AWS does not promise that the set stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The endpoint that the packet entered by: type 1, 8 bytes.
@@ -39,12 +39,12 @@ impl Identity {
     /// Bytes of all three.
     pub const LENGTH: usize = 32;
 
-    /// Reads `options` to their end. Of an option that is repeated, the first one counts. Other options are skipped,
-    /// unless critical; a type is all 8 bits, so a critical one of this class is another one, too.
+    /// Reads `options` to their end. The first of repeated options counts. Other options are skipped, unless critical. A
+    /// type is all 8 bits, so a critical option of this class is none of the three.
     ///
     /// # Errors
     ///
-    /// Of the first option at fault: [`DropReason::GeneveOptionLength`] where it is longer than what is left for it,
+    /// The fault of the first faulty option: [`DropReason::GeneveOptionLength`] where it is longer than what is left for it,
     /// [`DropReason::GwlbOptionLength`] where its value has not the length that its type asks for,
     /// [`DropReason::GeneveCriticalOption`] where it is critical.
     #[inline]

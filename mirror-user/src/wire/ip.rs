@@ -1,4 +1,4 @@
-//! What IPv4 and IPv6 have in common, as one value.
+//! IPv4 and IPv6 headers as one value.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version that an EtherType stands for; [`None`] where it stands for something else.
+    /// The version of an EtherType; [`None`] where it is that of another protocol.
     #[inline(always)]
     pub const fn of_ethertype(ethertype: EtherType) -> Option<Self> {
         match ethertype {
@@ -28,7 +28,7 @@ impl Version {
         }
     }
 
-    /// The version that a packet has by its first four bits; [`None`] where that is another.
+    /// The version by the first four bits of a packet; [`None`] where it is neither.
     #[inline(always)]
     pub const fn of_packet(first_byte: u8) -> Option<Self> {
         match first_byte >> 4 {
@@ -39,8 +39,8 @@ impl Version {
     }
 }
 
-/// Source and destination address where they lie in the packet. They become [`IpAddr`]s only when they are wanted:
-/// those are large, and few of the headers on the way to a mirrored packet are asked for theirs.
+/// Source and destination address, borrowed from the packet. They become [`IpAddr`]s only on request: those are large, and
+/// most headers on the way to a mirrored packet are not asked for theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses<'a> {
     /// IPv4: source and destination.
@@ -76,8 +76,8 @@ pub struct Header<'a> {
     pub addresses: Addresses<'a>,
     /// Protocol of the payload.
     pub protocol: IpProtocol,
-    /// Bytes of the whole packet, at least those of its header. [`None`] where the packet does not tell: segments
-    /// captured ahead of the NIC that would have split them, and jumbograms (RFC 2675).
+    /// Bytes of the whole packet, at least those of its header. [`None`] where the packet does not say: segments
+    /// captured before the NIC splits them, and jumbograms (RFC 2675).
     pub length: Option<usize>,
     /// Time to live or hop limit.
     pub hop_limit: u8,
@@ -86,11 +86,11 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Takes the header, and limits `reader` to the packet's payload: padding behind it is not seen.
+    /// Takes the header, and limits `reader` to the packet's payload, without the padding behind it.
     ///
     /// # Errors
     ///
-    /// Where there is no such header.
+    /// When there is no such header.
     #[inline(always)]
     pub fn parse(reader: &mut Reader<'a>, version: Version) -> Result<Self, IpHeaderError> {
         match version {
@@ -126,8 +126,8 @@ impl<'a> Header<'a> {
         ahead.skip(ipv6::Header::ADDRESSES).ok_or(IpHeaderError::Truncated)?;
         let source = ahead.array_ref().ok_or(IpHeaderError::Truncated)?;
         let destination = ahead.array_ref().ok_or(IpHeaderError::Truncated)?;
-        let told = header.payload_length != 0 || header.next_header == IpProtocol::NO_NEXT_HEADER;
-        let length = told.then_some(header.payload_length);
+        let has_length = header.payload_length != 0 || header.next_header == IpProtocol::NO_NEXT_HEADER;
+        let length = has_length.then_some(header.payload_length);
         if let Some(length) = length {
             reader.limit(usize::from(length));
         }

@@ -31,9 +31,9 @@ pub struct Header {
     pub hop_limit: u8,
     /// Identification, which fragments of one packet share.
     pub identification: u16,
-    /// Whether routers may not fragment it.
+    /// `true` if routers may not fragment it.
     pub dont_fragment: bool,
-    /// Whether more fragments follow.
+    /// `true` if more fragments follow.
     pub more_fragments: bool,
     /// Offset of this fragment's payload in bytes, a multiple of 8.
     pub fragment_offset: u16,
@@ -62,7 +62,7 @@ impl Header {
         }
     }
 
-    /// Which fragment the packet is; [`None`] where it is whole.
+    /// Fragmentation of the packet; [`None`] where it is whole.
     #[inline(always)]
     pub fn fragment(&self) -> Option<Fragment> {
         (self.more_fragments || self.fragment_offset != 0).then_some(Fragment {

@@ -7,8 +7,8 @@ use super::reader::Reader;
 use crate::number::IpProtocol;
 use crate::packet::Fragment;
 
-/// Most extension headers that are followed. A sane packet has at most one of each kind, and destination options
-/// twice; longer chains are made to hide something or to waste time.
+/// Most extension headers that are followed. A regular packet has at most one of each kind, and destination
+/// options twice; longer chains are made to hide something or to waste time.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
 /// An IPv6 header without its extension headers.
@@ -76,11 +76,11 @@ impl Header {
     }
 }
 
-/// What the extension headers of a packet say.
+/// Content of the extension headers of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extensions {
     /// Protocol behind the last extension header that can be read. Behind the header of a fragment that is not the
-    /// first, what follows is not a header any more, and this is what the fragment header names.
+    /// first, no header follows, and this is the protocol that the fragment header names.
     pub protocol: IpProtocol,
     /// Set where a fragment header makes the packet a fragment. An atomic fragment (RFC 6946) is a whole packet.
     pub fragment: Option<Fragment>,

@@ -3,8 +3,8 @@
 //! Nothing here allocates, logs, panics or reads a clock. Bytes are taken from a [`Reader`](reader::Reader), which
 //! cannot run past its end, so a length field in the packet is never trusted beyond the bytes that are there.
 //!
-//! Each protocol has a small value type with a `parse`. Those of which frames are made for tests and for load have an
-//! `emit` as well, which appends to a buffer; it is no part of the data path. A frame is emitted from the outside in,
+//! Each protocol has a small value type with a `parse`. Those that tests and generators make frames of have an
+//! `emit` as well, which appends to a buffer and is no part of the data path. A frame is emitted from the outside in,
 //! with the lengths of what follows handed to `new`.
 
 pub mod checksum;

@@ -18,13 +18,13 @@ impl<'a> Reader<'a> {
         Self { rest: bytes, end: bytes.len() }
     }
 
-    /// How many bytes were taken.
+    /// Number of bytes taken.
     #[inline]
     pub const fn position(&self) -> usize {
         self.end - self.rest.len()
     }
 
-    /// How many bytes are left.
+    /// Number of bytes left.
     #[inline]
     pub const fn remaining(&self) -> usize {
         self.rest.len()
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         self.array_ref().copied()
     }
 
-    /// Takes an array, and leaves its bytes where they are.
+    /// Takes an array by reference.
     #[inline]
     pub fn array_ref<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
         let (taken, rest) = self.rest.split_first_chunk()?;
@@ -82,13 +82,13 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// Takes `length` bytes and forgets them.
+    /// Skips `length` bytes.
     #[inline]
     pub fn skip(&mut self, length: usize) -> Option<()> {
         self.bytes(length).map(drop)
     }
 
-    /// Gives up what lies more than `length` bytes ahead, because a length field says that the packet ends there.
+    /// Ends the reader `length` bytes ahead, because a length field says that the packet ends there.
     #[inline]
     pub fn limit(&mut self, length: usize) {
         if let Some(kept) = self.rest.get(..length) {
