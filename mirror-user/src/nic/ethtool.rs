@@ -1,6 +1,6 @@
 //! A driver's name, and the counters that it keeps under names of its own, as `ethtool -i` and `-S` show them.
 //!
-//! They are to be had by `SIOCETHTOOL` only: ethtool's netlink family has standard counters, but not these.
+//! Only `SIOCETHTOOL` returns them: ethtool's netlink family has standard counters, but not these.
 #![expect(unsafe_code, reason = "the ioctl takes pointers to buffers; every block says why it is sound")]
 
 use std::io;
@@ -22,15 +22,15 @@ const NAME: usize = 32;
 const STRINGS_HEADER: usize = 12;
 /// Bytes of `struct ethtool_stats` before its data: command and count.
 const STATISTICS_HEADER: usize = 8;
-/// Room for counters that come into being between the question how many there are and the one for them. The kernel
-/// writes them all, whatever room it was told of.
+/// Room for counters that are added between the request for their number and the one for their values. The kernel
+/// writes them all, whatever room the request states.
 const SPARE: usize = 4096;
 
 /// Names and values of the driver's own counters; none where the driver has none.
 ///
 /// # Errors
 ///
-/// When there is no such interface, or the kernel refuses the question.
+/// When there is no such interface, or the kernel refuses the request.
 pub fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
     let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     let Some(count) = count(&socket, interface)? else { return Ok(Vec::new()) };
@@ -38,10 +38,10 @@ pub fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
 
     let mut strings = vec![0; STRINGS_HEADER + (count + SPARE) * NAME];
     begin(&mut strings, &[ETHTOOL_GSTRINGS.to_ne_bytes(), ETH_SS_STATS.to_ne_bytes(), expected]);
-    ask(&socket, interface, &mut strings)?;
+    query(&socket, interface, &mut strings)?;
     let mut values = vec![0; STATISTICS_HEADER + (count + SPARE) * size_of::<u64>()];
     begin(&mut values, &[ETHTOOL_GSTATS.to_ne_bytes(), expected]);
-    ask(&socket, interface, &mut values)?;
+    query(&socket, interface, &mut values)?;
     Ok(read(&strings, &values))
 }
 
@@ -49,57 +49,57 @@ pub fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
 ///
 /// # Errors
 ///
-/// When there is no such interface, or its driver does not say.
+/// When there is no such interface, or its driver does not return it.
 pub fn driver(interface: &str) -> io::Result<String> {
     let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     // struct ethtool_drvinfo: command, then the name.
-    let mut question = vec![0; 196];
-    begin(&mut question, &[ETHTOOL_GDRVINFO.to_ne_bytes()]);
-    ask(&socket, interface, &mut question)?;
-    Ok(text(question.get(4..4 + NAME).unwrap_or_default()))
+    let mut request = vec![0; 196];
+    begin(&mut request, &[ETHTOOL_GDRVINFO.to_ne_bytes()]);
+    query(&socket, interface, &mut request)?;
+    Ok(text(request.get(4..4 + NAME).unwrap_or_default()))
 }
 
 /// The number of the driver's own counters; `None` where it has none.
 fn count(socket: &OwnedFd, interface: &str) -> io::Result<Option<usize>> {
     // struct ethtool_sset_info: command, reserved, mask of sets, and a count for the one set that is asked for.
-    let mut question = vec![0; 20];
+    let mut request = vec![0; 20];
     let mask = 1_u64 << ETH_SS_STATS;
-    begin(&mut question, &[ETHTOOL_GSSET_INFO.to_ne_bytes(), [0; 4]]);
-    if let Some(room) = question.get_mut(8..16) {
+    begin(&mut request, &[ETHTOOL_GSSET_INFO.to_ne_bytes(), [0; 4]]);
+    if let Some(room) = request.get_mut(8..16) {
         room.copy_from_slice(&mask.to_ne_bytes());
     }
-    match ask(socket, interface, &mut question) {
+    match query(socket, interface, &mut request) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(None),
         Err(error) => return Err(error),
     }
-    let has = question.get(8..16).is_some_and(|mask| mask.iter().any(|&byte| byte != 0));
-    Ok(has.then(|| number(&question, 16) as usize).filter(|&count| count != 0))
+    let has = request.get(8..16).is_some_and(|mask| mask.iter().any(|&byte| byte != 0));
+    Ok(has.then(|| number(&request, 16) as usize).filter(|&count| count != 0))
 }
 
-/// Writes the first words of a question.
-fn begin(question: &mut [u8], words: &[[u8; 4]]) {
-    for (room, word) in question.chunks_exact_mut(4).zip(words) {
+/// Writes the first words of a request.
+fn begin(request: &mut [u8], words: &[[u8; 4]]) {
+    for (room, word) in request.chunks_exact_mut(4).zip(words) {
         room.copy_from_slice(word);
     }
 }
 
-/// Has the kernel answer `question` in its place.
-fn ask(socket: &OwnedFd, interface: &str, question: &mut [u8]) -> io::Result<()> {
+/// Sends the request in `buffer`, which the kernel overwrites with its answer.
+fn query(socket: &OwnedFd, interface: &str, request: &mut [u8]) -> io::Result<()> {
     // SAFETY: a structure of integers, arrays of them and a pointer may be all zero.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let mut call: libc::ifreq = unsafe { std::mem::zeroed() };
     // The last byte stays 0 and ends the name.
-    let (_, room) = request.ifr_name.split_last_mut().unwrap_or((&mut 0, &mut []));
+    let (_, room) = call.ifr_name.split_last_mut().unwrap_or((&mut 0, &mut []));
     if interface.len() > room.len() {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     for (room, byte) in room.iter_mut().zip(interface.bytes()) {
         *room = byte.cast_signed();
     }
-    request.ifr_ifru.ifru_data = question.as_mut_ptr().cast();
-    // SAFETY: `request` lives across the call, and so does the buffer that it points to, which nobody else has access to
+    call.ifr_ifru.ifru_data = request.as_mut_ptr().cast();
+    // SAFETY: `call` lives across the call, and so does the buffer that it points to, which nobody else has access to
     // and which has room for what the command makes the kernel write.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut call) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -24,10 +24,10 @@ pub const LOSSES: [&str; 4] = ["rx_dropped", "rx_missed_errors", "rx_over_errors
 /// The growth of counters while they were watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CounterGrowth {
-    /// By how much each has grown.
+    /// Growth of each counter.
     #[serde(flatten)]
     pub counters: BTreeMap<String, u64>,
-    /// Those that were set back meanwhile. They count from there on, what was added just before is not known.
+    /// Counters that were set back meanwhile. They count from there on; what was added just before is not known.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub set_back: BTreeSet<String>,
     /// The error of the last reading; the counters are those of the last reading without one.
@@ -39,34 +39,34 @@ pub struct CounterGrowth {
 #[derive(Debug, Default)]
 struct Meter {
     last: BTreeMap<String, u64>,
-    moved: CounterGrowth,
+    growth: CounterGrowth,
 }
 
 impl Meter {
-    /// Takes note of the counters as they are now. The first time is the start.
-    fn note(&mut self, counters: impl IntoIterator<Item = (String, u64)>) {
-        let Self { last, moved } = self;
+    /// Adds the growth of the counters since the last call. The first call is the start.
+    fn update(&mut self, counters: impl IntoIterator<Item = (String, u64)>) {
+        let Self { last, growth } = self;
         let starts = last.is_empty();
         for (name, now) in counters {
             let before = last.insert(name.clone(), now);
             // A counter that came into being later (of a channel, say) was 0 before.
             let before = if starts { now } else { before.unwrap_or(0) };
             let added = now.checked_sub(before).unwrap_or_else(|| {
-                moved.set_back.insert(name.clone());
+                growth.set_back.insert(name.clone());
                 now
             });
-            let counter = moved.counters.entry(name).or_default();
+            let counter = growth.counters.entry(name).or_default();
             *counter = counter.saturating_add(added);
         }
-        moved.incomplete = None;
+        growth.incomplete = None;
     }
 
     fn fail(&mut self, error: &io::Error) {
-        self.moved.incomplete = Some(chain(error).to_string());
+        self.growth.incomplete = Some(chain(error).to_string());
     }
 }
 
-/// The meters of one interface: the kernel's counters, and the driver's own that tell of losses.
+/// The meters of one interface: the kernel's counters, and the driver's own that count losses.
 #[derive(Debug, Default)]
 pub struct NicMeter {
     interface: Meter,
@@ -85,17 +85,17 @@ impl NicMeter {
     /// Reads the kernel's counters.
     pub fn read_interface(&mut self, name: &str) {
         match interface_counters(Path::new("/sys/class/net"), name) {
-            Ok(counters) => self.interface.note(counters),
+            Ok(counters) => self.interface.update(counters),
             Err(error) => self.interface.fail(&error),
         }
     }
 
-    /// Reads the driver's counters; with some drivers that is a question to the device.
+    /// Reads the driver's counters; some drivers ask the device for them.
     pub fn read_driver(&mut self, name: &str) {
         match ethtool::statistics(name) {
             Ok(counters) => {
-                let of_losses = |(name, _): &(String, u64)| is_loss_counter(name);
-                self.driver.note(counters.into_iter().filter(of_losses));
+                let is_of_losses = |(name, _): &(String, u64)| is_loss_counter(name);
+                self.driver.update(counters.into_iter().filter(is_of_losses));
             }
             Err(error) => self.driver.fail(&error),
         }
@@ -103,12 +103,12 @@ impl NicMeter {
 
     /// The growth of the kernel's counters since the start.
     pub fn interface(&self) -> &CounterGrowth {
-        &self.interface.moved
+        &self.interface.growth
     }
 
-    /// The growth of the driver's own counters that [tell of losses](is_loss_counter) since the start.
+    /// The growth of the driver's own counters that [count losses](is_loss_counter) since the start.
     pub fn driver(&self) -> &CounterGrowth {
-        &self.driver.moved
+        &self.driver.growth
     }
 }
 
@@ -123,7 +123,7 @@ fn interface_counters(class: &Path, name: &str) -> io::Result<Vec<(String, u64)>
     Ok(counters)
 }
 
-/// `true` if a driver's counter of this name is one of packets that were lost before XDP saw them.
+/// `true` if a driver's counter of this name counts packets that were lost before XDP saw them.
 ///
 /// By the sources of the drivers: ENA has `rx_drops` and `rx_overruns` for the device, and the allowances of the
 /// instance, each of which counts packets that were queued or dropped; mlx5 `rx_out_of_buffer`, Intel's drivers
@@ -162,9 +162,9 @@ mod tests {
             (10, 510, true),
             (u64::MAX, u64::MAX, true),
         ] {
-            meter.note(counters(&[("rx_packets", rx_packets)]));
-            assert_eq!(meter.moved.counters["rx_packets"], total, "{rx_packets}");
-            assert_eq!(meter.moved.set_back.contains("rx_packets"), set_back, "{rx_packets}");
+            meter.update(counters(&[("rx_packets", rx_packets)]));
+            assert_eq!(meter.growth.counters["rx_packets"], total, "{rx_packets}");
+            assert_eq!(meter.growth.set_back.contains("rx_packets"), set_back, "{rx_packets}");
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         };
         let mut meter = Meter::default();
         let read = |meter: &mut Meter| match interface_counters(class.path(), "eth7") {
-            Ok(counters) => meter.note(counters),
+            Ok(counters) => meter.update(counters),
             Err(error) => meter.fail(&error),
         };
         write(5);
@@ -189,18 +189,18 @@ mod tests {
         read(&mut meter);
         fs::remove_dir_all(&directory).unwrap();
         read(&mut meter);
-        assert_eq!(meter.moved.counters["rx_packets"], 7);
-        assert_eq!(meter.moved.counters["rx_missed_errors"], 7);
-        assert!(meter.moved.incomplete.is_some());
+        assert_eq!(meter.growth.counters["rx_packets"], 7);
+        assert_eq!(meter.growth.counters["rx_missed_errors"], 7);
+        assert!(meter.growth.incomplete.is_some());
     }
 
     #[test]
     fn counters_that_come_into_being_later_count_from_nothing() {
         let mut meter = Meter::default();
-        meter.note(counters(&[("rx_drops", 10)]));
-        meter.note(counters(&[("rx_drops", 10), ("rx_no_buffer_count", 4)]));
-        assert_eq!(meter.moved.counters["rx_no_buffer_count"], 4);
-        assert_eq!(meter.moved.counters["rx_drops"], 0);
+        meter.update(counters(&[("rx_drops", 10)]));
+        meter.update(counters(&[("rx_drops", 10), ("rx_no_buffer_count", 4)]));
+        assert_eq!(meter.growth.counters["rx_no_buffer_count"], 4);
+        assert_eq!(meter.growth.counters["rx_drops"], 0);
     }
 
     /// The names that ENA has (`ena_ethtool.c` of amzn-drivers): those of packets that never reached the program

@@ -1,10 +1,10 @@
-//! What the system says of the network interface: queues, MTU, driver, NUMA node and its processors.
+//! The network interface, as the system describes it: queues, MTU, driver, NUMA node and its CPUs.
 //!
-//! - [`meter`]: the interface's counters, and how far they have moved.
+//! - [`meter`]: the growth of the interface's counters.
 //! - [`ethtool`]: the counters that drivers keep under names of their own.
 //!
-//! Everything but the drivers' own counters is read from sysfs, which `ip netns exec` mounts anew, so that it speaks of the
-//! namespace's own interfaces.
+//! Everything but the drivers' own counters is read from sysfs, which `ip netns exec` mounts anew, so that it describes
+//! the namespace's own interfaces.
 
 pub mod ethtool;
 pub mod meter;
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::value::parse_list;
 
-/// A network interface, as it was when it was looked at.
+/// A network interface at the time of the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
     /// Name.
@@ -33,10 +33,10 @@ pub struct Nic {
     pub numa_node: Option<u32>,
 }
 
-/// Why an interface cannot be used.
+/// Reason for which an interface cannot be used.
 #[derive(Debug, Error)]
 pub enum NicError {
-    /// There is none of that name.
+    /// There is no interface of that name.
     #[error("there is no interface {name}; there {}", interfaces_text(existing))]
     Unknown {
         /// The name that was given.
@@ -44,12 +44,12 @@ pub enum NicError {
         /// The names that exist.
         existing: Vec<String>,
     },
-    /// sysfs did not answer.
+    /// A file of sysfs could not be read.
     #[error("cannot read {}: {error}; is sysfs mounted for this network namespace?", path.display())]
     Sysfs {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The interface is down.
@@ -69,7 +69,7 @@ fn interfaces_text(existing: &[String]) -> String {
 }
 
 impl Nic {
-    /// Looks at the interface `name`.
+    /// Queries the interface `name`.
     ///
     /// # Errors
     ///
@@ -101,8 +101,8 @@ impl Nic {
         })
     }
 
-    /// The processors that workers are best pinned to, of those in `allowed`: on the NIC's NUMA node where it has
-    /// one, the first one last, because interrupts and the rest of the system prefer it.
+    /// The CPUs of `allowed` that workers are best pinned to: on the NIC's NUMA node where it has one, the first one last,
+    /// because interrupts and the rest of the system prefer it.
     pub fn local_cpus(&self, allowed: &[usize]) -> Vec<usize> {
         let local = self
             .numa_node
@@ -111,7 +111,7 @@ impl Nic {
     }
 }
 
-/// Processors of `allowed` that are in `local` too, or all of `allowed` if there are none; the first one last.
+/// CPUs of `allowed` that are in `local` too, or all of `allowed` if there are none; the first one last.
 fn prefer(local: Vec<usize>, allowed: &[usize]) -> Vec<usize> {
     let mut cpus: Vec<usize> = local.into_iter().filter(|cpu| allowed.contains(cpu)).collect();
     if cpus.is_empty() {
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_processors() {
+    fn lists_of_cpus() {
         for (text, expected) in [
             ("0", vec![0]),
             ("0-3", vec![0, 1, 2, 3]),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_keep_to_the_local_node_and_off_its_first_processor() {
+    fn workers_keep_to_the_local_node_and_off_its_first_cpu() {
         assert_eq!(prefer(vec![4, 5, 6], &[0, 1, 2, 3, 4, 5, 6, 7]), [5, 6, 4]);
         assert_eq!(prefer(vec![], &[0, 1]), [1, 0]);
         assert_eq!(prefer(vec![8], &[0, 1]), [1, 0], "nothing of the local node is allowed");

@@ -169,7 +169,7 @@ impl Link {
     /// When the capture cannot go on.
     pub(super) fn has_news(&mut self) -> Result<bool, LinkLost> {
         // A socket that fails is no reason to stop: the looks notice all but departures for a moment.
-        let notified = self.events.notified(self.nic.index).unwrap_or_default();
+        let notified = self.events.take(self.nic.index).unwrap_or_default();
         let name = || self.nic.name.clone();
         match notified.departed {
             Some(Departure::Deleted) => Err(LinkLost::Deleted { name: name() }),

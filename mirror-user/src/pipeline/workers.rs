@@ -240,7 +240,7 @@ fn serve<I: Instrument>(
     };
     let copy_mode = socket.copy_mode();
     let mut source = RebindingSource::new(queue, socket, Arc::clone(counters));
-    let demand = source.demand();
+    let demand = source.rebind_request();
     work(&mut source, counters, drained, |source| {
         let source = instrument.over(source);
         match build::worker(&config, &rules, source, producer, WhenFull::Drop, counters) {

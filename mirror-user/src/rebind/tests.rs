@@ -181,8 +181,8 @@ fn receive_until(source: &mut RebindingSource<Shared>, done: impl Fn() -> bool) 
 #[test]
 fn answers_of_the_kernel() {
     for (errno, expected) in [
-        (libc::EINTR, SocketState::Nothing),
-        (libc::EAGAIN, SocketState::Nothing),
+        (libc::EINTR, SocketState::Bound),
+        (libc::EAGAIN, SocketState::Bound),
         (libc::ENETDOWN, SocketState::Down),
         (libc::ENXIO, SocketState::Unbound),
         (libc::EBADF, SocketState::Broken),
@@ -246,7 +246,7 @@ fn a_socket_that_was_unbound_is_made_again_and_the_loss_is_counted() {
 #[test]
 fn a_healthy_socket_is_made_again_without_a_loss() {
     let (device, mut source, counters) = source();
-    source.demand().store(true, Ordering::Relaxed);
+    source.rebind_request().store(true, Ordering::Relaxed);
     device.packets(6);
     let looks = std::cell::Cell::new(0);
     let packets = receive_until(&mut source, || {
@@ -259,7 +259,7 @@ fn a_healthy_socket_is_made_again_without_a_loss() {
     let before = device.with(|device| device.redirected);
     receive_until(&mut source, || device.with(|device| device.ring == 0)).unwrap();
     assert_eq!((source.received(), counters.dropped(DropReason::SocketLost)), (before, 0));
-    assert!(!source.demand().load(Ordering::Relaxed));
+    assert!(!source.rebind_request().load(Ordering::Relaxed));
     receive_until(&mut source, || device.with(|device| device.probe.is_empty())).unwrap();
     assert_eq!(device.with(|device| device.opened), 2, "once is enough");
 }

@@ -12,14 +12,14 @@ use super::config::MOST_ADDRESSES;
 use super::error::XdpError;
 use super::maps::{key_of, take_map};
 
-/// The program's maps of addresses, and what is in them.
+/// The program's maps of addresses, and their content.
 pub(super) struct DestinationMaps {
     first: Array<MapData, [u64; FirstAddresses::COUNT]>,
     map: HashMap<MapData, [u8; size_of::<Address>()], u8>,
     known: BTreeSet<IpAddr>,
 }
 
-/// How a set of addresses differs from the one before.
+/// Difference of a set of addresses to the one before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressChange {
     /// Addresses that were not there before.
@@ -29,20 +29,20 @@ pub struct AddressChange {
 }
 
 impl AddressChange {
-    /// Whether there is no difference.
+    /// `true` if there is no difference.
     pub const fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()
     }
 }
 
 impl DestinationMaps {
-    /// None, in the maps of an object that has just been loaded.
+    /// The maps of an object that has just been loaded, without addresses.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, XdpError> {
         let first = take_map(ebpf, FIRST_DESTINATIONS_MAP)?;
         Ok(Self { first, map: take_map(ebpf, DESTINATIONS_MAP)?, known: BTreeSet::new() })
     }
 
-    /// Puts `addresses` in the place of those before. An address that stays is never missing.
+    /// Replaces the addresses. One that stays is never missing.
     pub(super) fn set(&mut self, addresses: &[IpAddr]) -> Result<AddressChange, XdpError> {
         let addresses: BTreeSet<IpAddr> = addresses.iter().copied().collect();
         if addresses.len() > MOST_ADDRESSES as usize {

@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 /// Most addresses that packets are taken for: more than any instance's interface can have.
 pub const MOST_ADDRESSES: u32 = 4096;
 
-/// What the capture program is told when it is loaded.
+/// Configuration of the capture program when it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramConfig {
     /// UDP destination port of GENEVE.
@@ -21,16 +21,17 @@ pub struct ProgramConfig {
     pub session_port: Option<u16>,
     /// Keep only this many bytes of each frame, at least 14; all of them where it is absent.
     pub snap_length: Option<u32>,
-    /// What holds in place of `snap_length` for particular tunnels; of several keys that fit a packet, the most
-    /// specific one does. Only tunnel headers in the first buffer of the packet are read: a packet whose tunnel cannot be
-    /// read is cut to the shortest of all lengths.
+    /// Snap lengths of particular tunnels, in place of `snap_length`; of several keys that match a packet, the most specific
+    /// one counts. Only tunnel headers in the first buffer of the packet are read: a packet whose tunnel cannot be read is
+    /// truncated to the shortest of all lengths.
     pub snap_lengths: Vec<(TunnelKey, Option<u32>)>,
     /// Outer sources that may send tunnel packets; absent for all, empty for none. A prefix holds for its own family
     /// only.
     pub allowed_sources: Option<Vec<Prefix>>,
-    /// Take only packets to the addresses that [`Program::set_addresses`] was told; others pass to the kernel.
+    /// Take only packets to the addresses of [`Program::set_addresses`](super::Program::set_addresses); others pass to the
+    /// kernel.
     pub own_addresses_only: bool,
-    /// Put the metadata into a preamble of the frame even where the driver has a metadata room.
+    /// Put the metadata into a preamble of the frame even where the driver has a metadata area.
     pub force_preamble: bool,
     /// Receive queues of the interface, numbered from 0.
     pub queues: u32,
@@ -56,7 +57,7 @@ impl Default for ProgramConfig {
     }
 }
 
-/// The addresses that agree with `address` in the first `length` bits.
+/// The addresses that equal `address` in the first `length` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     /// An address of the prefix; the bits behind `length` do not matter.

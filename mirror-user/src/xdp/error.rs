@@ -1,4 +1,4 @@
-//! Why the capture program could not be loaded, attached or asked, and what to do about it.
+//! Errors of the capture program, and their remedies.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,13 +18,13 @@ use crate::number::QueueId;
 /// Lines of the verifier's log that a message carries.
 const VERIFIER_TAIL: usize = 12;
 
-/// The verifier's words where it forbids arithmetic on packet pointers for want of CAP_PERFMON.
+/// The verifier's message where it forbids arithmetic on packet pointers for want of CAP_PERFMON.
 const NEEDS_PERFMON: &str = "prohibited for !root";
 
-/// What may not be permitted.
+/// An action that may not be permitted.
 const LOAD: &str = "load the capture program";
 
-/// Why the capture program could not be loaded, attached or asked.
+/// Reason for which the capture program could not be loaded, attached or read.
 #[derive(Debug, thiserror::Error)]
 pub enum XdpError {
     /// The snap length would cut into the Ethernet header.
@@ -66,9 +66,9 @@ pub enum XdpError {
          seccomp profile must allow bpf(2) as well"
     )]
     NotPermitted {
-        /// What was tried.
+        /// The action.
         action: &'static str,
-        /// The system's words.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -77,7 +77,7 @@ pub enum XdpError {
     Rejected {
         /// The last lines of its log.
         log_tail: String,
-        /// The system's words.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -150,7 +150,7 @@ pub enum XdpError {
         mode: AttachMode,
         /// Its MTU in bytes.
         mtu: u32,
-        /// The system's words, with the driver's where it has any.
+        /// The system's error, with the driver's message where there is one.
         #[source]
         source: ProgramError,
     },
@@ -161,7 +161,7 @@ pub enum XdpError {
         interface: String,
         /// The mode.
         mode: AttachMode,
-        /// The system's words.
+        /// The system's error.
         #[source]
         source: ProgramError,
     },
@@ -174,7 +174,7 @@ pub enum XdpError {
     /// The log of the program could not be opened.
     #[error("the log of the capture program cannot be opened")]
     Log(#[source] aya_log::Error),
-    /// A queue that the program was not told of.
+    /// A queue that the program was not loaded for.
     #[error(
         "the capture program knows no queue {queue}: it was loaded for {queues} queues, numbered from 0; give the \
          interface that many (`ethtool -L`), or start again"
@@ -182,7 +182,7 @@ pub enum XdpError {
     UnknownQueue {
         /// The queue.
         queue: QueueId,
-        /// How many the program was told of.
+        /// Number of queues that it was loaded for.
         queues: u32,
     },
     /// A map could not be read or written.
@@ -190,9 +190,9 @@ pub enum XdpError {
     Map {
         /// Name of the map.
         map: &'static str,
-        /// What was tried.
+        /// The action.
         action: &'static str,
-        /// The system's words.
+        /// The system's error.
         #[source]
         source: MapError,
     },
@@ -203,11 +203,11 @@ pub enum XdpError {
     Handle {
         /// Name of the map.
         map: &'static str,
-        /// The system's words.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The kernel does not say which program it is.
+    /// The kernel does not return the program's id.
     #[error("the kernel does not say by which id it knows the capture program")]
     Id(#[source] ProgramError),
     /// The program could not be detached.
@@ -225,7 +225,7 @@ pub struct OtherProgram {
 }
 
 impl OtherProgram {
-    /// Finds out what holds `interface`.
+    /// The program that holds `interface`.
     pub(super) fn of(interface: &Interface) -> Self {
         let program = interface.program();
         let name = program.and_then(|(_, id)| {
@@ -260,7 +260,7 @@ impl fmt::Display for OtherProgram {
 }
 
 impl XdpError {
-    /// From what aya says of an object that it could not load.
+    /// The error of an object that aya could not load.
     pub(super) fn from_load(error: EbpfError) -> Self {
         match error {
             EbpfError::ProgramError(ProgramError::LoadError { io_error, verifier_log }) => {
@@ -287,7 +287,7 @@ impl XdpError {
         }
     }
 
-    /// From what aya says of a program that it could not attach to `interface` in `mode`.
+    /// The error of a program that aya could not attach to `interface` in `mode`.
     pub(super) fn from_attach(error: ProgramError, interface: &Interface, mode: AttachMode) -> Self {
         let code = match &error {
             ProgramError::XdpError(AttachError::NetlinkError(error)) => error.raw_os_error(),
@@ -312,8 +312,8 @@ impl XdpError {
         }
     }
 
-    /// Whether generic mode may succeed where native mode ended like this.
-    pub(super) fn is_of_the_driver(&self) -> bool {
+    /// `true` if generic mode may succeed where native mode ended with this error.
+    pub(super) fn is_of_driver(&self) -> bool {
         matches!(
             self,
             Self::ModeNotSupported { .. }
@@ -377,10 +377,10 @@ mod tests {
     #[test]
     fn only_errors_of_the_driver_lead_to_generic_mode() {
         for code in [libc::EOPNOTSUPP, libc::ERANGE, libc::ENOSPC, libc::EINVAL, libc::ENOMEM] {
-            assert!(attach_error(code).is_of_the_driver(), "{code}");
+            assert!(attach_error(code).is_of_driver(), "{code}");
         }
         for code in [libc::EPERM, libc::EBUSY, libc::EEXIST] {
-            assert!(!attach_error(code).is_of_the_driver(), "{code}");
+            assert!(!attach_error(code).is_of_driver(), "{code}");
         }
     }
 

@@ -1,5 +1,4 @@
-//! What the kernel says of the network interfaces of the calling thread's namespace and their addresses: one rtnetlink
-//! dump each.
+//! The network interfaces of the calling thread's namespace, and their addresses: one rtnetlink dump each.
 //!
 //! Unlike `/sys/class/net`, which shows the namespace that it was mounted in, this also holds in a thread that
 //! has entered another one.
@@ -61,12 +60,12 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// `true` if it is meant to work (`ip link set … up`).
+    /// `true` if it is administratively up (`ip link set … up`).
     pub const fn is_up(&self) -> bool {
         self.flags & IFF_UP != 0
     }
 
-    /// `true` if there is somebody at the other end of the cable.
+    /// `true` if the link is up.
     pub const fn has_carrier(&self) -> bool {
         self.flags & IFF_LOWER_UP != 0
     }

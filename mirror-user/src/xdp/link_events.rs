@@ -1,7 +1,7 @@
 //! Events and state of one network interface: rtnetlink's notifications, and its answer when asked.
 //!
-//! A notification only says when to look; what holds is what the kernel answers then. Only the departure of an interface is
-//! taken from the notification itself: one that left the namespace and came back has lost its sockets.
+//! A notification only tells that something changed; the state is the kernel's answer afterwards. Only the departure of an
+//! interface is taken from the notification itself: one that left the namespace and came back has lost its sockets.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ const RTMGRP_LINK: u32 = 1;
 const IFLA_NEW_NETNSID: u16 = 45;
 const IFLA_NEW_IFINDEX: u16 = 49;
 
-/// The way in which an interface left the network namespace.
+/// Way in which an interface left the network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
     /// It was deleted.
@@ -28,7 +28,7 @@ pub enum Departure {
     Moved,
 }
 
-/// Notifications of one interface, taken together.
+/// Notifications of one interface since the last call, taken together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkNotifications {
     /// Something may have changed.
@@ -45,7 +45,7 @@ pub struct LinkEvents {
 }
 
 impl LinkEvents {
-    /// Subscribes to them.
+    /// Subscribes to the notifications.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl LinkEvents {
     /// # Errors
     ///
     /// When the kernel refuses to answer, other than for notifications that were lost: those count as a change.
-    pub fn notified(&mut self, index: u32) -> io::Result<LinkNotifications> {
+    pub fn take(&mut self, index: u32) -> io::Result<LinkNotifications> {
         let mut notified = LinkNotifications::default();
         loop {
             match recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty()) {
@@ -108,7 +108,7 @@ fn read_answer(datagram: &[u8]) -> io::Result<Option<Interface>> {
     }
 }
 
-/// Takes note of what the notifications of one datagram say of an interface.
+/// Adds the notifications of one datagram about an interface.
 fn read_notifications(datagram: &[u8], index: u32, notified: &mut LinkNotifications) {
     for (kind, body) in Messages(datagram) {
         let Some((header, attributes)) = body.split_at_checked(INTERFACE_HEADER) else { continue };

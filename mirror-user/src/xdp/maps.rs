@@ -20,7 +20,7 @@ pub(super) fn key_of(address: IpAddr) -> [u8; size_of::<Address>()] {
     .to_bytes()
 }
 
-/// As a key of the program's trie, where the family is part of every prefix.
+/// A prefix as a key of the program's trie, where the family is part of every prefix.
 pub(super) fn prefix_key(prefix: Prefix) -> Result<Key<[u8; size_of::<Address>()]>, XdpError> {
     let most = if prefix.address.is_ipv4() { 32 } else { 128 };
     if prefix.length > most {

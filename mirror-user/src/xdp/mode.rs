@@ -5,10 +5,10 @@ use std::fmt;
 
 use aya::programs::XdpMode;
 
-/// Where in the network stack the program runs.
+/// Place in the network stack at which the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachMode {
-    /// In the driver, before the kernel makes anything of the packet.
+    /// In the driver, before the kernel builds a socket buffer.
     Native,
     /// In the network stack: works with every driver, at a fraction of the rate.
     Generic,

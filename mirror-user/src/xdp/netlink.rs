@@ -16,7 +16,7 @@ pub(super) const MESSAGE_HEADER: usize = 16;
 /// More than the kernel puts into one datagram of a dump.
 pub(super) const DATAGRAM: usize = 64 << 10;
 
-/// Asks for a dump by a message of the kind `kind`, and reads the bodies of the messages of the kind `answer` in it.
+/// Requests a dump by a message of the kind `kind`, and reads the bodies of the messages of the kind `answer` in it.
 pub(super) fn dump<T>(
     kind: u16,
     body: &[u8],
@@ -46,7 +46,7 @@ pub(super) fn request(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     request
 }
 
-/// Appends what `read` makes of the messages of one datagram that are of the kind `answer`; `true` if it ends the dump.
+/// Appends the values that `read` makes of the messages of the kind `answer` in one datagram; `true` if it ends the dump.
 pub(super) fn read_dump<T>(
     mut datagram: &[u8],
     answer: u16,

@@ -26,12 +26,12 @@ use super::queue::{QueueEntry, QueueMaps};
 use super::verdicts::Verdicts;
 use crate::number::QueueId;
 
-/// How the program came to be attached.
+/// Result of attaching the program.
 #[derive(Debug)]
 pub struct Attachment {
     /// The mode that it runs in.
     pub mode: AttachMode,
-    /// Why it is not native, if that was tried.
+    /// The error of native mode, if that was tried before.
     pub fallback: Option<XdpError>,
 }
 
@@ -50,8 +50,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Loads the program, which then waits to be attached. With a log level, events go to the logger that is
-    /// installed in the `log` crate by now.
+    /// Loads the program, to be attached later. With a log level, events go to the logger that is installed in the `log`
+    /// crate by now.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Program {
         Ok(capture)
     }
 
-    /// Attaches the program to `interface`, and detaches it from where it was before.
+    /// Attaches the program to `interface`, and detaches it from the previous one.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Program {
             }
             AttachModeRequest::Auto => match self.attach_in(&interface, AttachMode::Native) {
                 Ok(()) => Ok(strictly(AttachMode::Native)),
-                Err(error) if error.is_of_the_driver() => {
+                Err(error) if error.is_of_driver() => {
                     self.attach_in(&interface, AttachMode::Generic)?;
                     Ok(Attachment { mode: AttachMode::Generic, fallback: Some(error) })
                 }
@@ -161,7 +161,7 @@ impl Program {
         }
     }
 
-    /// The gate of `queue`, by which tunnel packets come to its socket. It goes on when the program is dropped.
+    /// The entry of `queue` in the program's maps. It outlives the program.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl Program {
         self.queue_maps.entry(queue)
     }
 
-    /// From now on, tunnel packets of `queue` go to `socket`: see [`QueueEntry::set_socket`].
+    /// Redirects tunnel packets of `queue` to `socket` from now on: see [`QueueEntry::set_socket`].
     ///
     /// # Errors
     ///
@@ -179,17 +179,17 @@ impl Program {
         self.queue_entry(queue)?.set_socket(socket)
     }
 
-    /// The id by which the kernel knows the program.
+    /// The program's id in the kernel.
     ///
     /// # Errors
     ///
-    /// When the kernel does not say.
+    /// When the kernel does not return it.
     pub fn id(&self) -> Result<u32, XdpError> {
         self.program()?.info().map(|info| info.id()).map_err(XdpError::Id)
     }
 
-    /// From now on, the program takes packets to `addresses` and to no others, if it was loaded with
-    /// [`ProgramConfig::own_addresses_only`]. Returns how they differ from those before.
+    /// Has the program take packets to `addresses` and to no others from now on, if it was loaded with
+    /// [`ProgramConfig::own_addresses_only`]. Returns the difference to the addresses before.
     ///
     /// # Errors
     ///
@@ -212,15 +212,15 @@ impl Program {
         Ok(Verdicts { queues, other_queues })
     }
 
-    /// Hands what the program has logged meanwhile to the `log` crate. To be called every now and then: a log that is
-    /// full (128 KiB) loses what comes next.
+    /// Passes the program's log to the `log` crate. To be called every now and then: a log that is full (128 KiB) loses
+    /// further events.
     pub fn flush_log(&mut self) {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
     }
 
-    /// The program itself: what the kernel knows of it, and test runs.
+    /// The program itself, for its information in the kernel and for test runs.
     ///
     /// # Errors
     ///
@@ -236,7 +236,7 @@ impl Program {
     }
 }
 
-/// The kernel's answer to a program that it is too old for is a bare `EINVAL`.
+/// Requires a kernel that can load the program: an older one answers with a bare `EINVAL`.
 fn require_kernel() -> Result<(), XdpError> {
     match KernelVersion::current() {
         Ok(version) if version < KernelVersion::new(5, 18, 0) => Err(XdpError::KernelTooOld {
@@ -246,7 +246,7 @@ fn require_kernel() -> Result<(), XdpError> {
     }
 }
 
-/// The size of a map for so many entries: none is refused by the kernel.
+/// The size of a map for so many entries: the kernel refuses 0.
 fn entries(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).max(1)
 }
@@ -262,7 +262,7 @@ fn find_interface(name: &str) -> Result<Interface, XdpError> {
     }
 }
 
-/// As the number that the program compares with: 0 is off.
+/// The level as the number that the program compares with: 0 is off.
 fn log_level(level: LevelFilter) -> u8 {
     let level = level.into_level().map(|level| match level {
         tracing::Level::ERROR => aya_log::Level::Error,

@@ -1,4 +1,4 @@
-//! One receive queue's way from the XDP program to its socket, for the thread that serves the queue.
+//! The entry of one receive queue in the XDP program's maps, for the thread that serves the queue.
 
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 
@@ -11,7 +11,7 @@ use super::error::XdpError;
 use super::maps::add;
 use crate::number::QueueId;
 
-/// The maps of the program that a gate needs, to be opened once more for each.
+/// The maps of the program that an entry needs, to be opened once more for each.
 #[derive(Debug)]
 pub(super) struct QueueMaps {
     sockets: OwnedFd,
@@ -19,7 +19,7 @@ pub(super) struct QueueMaps {
 }
 
 impl QueueMaps {
-    /// Those of a program whose maps have not been taken yet.
+    /// The maps of a program before they are taken.
     pub(super) fn of(ebpf: &Ebpf) -> Result<Self, XdpError> {
         let descriptor = |name| {
             let Some(Map::XskMap(map) | Map::PerCpuArray(map)) = ebpf.map(name) else {
@@ -30,7 +30,7 @@ impl QueueMaps {
         Ok(Self { sockets: descriptor(config::XSK_MAP)?, counters: descriptor(verdict::MAP)? })
     }
 
-    /// The gate of `queue`.
+    /// The entry of `queue`.
     pub(super) fn entry(&self, queue: QueueId) -> Result<QueueEntry, XdpError> {
         let open = |map, descriptor: &OwnedFd| {
             let descriptor = descriptor.try_clone().map_err(|source| XdpError::Handle { map, source })?;
@@ -55,8 +55,8 @@ pub struct QueueEntry {
 }
 
 impl QueueEntry {
-    /// From now on, tunnel packets of the queue go to `socket`, an AF_XDP socket that is bound to the same queue of the
-    /// same interface. The kernel forgets it when it is closed.
+    /// Redirects tunnel packets of the queue to `socket` from now on, an AF_XDP socket that is bound to the same queue of the
+    /// same interface. The kernel removes it when it is closed.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl QueueEntry {
         })
     }
 
-    /// From now on, tunnel packets of the queue pass to the kernel.
+    /// Passes tunnel packets of the queue to the kernel from now on.
     ///
     /// # Errors
     ///

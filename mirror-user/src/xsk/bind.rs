@@ -1,4 +1,4 @@
-//! How a socket is bound to its queue, and what may be tried instead where the kernel refuses.
+//! Flags of a bind, and the alternative where the kernel refuses it.
 //!
 //! The kernel's answers are those of `xsk_bind` and `xp_assign_dev` (`net/xdp/xsk.c`, `net/xdp/xsk_buff_pool.c`), and of
 //! the driver behind them.
@@ -10,7 +10,7 @@ use xsk_rs::config::BindFlags;
 use super::config::CopyMode;
 use super::error::XskError;
 
-/// What to try where a socket could not be made.
+/// Alternative where a socket could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alternative {
     /// Packet buffers on small pages.
@@ -22,7 +22,7 @@ pub enum Alternative {
 }
 
 impl XskError {
-    /// What may be tried instead.
+    /// The alternative to try.
     pub fn alternative(&self) -> Alternative {
         match self {
             Self::Umem { huge_pages: true, .. } => Alternative::SmallPages,
@@ -32,9 +32,9 @@ impl XskError {
     }
 }
 
-/// The flags that a socket is bound with.
+/// The flags of a bind.
 ///
-/// Frames of several buffers (`XDP_USE_SG`) are asked for in copy mode only. A driver announces whether its zero-copy
+/// Frames of several buffers (`XDP_USE_SG`) are requested in copy mode only. A driver announces whether its zero-copy
 /// has them (`xdp_zc_max_segs`), and the kernel refuses the bind where it does not; few do, and ENA is not among them.
 pub(super) fn flags(mode: CopyMode) -> BindFlags {
     match mode {
@@ -52,7 +52,7 @@ fn after_refusal(mode: CopyMode, errno: Option<i32>) -> Alternative {
     }
 }
 
-/// The end of the message about a bind that failed.
+/// The remedy for a bind that failed, as the end of its message.
 pub(super) fn remedy(mode: CopyMode, error: &io::Error) -> &'static str {
     match (mode, error.raw_os_error()) {
         (_, Some(libc::EBUSY)) => {
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(copy, XDP_COPY | XDP_USE_NEED_WAKEUP | XDP_USE_SG);
     }
 
-    /// What the kernel does with the flags, as in `xp_assign_dev` of Linux 6.18, on a driver with so many zero-copy segments
+    /// The kernel's answer to the flags, as in `xp_assign_dev` of Linux 6.18, on a driver with so many zero-copy segments
     /// (0: no zero-copy at all).
     fn kernel(flags: u16, segments: u32) -> Result<CopyMode, i32> {
         if flags & XDP_ZEROCOPY != 0 && flags & XDP_COPY != 0 {

@@ -5,19 +5,19 @@ use std::time::Duration;
 /// Size of a UMEM frame in bytes; ENA accepts no other.
 pub const FRAME_SIZE: u32 = 4096;
 
-/// Bytes of a UMEM frame that can hold packet data: the rest is the headroom that the kernel keeps before it.
+/// Bytes of a UMEM frame that can hold packet data, behind the headroom that the kernel keeps.
 pub const FRAME_DATA: u32 = FRAME_SIZE - 256;
 
 /// Largest MTU with which a whole frame fits into one UMEM frame, as zero-copy needs it: besides the packet, the kernel counts
 /// an Ethernet header, two VLAN tags and the frame check sequence (`ETH_PAD_LEN` in `net/xdp/xsk_buff_pool.c`).
 pub const ZERO_COPY_MTU: u32 = FRAME_DATA - (14 + 2 * 4 + 4);
 
-/// Who may copy a packet into the UMEM.
+/// Mode in which packets get into the UMEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyMode {
-    /// The NIC itself (`XDP_ZEROCOPY`).
+    /// The NIC writes them there (`XDP_ZEROCOPY`).
     ZeroCopy,
-    /// The kernel (`XDP_COPY`).
+    /// The kernel copies them (`XDP_COPY`).
     Copy,
 }
 
@@ -31,7 +31,7 @@ impl CopyMode {
     }
 }
 
-/// What a socket is made with.
+/// Configuration of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XskConfig {
     /// Entries of the receive ring; a power of two.
@@ -52,15 +52,15 @@ impl XskConfig {
         u64::from(self.frames) * u64::from(FRAME_SIZE)
     }
 
-    /// Bytes that the socket takes besides: the four rings, and what the kernel notes of each buffer (`struct xdp_buff_xsk`).
+    /// Bytes that the socket takes besides: the four rings, and the kernel's structure for each buffer (`struct xdp_buff_xsk`).
     pub fn ring_memory(&self) -> u64 {
         const DESCRIPTOR: u64 = 16;
         const ADDRESS: u64 = 8;
-        const NOTE: u64 = 128;
+        const BUFFER_STRUCTURE: u64 = 128;
         /// Entries of the ring to transmit, which is not used (`XSK_RING_PROD__DEFAULT_NUM_DESCS`).
         const TRANSMIT: u64 = 2048;
         let (receive, frames) = (u64::from(self.rx_ring), u64::from(self.frames));
         let fill = frames * 2;
-        (receive + TRANSMIT) * DESCRIPTOR + (fill + receive) * ADDRESS + frames * NOTE
+        (receive + TRANSMIT) * DESCRIPTOR + (fill + receive) * ADDRESS + frames * BUFFER_STRUCTURE
     }
 }

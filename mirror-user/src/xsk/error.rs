@@ -1,4 +1,4 @@
-//! Why an AF_XDP socket could not be made, and the remedy.
+//! Errors of making an AF_XDP socket, and their remedies.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use super::config::CopyMode;
 use crate::error::chain;
 use crate::number::QueueId;
 
-/// Why a socket could not be made.
+/// Reason for which a socket could not be made.
 #[derive(Debug, Error)]
 pub enum XskError {
     /// A ring size is not a power of two, or the sizes do not fit together.
@@ -18,10 +18,10 @@ pub enum XskError {
         name: &'static str,
         /// Its value.
         value: u32,
-        /// What it must be.
+        /// Its valid values.
         remedy: &'static str,
     },
-    /// The UMEM could not be had.
+    /// The UMEM could not be allocated.
     #[error(
         "no memory for {mib} MiB of packet buffers{on}: {}; use smaller rings (--frames), allow more locked \
          memory (`ulimit -l unlimited`, LimitMEMLOCK= in systemd) or reserve huge pages (sysctl vm.nr_hugepages)",
@@ -29,9 +29,9 @@ pub enum XskError {
         on = if *huge_pages { " on huge pages" } else { "" }
     )]
     Umem {
-        /// Size that was asked for.
+        /// Size that was requested, in MiB.
         mib: u64,
-        /// Whether huge pages were asked for.
+        /// `true` if huge pages were requested.
         huge_pages: bool,
         /// The kernel's answer.
         error: io::Error,
@@ -43,11 +43,11 @@ pub enum XskError {
         interface: String,
         /// The receive queue.
         queue: QueueId,
-        /// The mode that was asked for.
+        /// The mode that was requested.
         mode: CopyMode,
         /// The kernel's answer.
         error: io::Error,
-        /// What to do, or nothing.
+        /// The remedy, or nothing.
         remedy: &'static str,
     },
     /// A socket option was refused.
@@ -59,7 +59,7 @@ pub enum XskError {
         queue: QueueId,
         /// The kernel's answer.
         error: io::Error,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
 }

@@ -1,11 +1,11 @@
 //! An AF_XDP socket as a [`FrameSource`].
 //!
-//! - [`bind`]: how a socket is bound, and what may be tried where the kernel refuses.
+//! - [`bind`]: the flags of a bind, and the alternative where the kernel refuses it.
 //! - `rings`: the socket's rings and packet buffers, shared with the kernel.
 //! - `wall_clock`: from the kernel's receive time to wall-clock time.
-//! - `error`: why a socket could not be made, and the remedy.
+//! - `config`, `statistics`, `error`: configuration, the kernel's counters, and errors with their remedies.
 //!
-//! An [`XskSource`] groups descriptors into frames, and reads what the XDP program wrote before each. Kernel
+//! An [`XskSource`] groups descriptors into frames, and reads the metadata that the XDP program wrote before each. Kernel
 //! interface: `Documentation/networking/af_xdp.rst`.
 
 pub mod bind;
@@ -32,17 +32,17 @@ use crate::number::QueueId;
 use crate::source::{Backlog, Frame, FrameSource, LinkType, Received};
 use crate::time::Timestamp;
 
-/// How long [`FrameSource::receive`] waits at most when nothing arrives.
+/// Longest wait of [`FrameSource::receive`] when nothing arrives, in milliseconds.
 const IDLE_WAIT_MS: i32 = 10;
 
-/// How long an empty ring is looked at before the worker sleeps, in nanoseconds: longer than the pauses between the
-/// bursts of a busy queue, for to wake a worker takes the processor that receives as long as twenty packets.
+/// Time for which a worker spins on an empty ring before it sleeps, in nanoseconds: longer than the pauses between the bursts
+/// of a busy queue. Waking a sleeping worker costs the CPU that receives as much as twenty packets.
 const IDLE_SPIN_NS: u64 = 50_000;
 
-/// How often an empty ring is looked at before the clock is.
-const IDLE_LOOKS: u32 = 64;
+/// Polls of an empty ring between two readings of the clock.
+const IDLE_POLLS: u32 = 64;
 
-/// A frame of the current batch: which descriptors it spans, and what its metadata says.
+/// A frame of the current batch: the descriptors that it spans, and its metadata.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     first: usize,
@@ -54,12 +54,12 @@ struct Span {
     timestamp: Timestamp,
 }
 
-/// Whether the worker runs the kernel's part of receiving itself.
+/// Busy polling: the worker runs the kernel's part of receiving itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BusyPoll {
     Off,
-    /// It should, and the first packet will show whether it can.
-    Asked,
+    /// Requested; the first packet shows whether the kernel can do it.
+    Requested,
     On,
 }
 
@@ -71,20 +71,19 @@ pub struct XskSource {
     busy_poll: BusyPoll,
     /// The frames of the current batch.
     spans: [Span; BATCH_FRAMES],
-    /// How many of the held descriptors belong to those frames; the rest is the beginning of a frame whose end
-    /// comes with the next batch.
+    /// Number of the held descriptors that belong to those frames; the others begin a frame that ends in the next batch.
     whole: usize,
     clock: WallClock,
-    /// How often in a row the receive ring was empty.
+    /// Polls in a row that found the receive ring empty.
     idle: u32,
-    /// Since when, on the kernel's monotonic clock, in nanoseconds.
+    /// Time of the first of those, on the kernel's monotonic clock, in nanoseconds.
     idle_since: u64,
     without_metadata: u64,
 }
 
 impl XskSource {
     /// Makes a socket for `queue` of `interface`, in the network namespace of the calling thread, and fills its
-    /// fill ring. Packets arrive once the socket's descriptor stands in the XSKMAP.
+    /// fill ring. Packets arrive once the socket's descriptor is in the XSKMAP.
     ///
     /// # Errors
     ///
@@ -95,7 +94,7 @@ impl XskSource {
             copy_mode: rings.copy_mode(),
             rings,
             queue,
-            busy_poll: config.busy_poll.map_or(BusyPoll::Off, |_| BusyPoll::Asked),
+            busy_poll: config.busy_poll.map_or(BusyPoll::Off, |_| BusyPoll::Requested),
             spans: [Span::default(); BATCH_FRAMES],
             whole: 0,
             clock: WallClock::new(),
@@ -105,7 +104,7 @@ impl XskSource {
         })
     }
 
-    /// The mode that the kernel really uses.
+    /// The mode that the kernel uses.
     pub fn copy_mode(&self) -> CopyMode {
         self.copy_mode
     }
@@ -115,17 +114,17 @@ impl XskSource {
         self.queue
     }
 
-    /// Frames that came without metadata, whose arrival time is therefore that of the batch.
+    /// Frames that came without metadata, so that their arrival time is that of the batch.
     pub fn without_metadata(&self) -> u64 {
         self.without_metadata
     }
 
-    /// How often the system's wall clock was set since the socket was made. Timestamps follow it.
+    /// Steps of the system's wall clock since the socket was made. Timestamps follow it.
     pub fn wall_clock_steps(&self) -> u64 {
         self.clock.steps()
     }
 
-    /// What the kernel counted for this socket since it was made.
+    /// The kernel's counters of this socket since it was made.
     ///
     /// # Errors
     ///
@@ -148,7 +147,7 @@ impl XskSource {
         let (mut frames, mut first, mut length) = (0, 0, 0);
         for index in 0..self.rings.held() {
             length += self.rings.bytes(index).len();
-            if self.rings.goes_on(index) {
+            if self.rings.continues(index) {
                 continue;
             }
             let span = self.span(first, index + 1 - first, length);
@@ -185,7 +184,7 @@ impl XskSource {
         }
     }
 
-    /// Looks whether the wall clock was set, and says so.
+    /// Checks whether the wall clock was set, and logs it.
     #[cold]
     fn follow_clock(&mut self) {
         if let Some(step) = self.clock.follow() {
@@ -201,9 +200,9 @@ impl XskSource {
     /// Wakes the kernel where it asks for it, and waits for packets for a short time.
     fn wait(&mut self) -> io::Result<()> {
         self.idle = self.idle.wrapping_add(1);
-        if self.idle.is_multiple_of(IDLE_LOOKS) {
+        if self.idle.is_multiple_of(IDLE_POLLS) {
             let now = self.clock.monotonic();
-            if self.idle == IDLE_LOOKS {
+            if self.idle == IDLE_POLLS {
                 self.idle_since = now;
             }
             if self.clock.is_due(now) {
@@ -214,7 +213,7 @@ impl XskSource {
             }
         }
         if self.busy_poll != BusyPoll::Off {
-            return self.poll_busily();
+            return self.busy_poll_once();
         }
         if self.rings.needs_wakeup() {
             return self.rings.poll(0);
@@ -223,12 +222,12 @@ impl XskSource {
         Ok(())
     }
 
-    /// Says whether the kernel can be polled busily, and does without where it cannot.
+    /// Logs whether the kernel can busy poll the queue, and falls back to interrupts where it cannot.
     #[cold]
-    fn settle_busy_poll(&mut self) {
+    fn resolve_busy_poll(&mut self) {
         let queue = self.queue;
         if let Some(napi) = self.rings.napi_id() {
-            info!("queue {queue}: polled busily (NAPI instance {napi})");
+            info!("queue {queue}: busy polling (NAPI instance {napi})");
             self.busy_poll = BusyPoll::On;
         } else {
             warn!(
@@ -239,8 +238,8 @@ impl XskSource {
         }
     }
 
-    /// Receives in this thread what the NIC has. While the interface is down, waits instead.
-    fn poll_busily(&mut self) -> io::Result<()> {
+    /// Has the kernel receive in this thread. While the interface is down, waits instead.
+    fn busy_poll_once(&mut self) -> io::Result<()> {
         match self.rings.probe().map_err(|error| (error.raw_os_error(), error)) {
             Ok(()) | Err((Some(libc::EAGAIN | libc::EINTR | libc::EBUSY | libc::ENOBUFS), _)) => Ok(()),
             // The socket has lost its interface.
@@ -257,8 +256,8 @@ impl FrameSource for XskSource {
             return Ok(Received::Idle);
         }
         self.idle = 0;
-        if self.busy_poll == BusyPoll::Asked {
-            self.settle_busy_poll();
+        if self.busy_poll == BusyPoll::Requested {
+            self.resolve_busy_poll();
         }
         self.rings.prefetch();
         match self.group() {
@@ -310,7 +309,7 @@ impl AsRawFd for XskSource {
     }
 }
 
-/// The preamble's metadata, if the frame begins with one.
+/// The metadata of the preamble that the frame begins with; [`None`] where there is none.
 fn preamble(bytes: &[u8]) -> Option<Metadata> {
     let ethertype = bytes.get(12..14)?;
     if ethertype != PREAMBLE_ETHERTYPE.to_be_bytes() {

@@ -1,8 +1,8 @@
 //! The rings and the UMEM of a socket: the one place in user space where memory is shared with the kernel.
 //!
 //! Every UMEM frame is in exactly one place: in the fill ring or on its way through the kernel, or held here until
-//! it is released. What is held is lent out by index, so that the borrow checker keeps anyone from reading a frame
-//! that has gone back to the kernel.
+//! it is released. Held frames are lent by index, so that the borrow checker keeps anyone from reading a frame that
+//! has gone back to the kernel.
 #![expect(
     unsafe_code,
     reason = "rings and UMEM are shared with the kernel; every block says why it is sound"
@@ -25,8 +25,7 @@ use super::statistics::XskStatistics;
 use crate::batch::BATCH_FRAMES;
 use crate::number::QueueId;
 
-/// Bytes of a frame that headers are looked for in: those of a load balancer, a mirror session and the packet within
-/// take 168.
+/// Bytes of a frame that may hold headers: those of a load balancer, a mirror session and the packet within take 168.
 #[cfg(target_arch = "x86_64")]
 const HEADERS: usize = 192;
 /// Bytes of a cache line.
@@ -65,8 +64,8 @@ impl Rings {
             error,
         };
         let frame_size = FrameSize::new(FRAME_SIZE).map_err(|error| umem_error(io::Error::other(error)))?;
-        // The kernel says only now and then how far it has read the fill ring: an entry may be taken for occupied
-        // although its frame has come back. Twice the frames is always room enough.
+        // The kernel publishes only now and then how far it has read the fill ring: an entry may seem occupied although its
+        // frame has come back. Twice the number of frames is always room enough.
         let fill_size = ring_size("frames", config.frames.saturating_mul(2))?;
         let umem_config = UmemConfig::builder()
             .frame_size(frame_size)
@@ -139,7 +138,7 @@ impl Rings {
         taken
     }
 
-    /// How many descriptors are held; they are numbered from 0, in the order of arrival.
+    /// Number of descriptors held; they are numbered from 0, in the order of arrival.
     pub(super) fn held(&self) -> usize {
         self.count
     }
@@ -148,8 +147,8 @@ impl Rings {
         self.held.get(..self.count)?.get(index)
     }
 
-    /// Whether the frame goes on in the next descriptor.
-    pub(super) fn goes_on(&self, index: usize) -> bool {
+    /// `true` if the frame continues in the next descriptor.
+    pub(super) fn continues(&self, index: usize) -> bool {
         self.descriptor(index).is_some_and(FrameDesc::has_more_frames)
     }
 
@@ -176,7 +175,7 @@ impl Rings {
         (metadata.magic == metadata::MAGIC).then_some(metadata)
     }
 
-    /// Asks the cache for what is read next of each held descriptor: its metadata, and the lines that headers may be in.
+    /// Prefetches the metadata and the cache lines of the headers of each held descriptor.
     pub(super) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         for descriptor in self.held.iter().take(self.count) {
@@ -202,18 +201,18 @@ impl Rings {
         self.count -= returned;
     }
 
-    /// Whether the kernel waits for a system call before it looks at the fill ring again.
+    /// `true` if the kernel waits for a system call before it reads the fill ring again.
     pub(super) fn needs_wakeup(&self) -> bool {
         self.fill.needs_wakeup()
     }
 
-    /// Wakes the kernel and waits for packets, for so long at most.
+    /// Wakes the kernel and waits for packets, at most for the timeout.
     pub(super) fn poll(&mut self, timeout_ms: i32) -> io::Result<()> {
         self.rx.poll(timeout_ms).map(drop)
     }
 
     /// Asks the kernel for packets: the answer says whether the socket is bound to a queue of a device that is up. No data is
-    /// transferred; but where busy polling is on, the kernel receives in this thread what the NIC has, as many packets as its
+    /// transferred; but where busy polling is on, the kernel receives packets from the NIC in this thread, as many as its
     /// budget allows (`xsk_recvmsg`). `poll` does neither.
     pub(super) fn probe(&self) -> io::Result<()> {
         // SAFETY: no byte is written to the buffer, which has none.
@@ -222,7 +221,8 @@ impl Rings {
     }
 
     /// Number of the NAPI instance that serves the queue, as far as the kernel knows it: newer kernels (6.18)
-    /// learn it from the driver when the socket is bound, older ones (6.6) from the first packet. Without one, nothing can be polled busily.
+    /// learn it from the driver when the socket is bound, older ones (6.6) from the first packet. Without one, there is no busy
+    /// polling.
     pub(super) fn napi_id(&self) -> Option<u32> {
         option(self.as_raw_fd(), libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID).filter(|&id| id != 0)
     }
@@ -232,7 +232,7 @@ impl Rings {
         self.rx.nb_avail_exact() as f32 / self.rx_size as f32
     }
 
-    /// What the kernel counted.
+    /// The kernel's counters.
     pub(super) fn statistics(&self) -> io::Result<XskStatistics> {
         let statistics = self.rx.fd().xdp_statistics()?;
         Ok(XskStatistics {
@@ -274,14 +274,14 @@ fn ring_size(name: &'static str, value: u32) -> Result<QueueSize, XskError> {
     QueueSize::new(value).map_err(|_| XskError::RingSize { name, value, remedy: "it must be a power of two" })
 }
 
-/// Keeps the socket, and with it the queue, from processes that this one starts: libxdp does not.
+/// Closes the socket, and with it the queue, in processes that this one starts: libxdp does not.
 fn close_on_exec(socket: RawFd) -> io::Result<()> {
     // SAFETY: the command takes an integer, and the descriptor is this socket's.
     let result = unsafe { libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Turns busy polling on; where that fails, says by which option.
+/// Turns busy polling on; an error comes with the option that failed.
 fn set_busy_poll(socket: RawFd, time: Duration) -> Result<(), (&'static str, io::Error)> {
     let microseconds = libc::c_int::try_from(time.as_micros()).unwrap_or(libc::c_int::MAX);
     let budget = libc::c_int::try_from(BATCH_FRAMES).unwrap_or(libc::c_int::MAX);
@@ -307,7 +307,7 @@ fn set_busy_poll(socket: RawFd, time: Duration) -> Result<(), (&'static str, io:
     Ok(())
 }
 
-/// The value of a socket option of 32 bits; [`None`] where the kernel does not tell it.
+/// The value of a socket option of 32 bits; [`None`] where the kernel does not return it.
 fn option(socket: RawFd, level: libc::c_int, name: libc::c_int) -> Option<u32> {
     let mut value = 0_u32;
     let mut length = option_length::<u32>();

@@ -1,6 +1,6 @@
 //! The kernel's counters of a socket.
 
-/// What the kernel counted for a socket (`XDP_STATISTICS`).
+/// The kernel's counters of a socket (`XDP_STATISTICS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct XskStatistics {
     /// Packets for which the fill ring held no frame.
@@ -16,7 +16,7 @@ pub struct XskStatistics {
 impl std::ops::Add for XskStatistics {
     type Output = Self;
 
-    /// What both sockets counted.
+    /// The sums over both sockets.
     fn add(self, other: Self) -> Self {
         Self {
             rx_dropped: self.rx_dropped.saturating_add(other.rx_dropped),

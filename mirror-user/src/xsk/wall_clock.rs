@@ -2,16 +2,16 @@
 //!
 //! In Linux both clocks run at the same rate, also while that is adjusted (`adjtimex`): their distance changes only when
 //! the wall clock is set, by an administrator, by NTP in a step, or after the machine slept. So a [`WallClock`] measures the
-//! distance once and keeps it, and looks now and then whether it still holds. Successive packets are as far apart as the
+//! distance once and keeps it, and checks now and then whether it still holds. Successive packets are as far apart as the
 //! kernel's clock says, to the nanosecond.
 //!
 //! # The rule
 //!
 //! - The distance is measured by reading the monotonic clock, the wall clock, and the monotonic clock again. It is known as
-//!   exactly as the two outer readings are close; of several measurements the closest counts. Who is preempted between
-//!   the readings measures badly, and knows it.
+//!   exactly as the two outer readings are close; of several measurements the closest counts. A measurement that was
+//!   preempted between the readings is known to be inexact.
 //! - A measurement that agrees with the distance in use, as exactly as both are known, changes nothing. One that does not is
-//!   a step of the wall clock: the distance follows it at once, forward or back, and the step is told.
+//!   a step of the wall clock: the distance follows it at once, forward or back, and the step is logged.
 //! - A measurement that is not exact enough counts for nothing and is soon repeated. If they stay inexact, as where reading
 //!   a clock takes long, ever less exact ones will do.
 
@@ -21,19 +21,19 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::time::Timestamp;
 
-/// Between two looks at the distance, in nanoseconds.
-const LOOK_NS: u64 = 100_000_000;
+/// Interval between two checks of the distance, in nanoseconds.
+const CHECK_NS: u64 = 100_000_000;
 
-/// Until the next look where a measurement was not exact enough, in nanoseconds.
+/// Interval until the next check where a measurement was not exact enough, in nanoseconds.
 const RETRY_NS: u64 = 1_000_000;
 
-/// Measurements of which the best one counts, at most.
+/// Most measurements of which the best one counts.
 const ATTEMPTS: usize = 8;
 
-/// Measurements at the start, at most.
+/// Most measurements at the start.
 const FIRST_ATTEMPTS: usize = 200;
 
-/// Error of a measurement than which none is sought, in nanoseconds: reading a clock takes some 50.
+/// Error of a measurement that needs no better one, in nanoseconds: reading a clock takes some 50.
 const GOOD_NS: u64 = 500;
 
 /// Error of a measurement that is exact enough, in nanoseconds.
@@ -50,7 +50,7 @@ pub(super) trait Readings {
 /// The system's clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct System {
-    /// What this process's time namespace adds to the monotonic clock (`time_namespaces(7)`).
+    /// Offset of this process's time namespace to the monotonic clock (`time_namespaces(7)`).
     namespace: i64,
 }
 
@@ -83,17 +83,16 @@ fn nanoseconds(time: Timespec) -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// How far the wall clock is ahead of the monotonic one, modulo 2^64.
+/// Distance of the wall clock ahead of the monotonic one, modulo 2^64.
 #[derive(Clone, Copy, Debug)]
 struct Distance {
     nanoseconds: u64,
-    /// By how much the true distance may differ at most, in nanoseconds.
+    /// Greatest difference to the true distance, in nanoseconds.
     error: u64,
 }
 
 impl Distance {
-    /// How much further ahead the wall clock is by `self` than by `other`, in nanoseconds; [`None`] where the two may be
-    /// the same.
+    /// Difference to the distance `other`, in nanoseconds; [`None`] where the two may be the same.
     fn beyond(self, other: Self) -> Option<i64> {
         let difference = self.nanoseconds.wrapping_sub(other.nanoseconds).cast_signed();
         (difference.unsigned_abs() > self.error.saturating_add(other.error)).then_some(difference)
@@ -105,7 +104,7 @@ impl Distance {
 pub(super) struct WallClock<R = System> {
     readings: R,
     distance: Distance,
-    /// When to look at the distance again, on the monotonic clock.
+    /// Time of the next check of the distance, on the monotonic clock.
     due: u64,
     /// Measurements in a row that were not exact enough.
     rejected: u32,
@@ -122,7 +121,7 @@ impl WallClock {
 impl<R: Readings> WallClock<R> {
     fn with_readings(readings: R) -> Self {
         let distance = measure(&readings, FIRST_ATTEMPTS);
-        let due = readings.monotonic().saturating_add(LOOK_NS);
+        let due = readings.monotonic().saturating_add(CHECK_NS);
         Self { readings, distance, due, rejected: 0, steps: 0 }
     }
 
@@ -142,25 +141,25 @@ impl<R: Readings> WallClock<R> {
         self.wall(self.monotonic())
     }
 
-    /// Whether [`Self::follow`] is to be called by the time `monotonic_ns`.
+    /// `true` if [`Self::follow`] is due at the time `monotonic_ns`.
     #[inline(always)]
     pub(super) const fn is_due(&self, monotonic_ns: u64) -> bool {
         monotonic_ns >= self.due
     }
 
-    /// Looks whether the wall clock was set. By how many nanoseconds, if it was: timestamps follow it from now on.
+    /// Checks whether the wall clock was set; returns its step in nanoseconds, which timestamps follow from now on.
     #[cold]
     pub(super) fn follow(&mut self) -> Option<i64> {
         let measured = measure(&self.readings, ATTEMPTS);
         let now = self.readings.monotonic();
-        // Ten in a row allow for a hundredth of a second, as long as others may have the processor.
+        // Ten in a row allow for a hundredth of a second, as long as other threads may have the CPU.
         if measured.error > ACCEPTABLE_NS << self.rejected.min(32) {
             self.rejected += 1;
             self.due = now.saturating_add(RETRY_NS);
             return None;
         }
         self.rejected = 0;
-        self.due = now.saturating_add(LOOK_NS);
+        self.due = now.saturating_add(CHECK_NS);
         let step = measured.beyond(self.distance);
         if step.is_some() || (self.distance.error > ACCEPTABLE_NS && measured.error < self.distance.error) {
             self.distance = measured;
@@ -169,7 +168,7 @@ impl<R: Readings> WallClock<R> {
         step
     }
 
-    /// How often the wall clock was set.
+    /// Steps of the wall clock.
     pub(super) const fn steps(&self) -> u64 {
         self.steps
     }
@@ -265,12 +264,12 @@ mod tests {
                 script.insert(0, preempted);
                 clock.readings.preempted = script.into();
                 assert_eq!(
-                    clock.packet(2 * LOOK_NS),
+                    clock.packet(2 * CHECK_NS),
                     (error, None),
                     "{preempted} ns after reading {reading}"
                 );
                 clock.readings.preempted = vec![preempted; 3 * ATTEMPTS + 1].into();
-                assert_eq!(clock.packet(2 * LOOK_NS), (error, None), "{preempted} ns after each");
+                assert_eq!(clock.packet(2 * CHECK_NS), (error, None), "{preempted} ns after each");
                 assert_eq!(clock.packet(2 * RETRY_NS), (error, None));
                 assert_eq!(clock.steps(), 0);
             }
@@ -286,7 +285,7 @@ mod tests {
         let preempted = vec![10 * MILLISECOND; 3 * FIRST_ATTEMPTS].into();
         let mut clock = WallClock::with_readings(Scripted { preempted, ..Scripted::new() });
         assert!(clock.packet(0).0.unsigned_abs() <= 10 * MILLISECOND);
-        let (error, step) = clock.packet(2 * LOOK_NS);
+        let (error, step) = clock.packet(2 * CHECK_NS);
         assert!(error.unsigned_abs() <= 40 && step.is_none(), "{error} {step:?}");
         assert_eq!(clock.steps(), 0);
     }
@@ -297,22 +296,22 @@ mod tests {
         let steps = [1_000, -1_000, 128_000_000, -3_600_000_000_000, i64::MAX / 4, -(1 << 60)];
         for (number, step) in (1..).zip(steps) {
             clock.readings.distance = clock.readings.distance.wrapping_add_signed(step);
-            assert_eq!(clock.packet(LOOK_NS / 4).1, None, "not looked at yet");
-            let (error, told) = clock.packet(LOOK_NS);
+            assert_eq!(clock.packet(CHECK_NS / 4).1, None, "not looked at yet");
+            let (error, told) = clock.packet(CHECK_NS);
             assert!(error.unsigned_abs() <= 100, "{error}");
             assert!(told.is_some_and(|told| told.abs_diff(step) <= 100), "{told:?} for {step}");
             assert_eq!(clock.steps(), number);
-            assert_eq!(clock.packet(2 * LOOK_NS).1, None);
+            assert_eq!(clock.packet(2 * CHECK_NS).1, None);
         }
     }
 
     #[test]
     fn packets_from_before_the_look_do_not_look_again() {
         let mut clock = WallClock::with_readings(Scripted::new());
-        clock.packet(10 * LOOK_NS);
+        clock.packet(10 * CHECK_NS);
         let now = clock.readings.now.get();
-        assert!(!clock.is_due(now - 5 * LOOK_NS) && !clock.is_due(now));
-        assert!(clock.is_due(now + LOOK_NS));
+        assert!(!clock.is_due(now - 5 * CHECK_NS) && !clock.is_due(now));
+        assert!(clock.is_due(now + CHECK_NS));
         assert_eq!(clock.wall(now).0 - clock.wall(now - 5_000).0, 5_000);
     }
 
@@ -320,10 +319,10 @@ mod tests {
     fn clocks_that_are_slow_to_read_are_followed_all_the_same() {
         let mut clock = WallClock::with_readings(Scripted { cost: 300_000, ..Scripted::new() });
         clock.readings.distance += 1000 * MILLISECOND;
-        let step = (0..100).find_map(|_| clock.packet(2 * RETRY_NS + LOOK_NS).1);
+        let step = (0..100).find_map(|_| clock.packet(2 * RETRY_NS + CHECK_NS).1);
         assert!(step.is_some_and(|step| step.abs_diff(1_000_000_000) <= 600_000), "{step:?}");
         assert_eq!(clock.steps(), 1);
-        assert_eq!((0..100).find_map(|_| clock.packet(LOOK_NS).1), None);
+        assert_eq!((0..100).find_map(|_| clock.packet(CHECK_NS).1), None);
     }
 
     #[test]
@@ -360,7 +359,7 @@ mod tests {
         #[test]
         fn time_goes_back_only_with_a_step(
             events in prop::collection::vec(
-                (0..3 * LOOK_NS, prop::collection::vec(prop_oneof![3 => Just(0_u64), 1 => 0..20 * MILLISECOND], 0..40),
+                (0..3 * CHECK_NS, prop::collection::vec(prop_oneof![3 => Just(0_u64), 1 => 0..20 * MILLISECOND], 0..40),
                  prop_oneof![20 => Just(0_i64), 1 => -2_000_000_000..2_000_000_000_i64]),
                 1..200,
             ),
@@ -376,8 +375,8 @@ mod tests {
                 latest = timestamp;
             }
             clock.readings.preempted = RefCell::default();
-            clock.packet(LOOK_NS);
-            let (error, _) = clock.packet(LOOK_NS);
+            clock.packet(CHECK_NS);
+            let (error, _) = clock.packet(CHECK_NS);
             prop_assert!(error.unsigned_abs() <= 2 * ACCEPTABLE_NS, "{error}");
         }
     }
