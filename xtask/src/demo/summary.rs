@@ -52,7 +52,7 @@ pub fn summary(
          head -1 {records} | python3 -m json.tool    one record, field by field\n  \
          cargo xtask demo --records packet --rate 0    as fast as it goes: what is lost then has a reason\n  \
          {capture} replay FILE    capture files of your own, without privileges\n  \
-         README.md, \"Running it\"    on an interface\n",
+         docs/capture.md    on an interface of your own\n",
         records = output.records.display(),
         capture = capture.display(),
     );
