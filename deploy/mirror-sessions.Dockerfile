@@ -1,5 +1,5 @@
-# An image with mirror-sessions alone: `docker build --file deploy/mirror-sessions.Dockerfile .` at the root.
-# Run once with `reconcile`, or for good with `watch`; the policy is mounted at /etc/mirror-sessions/policy.toml.
+# An image of mirror-sessions; build it in the repository's root: `docker build --file deploy/mirror-sessions.Dockerfile .`
+# Run `reconcile` on a schedule, or `watch` continuously, with the policy mounted at /etc/mirror-sessions/policy.toml.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .

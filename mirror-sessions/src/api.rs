@@ -166,7 +166,7 @@ impl Write {
         }
     }
 
-    /// Whether the call deletes a resource. Such a call has succeeded if the resource no longer exists.
+    /// Returns true if the call deletes a resource. Such a call has succeeded if the resource no longer exists.
     pub const fn is_delete(&self) -> bool {
         matches!(
             self,
@@ -183,7 +183,7 @@ impl Write {
 pub struct CallOptions<'token> {
     /// Client token of a Create call: a second call with the same token creates nothing. At most 64 characters.
     pub client_token: &'token str,
-    /// Only ask whether the call would be allowed: the API's own DryRun.
+    /// DryRun of the API: change nothing, and answer whether the call would be allowed.
     pub dry_run: bool,
 }
 

@@ -29,17 +29,17 @@ pub enum ApiErrorKind {
 }
 
 impl ApiError {
-    /// Whether the resource does not exist.
+    /// Returns true if the resource does not exist.
     pub fn is_not_found(&self) -> bool {
         self.code.ends_with(".NotFound")
     }
 
-    /// Whether the permission is missing.
+    /// Returns true if the permission is missing.
     pub fn is_denied(&self) -> bool {
         matches!(&*self.code, "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException")
     }
 
-    /// Whether a session was refused because instances of this type cannot be mirrored. EC2 answers
+    /// Returns true if a session was refused because instances of this type cannot be mirrored. EC2 answers
     /// `NetworkInterfaceNotSupported`, "eni-… must be attached to a supported instance". Its documentation lists no code
     /// for this refusal, so for other codes the message decides.
     pub fn is_unsupported_source(&self) -> bool {

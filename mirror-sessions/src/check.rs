@@ -28,7 +28,7 @@ const TCP_HEADERS: u16 = 14 + 20 + 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// No fault.
+    /// Passed.
     Good,
     /// A recommendation.
     Advice,
@@ -279,7 +279,7 @@ async fn permissions<C: Cloud>(
         findings.add(
             Severity::Advice,
             "permission",
-            format!("DryRun cannot tell before there is something to try it on: {}", names.join(", ")),
+            format!("DryRun gives no answer until a resource exists to try it on: {}", names.join(", ")),
         );
     }
     let allowed = count - denied.len() - unknown.len();

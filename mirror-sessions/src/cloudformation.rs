@@ -188,7 +188,7 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
     );
     json!({
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": format!("mirror-sessions for {owner}: the account that runs the manager"),
+        "Description": format!("mirror-sessions for {owner}: the account in which it runs"),
         "Metadata": {"Members": members},
         "Resources": resources,
         "Outputs": {

@@ -79,7 +79,7 @@ pub enum Reason {
     InstanceNotRunning(InstanceId, &'static str),
     /// Interfaces of its type cannot be mirrored.
     InterfaceType(String),
-    /// No rule in force selects it.
+    /// The interface is selected by no rule in force.
     NoRule,
     /// The rule of this name excludes it.
     Excluded(String),
@@ -113,7 +113,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether a rule requires the interface to be mirrored, and that is not possible.
+    /// Returns true if a rule requires the interface to be mirrored, and that is not possible.
     pub const fn is_problem(&self) -> bool {
         matches!(self, Self::UnsupportedType { .. } | Self::PacketLength { .. } | Self::NoEndpoint { .. })
     }
@@ -137,9 +137,9 @@ impl fmt::Display for Reason {
                          type to instance_types.supported"
                     ),
                     UnsupportedReason::Policy => write!(formatter, "instance_types.unsupported says so"),
-                    UnsupportedReason::Refused(words) => write!(
+                    UnsupportedReason::Refused(message) => write!(
                         formatter,
-                        "the API said {words:?}; to ask again, remove the type from the file of --learnt"
+                        "the API said {message:?}; to ask again, remove the type from the file of --learnt"
                     ),
                 }
             }

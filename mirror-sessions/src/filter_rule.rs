@@ -30,9 +30,9 @@ pub struct FilterRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Towards the interface.
+    /// Traffic to the interface.
     Ingress,
-    /// From the interface.
+    /// Traffic from the interface.
     Egress,
 }
 

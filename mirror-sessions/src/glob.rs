@@ -10,16 +10,16 @@ impl Glob {
         Self(pattern.chars().collect())
     }
 
-    /// Whether the whole of `text` matches.
+    /// Returns true if the whole of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
-        // For each length of the pattern's beginning: whether it matches the text read so far.
+        // Entry n: whether the first n characters of the pattern match the text read so far.
         let mut matched = vec![false; self.0.len() + 1];
         matched[0] = true;
         self.skip_stars(&mut matched);
         for character in text.chars() {
-            for (index, wanted) in self.0.iter().enumerate().rev() {
-                let advanced = matched[index] && (*wanted == '?' || *wanted == character);
-                matched[index + 1] = if *wanted == '*' { matched[index + 1] } else { advanced };
+            for (index, symbol) in self.0.iter().enumerate().rev() {
+                let advanced = matched[index] && (*symbol == '?' || *symbol == character);
+                matched[index + 1] = if *symbol == '*' { matched[index + 1] } else { advanced };
             }
             matched[0] = false;
             self.skip_stars(&mut matched);
@@ -27,9 +27,9 @@ impl Glob {
         matched[self.0.len()]
     }
 
-    /// A star matches the empty text too.
+    /// Lets each `*` match the empty text.
     fn skip_stars(&self, matched: &mut [bool]) {
-        for (index, _) in self.0.iter().enumerate().filter(|(_, wanted)| **wanted == '*') {
+        for (index, _) in self.0.iter().enumerate().filter(|(_, symbol)| **symbol == '*') {
             matched[index + 1] |= matched[index];
         }
     }
@@ -73,7 +73,7 @@ mod tests {
             ([], []) => true,
             (['*', rest @ ..], _) => (0..=text.len()).any(|skipped| defined(rest, &text[skipped..])),
             (['?', rest @ ..], [_, text @ ..]) => defined(rest, text),
-            ([wanted, rest @ ..], [character, text @ ..]) => wanted == character && defined(rest, text),
+            ([symbol, rest @ ..], [character, text @ ..]) => symbol == character && defined(rest, text),
             _ => false,
         }
     }

@@ -13,7 +13,7 @@ use crate::policy::InstanceTypeOverrides;
 /// One glob of types on each line, after `+` (supported) or `-` (unsupported); `#` begins a comment.
 const DATA: &str = include_str!("../data/instance-types.txt");
 
-/// The globs of the data file, each with whether AWS supports it. The first that matches decides.
+/// The globs of the data file, each with true if AWS supports it. The first that matches decides.
 static DOCUMENTED: LazyLock<Vec<(bool, Glob)>> = LazyLock::new(|| {
     let lines = DATA.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines
@@ -69,8 +69,8 @@ impl InstanceTypes {
         }
     }
 
-    /// Whether only the API can tell if instances of this type can be sources: neither AWS's documentation nor the policy
-    /// mentions the type, and it has not been refused yet.
+    /// Returns true if only the API can tell whether instances of this type can be sources: neither AWS's documentation nor the
+    /// policy mentions the type, and it has not been refused yet.
     pub fn is_unknown(&self, instance_type: &str) -> bool {
         let in_policy = self.policy.supported.iter().any(|glob| glob.matches(instance_type));
         !in_policy && documented(instance_type).is_none() && self.unsupported(instance_type).is_none()

@@ -25,7 +25,7 @@ pub struct SessionRow {
     pub name: Option<String>,
     /// The rule that created it, for sessions of the policy's owner.
     pub rule: Option<String>,
-    /// Whether it belongs to the policy's owner.
+    /// Ownership: true if it belongs to the policy's owner.
     pub owned: bool,
     /// The session number.
     pub number: u16,
@@ -43,7 +43,7 @@ pub struct SessionRow {
     pub tags: Tags,
 }
 
-/// The sessions of the observations, those of others too if `all`; ordered by place, interface and number.
+/// The observed sessions of `owner`, or of every owner if `all`; ordered by account, region, interface and number.
 pub fn rows(observations: &Observations, owner: &str, all: bool) -> Vec<SessionRow> {
     let mut rows: Vec<SessionRow> = observations
         .account_regions
@@ -96,7 +96,7 @@ fn row(
 }
 
 impl SessionRow {
-    /// Whether `id` is its session, its interface or its instance.
+    /// Returns true if `id` is its session, interface or instance.
     pub fn matches_id(&self, id: &str) -> bool {
         self.session.as_str() == id || self.interface.as_str() == id || self.instance.as_deref() == Some(id)
     }

@@ -9,8 +9,8 @@ use crate::resource::{Filter, Instance, Interface, Session, Target};
 /// The resources found in one account and region.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
-    /// Whether everything was read, or only the resources that an event affects. A resource that is missing from an
-    /// incomplete observation may exist.
+    /// Completeness: true if all resources were read, false if only those that an event affects. A resource that is missing
+    /// from an incomplete observation may exist.
     pub complete: bool,
     /// Interfaces.
     pub interfaces: BTreeMap<InterfaceId, Interface>,
@@ -70,7 +70,7 @@ impl Affected {
         self.interfaces.extend(other.interfaces);
     }
 
-    /// Whether the event affects nothing that can be mirrored.
+    /// Returns true if the event affects nothing that can be mirrored.
     pub fn is_empty(&self) -> bool {
         self.instances.is_empty() && self.interfaces.is_empty()
     }

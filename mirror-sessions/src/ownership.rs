@@ -23,7 +23,7 @@ pub trait Owned {
     /// The tags.
     fn tags(&self) -> &Tags;
 
-    /// Whether the resource was created for the policy of `owner`.
+    /// Returns true if the resource was created for the policy of `owner`.
     fn owned_by(&self, owner: &str) -> bool {
         self.tags().get(OWNER_TAG).is_some_and(|value| value == owner)
     }

@@ -54,7 +54,7 @@ pub struct ApplySummary {
 }
 
 impl ApplySummary {
-    /// Whether an account and region was not observed or not reached, or a change failed.
+    /// Returns true if an account and region was not observed or not reached, or a change failed.
     pub fn failed(&self) -> bool {
         !self.plan.unobserved.is_empty()
             || !self.unreached.is_empty()
@@ -100,7 +100,7 @@ impl<C: Cloud> Reconciler<C> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connections::get`].
+    /// Errors of [`Connections::get`].
     pub async fn connection(
         &self,
         account_region: &AccountRegion,
@@ -164,7 +164,7 @@ impl<C: Cloud> Reconciler<C> {
                 in_use.entry(session.vni).or_default().insert(account_region.clone());
             }
         }
-        let mut account_regions = Vec::new();
+        let mut plans = Vec::new();
         for (account_region, observation) in &mut observations.account_regions {
             let desired = evaluate(policy, &types, account_region, observation, now);
             observation.foreign_vnis.extend(foreign_vnis(&desired, &in_use));
@@ -185,7 +185,7 @@ impl<C: Cloud> Reconciler<C> {
                     account_regions.remove(account_region);
                 }
             }
-            account_regions.push(planned);
+            plans.push(planned);
         }
         *lock(&self.vnis) = in_use;
         let unobserved = observations
@@ -200,7 +200,7 @@ impl<C: Cloud> Reconciler<C> {
             version: VERSION,
             owner: policy.owner.clone(),
             policy: policy.digest.clone(),
-            account_regions,
+            account_regions: plans,
             unobserved,
         }
     }
@@ -215,7 +215,7 @@ impl<C: Cloud> Reconciler<C> {
         dry_run: bool,
     ) -> ApplySummary {
         let superseded = |interface: &InterfaceId| {
-            lock(&self.observed_by_event).get(interface).is_some_and(|affected| *affected > since)
+            lock(&self.observed_by_event).get(interface).is_some_and(|observed_at| *observed_at > since)
         };
         let options = ApplyOptions { dry_run, superseded: &superseded };
         let results: Vec<_> = futures_util::stream::iter(&plan.account_regions)
@@ -254,7 +254,7 @@ impl<C: Cloud> Reconciler<C> {
         let summary = self.apply(plan, &observations, since, dry_run).await;
         if !dry_run {
             self.metrics().reconciled(now);
-            lock(&self.observed_by_event).retain(|_, affected| *affected > since);
+            lock(&self.observed_by_event).retain(|_, observed_at| *observed_at > since);
         }
         summary
     }

@@ -34,7 +34,7 @@ pub struct Interface {
 pub struct Attachment {
     /// The instance.
     pub instance: InstanceId,
-    /// Whether it is the instance's primary interface: device index 0 of network card 0.
+    /// True for the instance's primary interface: device index 0 of network card 0.
     pub primary: bool,
     /// Time of the attachment, in Unix seconds.
     pub since: i64,
@@ -73,7 +73,7 @@ pub enum InstanceState {
 }
 
 impl InstanceState {
-    /// Whether the instance can send and receive. A stopped instance cannot, and its sessions would still be billed.
+    /// Returns true if the instance can send and receive. A stopped instance cannot, and its sessions would still be billed.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }

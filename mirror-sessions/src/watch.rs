@@ -125,7 +125,7 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
                     finished.push(message);
                 }
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), body = message.body, "a message is not an event and goes to the dead-letter queue");
+                    tracing::error!(error = %chain(&error), body = message.body, "a message is not an event: it is for the dead-letter queue");
                     metrics.event(EventOutcome::Poison, None);
                     if let Err(error) = queue.move_to_dead_letters(&message).await {
                         tracing::error!(code = error.code, %error, "the message cannot be moved to the dead-letter queue; it will be delivered again");
@@ -162,7 +162,7 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
         self.write_metrics();
     }
 
-    /// Whether an event affects something that can be mirrored, in an account and region of the policy.
+    /// Returns true if an event affects something that can be mirrored, in an account and region of the policy.
     fn is_relevant(&self, event: &Event) -> bool {
         !event.affected.is_empty()
             && self

@@ -194,7 +194,7 @@ impl Change {
         }
     }
 
-    /// Whether it deletes a session, filter or target.
+    /// Returns true if it deletes a session, filter or target.
     pub const fn prunes(&self) -> bool {
         matches!(self, Self::DeleteSession { .. } | Self::DeleteFilter { .. } | Self::DeleteTarget { .. })
     }

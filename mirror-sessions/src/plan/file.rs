@@ -50,3 +50,29 @@ pub enum PlanFileError {
         version: u32,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::chain;
+
+    #[test]
+    fn an_error_and_its_cause_are_printed_once_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plan.json");
+        let remedy = "(name a file that `mirror-sessions plan --output` wrote)";
+        let error = || chain(&load(&path).unwrap_err()).to_string();
+        let file = path.display();
+        assert_eq!(
+            error(),
+            format!("{file} cannot be read {remedy}: No such file or directory (os error 2)")
+        );
+        std::fs::write(&path, "{").unwrap();
+        let cause = "EOF while parsing an object at line 1 column 1";
+        assert_eq!(error(), format!("{file} is not a saved plan {remedy}: {cause}"));
+        let plan = Plan { version: 2, ..Plan::default() };
+        std::fs::write(&path, serde_json::to_vec(&plan).unwrap()).unwrap();
+        let expected = "is a plan of format 2, and this program reads format 1: plan again";
+        assert_eq!(error(), format!("{file} {expected}"));
+    }
+}

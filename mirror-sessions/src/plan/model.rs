@@ -11,7 +11,7 @@ use crate::id::AccountRegion;
 pub const VERSION: u32 = 1;
 
 /// The changes that all accounts and regions of a policy need.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// [`VERSION`] of the program that created it.
@@ -59,9 +59,9 @@ pub struct AccountRegionPlan {
 pub struct SessionCounts {
     /// Interfaces that the policy requires to be mirrored, including those that cannot be.
     pub desired: usize,
-    /// Those of them that have a session, up to date or not.
+    /// Interfaces among them that have a session, up to date or not.
     pub present: usize,
-    /// Those of them that have no session.
+    /// Interfaces among them that have no session.
     pub missing: usize,
     /// Sessions that the policy does not require.
     pub orphaned: usize,
@@ -77,7 +77,7 @@ pub struct Problem {
 }
 
 impl Plan {
-    /// Whether there is nothing to change.
+    /// Returns true if no changes are needed.
     pub fn is_empty(&self) -> bool {
         self.account_regions.iter().all(|plan| plan.changes.is_empty())
     }
@@ -131,7 +131,7 @@ pub struct Difference<'plan> {
 }
 
 impl Difference<'_> {
-    /// Whether the two plans agree in the accounts and regions that both have.
+    /// Returns true if the two plans agree in the accounts and regions that both have.
     pub fn is_empty(&self) -> bool {
         self.no_longer_needed.is_empty() && self.needed_now.is_empty()
     }

@@ -70,7 +70,7 @@ pub enum VniSource {
     Aws,
 }
 impl MirrorSettings {
-    /// Whether the end time has passed.
+    /// Returns true if the end time has passed.
     pub fn has_ended(&self, now: OffsetDateTime) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
     }

@@ -54,7 +54,7 @@ pub trait Selectable {
 }
 
 impl Selector {
-    /// Whether the condition holds for `interface`.
+    /// Returns true if the condition holds for `interface`.
     pub fn selects(&self, interface: &impl Selectable) -> bool {
         let matches = |globs: &[Glob], value: &str| globs.iter().any(|glob| glob.matches(value));
         match self {

@@ -18,7 +18,7 @@ pub struct Target {
 /// One endpoint of a [`Target`].
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// The endpoint, or the mirror target made for it.
+    /// The endpoint, or an existing mirror target for it.
     pub destination: Destination,
     /// Name (`eu-west-1a`) or id (`euw1-az1`) of its zone.
     pub zone: String,
@@ -66,7 +66,7 @@ impl Target {
 }
 
 impl Endpoint {
-    /// Whether sessions in this account and region may send to it.
+    /// Returns true if sessions in this account and region may send to it.
     pub fn serves(&self, account_region: &AccountRegion) -> bool {
         self.region == account_region.region
             && self.account.as_ref().is_none_or(|account| *account == account_region.account)

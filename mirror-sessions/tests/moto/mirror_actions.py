@@ -1,6 +1,6 @@
-"""The fifteen traffic mirror actions of EC2 for moto, with the checks that the real API makes.
+"""The fifteen traffic mirror actions of EC2 for moto, with the checks of the real API.
 
-moto 5.2.5 has eight of them, which check nothing. These replace all: ids, limits, session and rule numbers, client
+moto 5.2.5 has eight of them, without checks. These replace them all: ids, limits, session and rule numbers, client
 tokens (remembered after the resource is gone, as EC2 remembers them), DryRun, pagination, eventual consistency.
 Error codes are those of the EC2 API reference ("Error codes for the Amazon EC2 API"); the refusal of an instance
 type is an assumption, as no code is documented for it.
@@ -27,14 +27,14 @@ LOCK = threading.RLock()
 
 
 class Settings:
-    """What tests can set through the control interface of server.py."""
+    """Settings of the tests, set through the control interface of server.py."""
 
     def __init__(self):
         self.page = 1000  # items on a page, at most
-        self.visible_after = 0.0  # seconds until Describe shows what was made
+        self.visible_after = 0.0  # seconds until Describe returns a created resource
         self.sessions_per_account = 10_000
         self.unsupported_types = []  # instance types that cannot be sources
-        self.denied = []  # actions for which DryRun and call say UnauthorizedOperation
+        self.denied = []  # actions that DryRun and call refuse with UnauthorizedOperation
         self.delay = 0.0  # seconds that each changing call takes
         self.rate = None  # {"reads": [burst, per second], "writes": [...]}: EC2's own token buckets
         self.faults = []  # [{"action", "code", "status", "count" or "probability", "account", "region"}]

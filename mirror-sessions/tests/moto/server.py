@@ -1,8 +1,8 @@
 """A moto server with the traffic mirror actions, on a free port of 127.0.0.1.
 
-Prints one line of JSON with its port when it listens, and ends when its standard input does. Control interface:
+Prints its port as one line of JSON once it listens, and exits when its standard input is closed. Control interface:
 
-    POST /_mirror/settings   {"name": value, ...}   the attributes of mirror_actions.Settings
+    POST /_mirror/settings   {"name": value, ...}   sets attributes of mirror_actions.Settings
     GET  /_mirror/calls      {"account action outcome": number, ...} since the last reset
     POST /_mirror/reset      forgets all resources, settings, tokens and counts
 """

@@ -296,7 +296,7 @@ impl State {
     }
 }
 
-/// Whether the filter lets a resource pass; `value` is the resource's value for the filter of a name.
+/// Returns true if the filter lets a resource pass; `value` is the resource's value for the filter of a name.
 fn matches(filter: Option<&DescribeFilter>, value: impl Fn(&str) -> Option<String>) -> bool {
     filter.is_none_or(|filter| value(filter.name).is_some_and(|value| filter.values.contains(&value)))
 }

@@ -8,7 +8,7 @@ use crate::glob::Glob;
 use crate::policy::fault::FaultCollector;
 use crate::policy::raw::OneOrMany;
 
-/// Whether the text has the form of a region (`eu-west-1`, `us-gov-east-1`); adds a fault if not.
+/// Checks that the text has the form of a region (`eu-west-1`, `us-gov-east-1`); adds a fault if not.
 pub(super) fn check_region(region: &Spanned<String>, faults: &mut FaultCollector<'_>) -> bool {
     let text = region.get_ref();
     let number = text.rsplit('-').next().unwrap_or_default();
