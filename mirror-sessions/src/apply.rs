@@ -16,10 +16,11 @@ use crate::api_error::{ApiError, ApiErrorKind};
 use crate::connection::Connection;
 use crate::hash::sha256_hex;
 use crate::id::{EndpointId, FilterId, InterfaceId, TargetId};
-use crate::limits::{MAX_SESSION_NUMBER, SESSIONS_PER_INTERFACE};
+use crate::limits::SESSIONS_PER_INTERFACE;
 use crate::lock::lock;
 use crate::plan::{AccountRegionPlan, Change, FilterRef, NewSession, TargetRef};
 use crate::resource::{Filter, Session, Tags, Target};
+use crate::session_number;
 
 /// Concurrent calls in one account and region; the rate limit applies besides.
 const CONCURRENCY: usize = 16;
@@ -271,9 +272,7 @@ impl<A: Api> Executor<'_, A> {
             if taken.len() >= SESSIONS_PER_INTERFACE || !taken.contains(number) {
                 return Err(refusal);
             }
-            let preferred = *number;
-            let free = (preferred..=MAX_SESSION_NUMBER).chain((1..preferred).rev());
-            *number = free.into_iter().find(|number| !taken.contains(number)).ok_or(refusal)?;
+            *number = session_number::choose(*number, &taken).ok_or(refusal)?;
         }
     }
 

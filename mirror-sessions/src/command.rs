@@ -57,14 +57,20 @@ impl From<Exit> for ExitCode {
 pub fn policy(global: &GlobalOptions) -> Result<Option<Policy>> {
     let file = global.policy.display().to_string();
     let text = std::fs::read_to_string(&global.policy)
-        .with_context(|| format!("{file} cannot be read: name a policy with --policy"))?;
+        .with_context(|| format!("{file} cannot be read (name a policy with --policy)"))?;
     Ok(policy::parse(&file, &text).inspect_err(|faults| eprintln!("{faults}")).ok())
 }
 
+fn reconciler_with(aws: Aws, global: &GlobalOptions, policy: Policy) -> Result<Reconciler<Aws>> {
+    let connections = Connections::new(policy, aws, Arc::new(Metrics::default()));
+    Reconciler::new(connections, global.learnt.clone()).with_context(|| {
+        let file = global.learnt.as_deref().unwrap_or(Path::new("")).display();
+        format!("the refused instance types cannot be read from {file} (remove the file to begin anew)")
+    })
+}
+
 async fn reconciler(global: &GlobalOptions, policy: Policy) -> Result<Reconciler<Aws>> {
-    let connections = Connections::new(policy, Aws::from_environment().await, Arc::new(Metrics::default()));
-    Reconciler::new(connections, global.learnt.clone())
-        .context("cannot read the refused instance types (--learnt)")
+    reconciler_with(Aws::from_environment().await, global, policy)
 }
 
 fn write_metrics(global: &GlobalOptions, reconciler: &Reconciler<Aws>) -> Result<()> {
@@ -135,7 +141,7 @@ pub async fn apply(global: &GlobalOptions, policy: Policy, args: ApplyArgs) -> R
     let saved = plan::load(&args.plan)?;
     if saved.owner != policy.owner {
         bail!(
-            "the plan is of owner {:?} and the policy of {:?}: name the policy that it was made with",
+            "the plan belongs to owner {:?}, the policy to {:?}: use the policy that the plan was made from",
             saved.owner,
             policy.owner
         );
@@ -185,11 +191,7 @@ async fn reconcile_event(reconciler: &Reconciler<Aws>, path: &Path, dry_run: boo
     }
     let mut exit = Exit::Done;
     for event in event::parse(&text)? {
-        let in_policy = reconciler
-            .policy()
-            .account_regions()
-            .any(|account_region| account_region == event.account_region);
-        if !in_policy || event.affected.is_empty() {
+        if !reconciler.policy().covers(&event.account_region) || event.affected.is_empty() {
             tracing::info!(account_region = %event.account_region, "the event affects nothing that the policy covers");
             reconciler.metrics().event(EventOutcome::Ignored, None);
             continue;
@@ -299,9 +301,7 @@ pub async fn watch(global: &GlobalOptions, policy: Policy, args: WatchArgs) -> R
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let aws = Aws::from_environment().await;
     let queue = args.queue_url.map(|url| Sqs::new(aws.config(), url, args.dead_letter_url));
-    let connections = Connections::new(policy, aws, Arc::new(Metrics::default()));
-    let reconciler = Reconciler::new(connections, global.learnt.clone())
-        .context("cannot read the refused instance types (--learnt)")?;
+    let reconciler = reconciler_with(aws, global, policy)?;
     let files = OutputFiles { map: args.map, metrics: global.metrics.clone() };
     let stop = async {
         tokio::select! {
@@ -339,7 +339,7 @@ pub async fn show(global: &GlobalOptions, policy: Policy, args: ShowArgs) -> Res
     let mut rows = list::rows(&observations, &reconciler.policy().owner, true);
     rows.retain(|row| row.matches_id(&args.id));
     if rows.is_empty() {
-        bail!("no session is about {}: `mirror-sessions list --all` shows what there is", args.id);
+        bail!("there is no session of {}: `mirror-sessions list --all` lists all sessions", args.id);
     }
     if args.json {
         print_json(&rows)?;

@@ -49,5 +49,6 @@ pub mod rate_limit;
 pub mod reconciler;
 pub mod resource;
 mod sdk_error;
+mod session_number;
 pub mod vni;
 pub mod watch;

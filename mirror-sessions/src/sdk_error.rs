@@ -1,9 +1,10 @@
 //! Errors of the AWS SDK, classified.
 
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
 use crate::api_error::{ApiError, ApiErrorKind};
+use crate::error::chain;
 
 /// Error codes with which AWS services throttle callers.
 const THROTTLED: [&str; 6] = [
@@ -34,7 +35,7 @@ where
     } else {
         ApiErrorKind::Refused
     };
-    let message = error.message().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
+    let message = error.message().map_or_else(|| chain(error).to_string(), str::to_owned);
     ApiError { operation, kind, code, message }
 }
 
@@ -45,5 +46,22 @@ fn code_of<E>(error: &SdkError<E, HttpResponse>, status: u16) -> String {
         SdkError::DispatchFailure(_) => "NotSent".to_owned(),
         SdkError::ConstructionFailure(_) => "NotBuilt".to_owned(),
         _ => format!("Http{status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::operation::describe_instances::DescribeInstancesError;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_of_an_error_without_a_message_is_in_the_text_once() {
+        let error: SdkError<DescribeInstancesError, HttpResponse> =
+            SdkError::timeout_error("30 seconds are over");
+        let error = api_error("DescribeInstances", &error);
+        assert_eq!((&*error.code, error.kind), ("Timeout", ApiErrorKind::Transient));
+        let expected = "DescribeInstances: Timeout: request has timed out: 30 seconds are over";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -112,7 +112,7 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
 
     /// Processes a batch of messages, with one reconcile per account and region, and deletes those that are done.
     async fn process_messages(&self, queue: &Q, messages: Vec<Message>) {
-        let metrics = &self.reconciler.metrics();
+        let metrics = self.reconciler.metrics();
         let mut by_account_region: BTreeMap<AccountRegion, Vec<(Message, Event)>> = BTreeMap::new();
         let mut finished = Vec::new();
         for message in messages {
@@ -164,12 +164,7 @@ impl<'a, C: Cloud, Q: Queue> Watch<'a, C, Q> {
 
     /// Returns true if an event affects something that can be mirrored, in an account and region of the policy.
     fn is_relevant(&self, event: &Event) -> bool {
-        !event.affected.is_empty()
-            && self
-                .reconciler
-                .policy()
-                .account_regions()
-                .any(|account_region| account_region == event.account_region)
+        !event.affected.is_empty() && self.reconciler.policy().covers(&event.account_region)
     }
 
     /// Reconciles the resources that the events affect, and updates the map with the result.

@@ -13,10 +13,10 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_ec2::error::DisplayErrorContext;
 
 use crate::api::{Api, CallOptions, Cloud, DescribeFilter, Page, Write};
 use crate::api_error::{ApiError, ApiErrorKind, wrong_account};
+use crate::error::chain;
 use crate::id::Region;
 use crate::policy::Account;
 use crate::resource::{Endpoint, Filter, Instance, Interface, Session, Target};
@@ -70,7 +70,7 @@ impl Aws {
                 code: "AssumeRoleFailed".to_owned(),
                 message: format!(
                     "{role}: {} (check the role's trust policy and the external id)",
-                    DisplayErrorContext(&error)
+                    chain(&error)
                 ),
             })?;
             config = config.credentials_provider(SharedCredentialsProvider::new(provider));

@@ -7,11 +7,11 @@ use super::model::SessionCounts;
 use super::planner::{KeptSession, Planner};
 use crate::desired::{Decision, DesiredSession};
 use crate::id::InterfaceId;
-use crate::limits::{MAX_PACKET_LENGTH, MAX_SESSION_NUMBER, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE};
+use crate::limits::{MAX_PACKET_LENGTH, SESSIONS_PER_ACCOUNT, SESSIONS_PER_INTERFACE};
 use crate::ownership::{self, Owned as _};
 use crate::policy::VniSource;
 use crate::resource::{Session, Tags};
-use crate::vni;
+use crate::{session_number, vni};
 
 impl<'a> Planner<'a> {
     fn delete_session(&mut self, session: &Session, reason: &str) {
@@ -130,8 +130,7 @@ impl<'a> Planner<'a> {
         chosen
     }
 
-    /// The preferred session number if it is free among the foreign sessions of the interface, else the next higher free
-    /// number, else the next lower one.
+    /// The session number next to `preferred` that no foreign session of the interface has.
     fn free_number(&self, interface: &InterfaceId, preferred: u16) -> u16 {
         let taken: BTreeSet<u16> = self
             .foreign_sessions
@@ -140,10 +139,7 @@ impl<'a> Planner<'a> {
             .flatten()
             .map(|session| session.number)
             .collect();
-        (preferred..=MAX_SESSION_NUMBER)
-            .chain((1..preferred).rev())
-            .find(|number| !taken.contains(number))
-            .unwrap_or(preferred)
+        session_number::choose(preferred, &taken).unwrap_or(preferred)
     }
 
     /// The sessions to be created, earlier rules first, as far as the quotas allow.

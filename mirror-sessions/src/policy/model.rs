@@ -87,6 +87,12 @@ impl Policy {
         })
     }
 
+    /// Returns true if the policy has this account with this region.
+    pub fn covers(&self, account_region: &AccountRegion) -> bool {
+        let account = self.account(&account_region.account);
+        account.is_some_and(|account| account.regions.contains(&account_region.region))
+    }
+
     /// The account with this id.
     pub fn account(&self, id: &AccountId) -> Option<&Account> {
         self.accounts.iter().find(|account| account.id == *id)

@@ -316,7 +316,8 @@ async fn killed_in_the_middle_it_goes_on_where_it_was() {
     let hub = moto.account(HUB, REGION).await;
     hub.launch(60, "web", "m5.large").await;
     moto.policy(&policy(&[(HUB, &hub)]));
-    moto.set(&json!({"delay": 0.05}));
+    // Slow enough that a busy machine sees the program in the middle of its work.
+    moto.set(&json!({"delay": 0.3}));
     for at in [5, 20, 40] {
         let child = moto.program(&["reconcile"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut child = Running(child);
