@@ -4,10 +4,9 @@ use std::fmt;
 use std::fs;
 use std::process::Command;
 
+use mirror_testkit::processors::allowed_processors;
 use rustix::system::uname;
 use serde::Serialize;
-
-use crate::testbed::allowed_processors;
 
 /// What a figure depends on besides the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

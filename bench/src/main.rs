@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use mirror_bench::command::CommandLine;
-use mirror_bench::micro::allocations::Counting;
+use mirror_testkit::allocations::Counting;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 

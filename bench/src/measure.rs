@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
+use mirror_testkit::generator::interface::{Interface, InterfaceError};
+use mirror_testkit::generator::{self, GenerateError, Settings, Source};
+use mirror_testkit::interrupt::{Interrupt, Interrupted};
+use mirror_testkit::namespace::NamespaceError;
+use mirror_testkit::processors::{Processors, TooFew};
+use mirror_testkit::traffic::{Profile, ProfileError, Traffic};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::generator::interface::{Interface, InterfaceError};
-use crate::generator::{self, GenerateError, Settings, Source};
-use crate::interrupt::{Interrupt, Interrupted};
 use crate::receiver::{Counts, Ended, Kind, Receiver, ReceiverError, WORKER};
-use crate::testbed::{Processors, Testbed, TestbedError, TooFew};
-use crate::traffic::{Profile, ProfileError, Traffic};
 
 /// Bytes of an Ethernet header, which an MTU does not count.
 const ETHERNET_HEADER: usize = 14;
@@ -38,7 +40,7 @@ pub enum MeasureError {
     Profile(#[from] ProfileError),
     /// There is no testbed.
     #[error(transparent)]
-    Testbed(#[from] TestbedError),
+    Testbed(#[from] NamespaceError),
     /// The sending interface is not there.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
@@ -68,7 +70,7 @@ impl From<ReceiverError> for MeasureError {
 /// A cable, and the traffic that goes over it.
 #[derive(Debug)]
 pub struct Harness {
-    bed: Testbed,
+    bed: VethPair,
     processors: Processors,
     traffic: Traffic,
     interface: Interface,
@@ -143,13 +145,13 @@ impl Harness {
     ) -> Result<Self, MeasureError> {
         let traffic = Traffic::new(profile)?;
         let mtu = traffic.longest_frame().saturating_sub(ETHERNET_HEADER).max(LEAST_MTU);
-        let bed = Testbed::new(u32::try_from(mtu).unwrap_or(u32::MAX))?;
-        let interface = bed.near.enter(|| Interface::new(Testbed::NEAR))??;
+        let bed = VethPair::new(VethOptions { mtu: u32::try_from(mtu).unwrap_or(u32::MAX), queues: 1 })?;
+        let interface = bed.sender.enter(|| Interface::new(VethPair::SENDING))??;
         Ok(Self { bed, processors, traffic, interface, interrupt: interrupt.clone() })
     }
 
     /// The cable.
-    pub fn bed(&self) -> &Testbed {
+    pub fn bed(&self) -> &VethPair {
         &self.bed
     }
 
@@ -205,7 +207,7 @@ impl Harness {
             cpu: Some(self.processors.generator),
         };
         let send = || generator::send(&self.traffic, &self.interface, &settings, self.interrupt.flag());
-        let report = self.bed.near.enter(send)??;
+        let report = self.bed.sender.enter(send)??;
         self.interrupt.check()?;
         Ok(report)
     }

@@ -3,6 +3,8 @@
 
 use std::process::Command;
 
+use mirror_testkit::processors::allowed_processors;
+use mirror_testkit::root::skipped_without_root;
 use serde_json::Value;
 
 /// Runs `mirror-bench` with `arguments` and returns the result in its JSON.
@@ -18,11 +20,10 @@ fn run(arguments: &[&str]) -> Value {
 
 /// Like [`run`], for what needs a network; none without root or a second processor.
 fn run_live(arguments: &[&str]) -> Option<Value> {
-    if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: network namespaces and XDP need root");
+    if skipped_without_root() {
         return None;
     }
-    if mirror_bench::testbed::allowed_processors().len() < 2 {
+    if allowed_processors().len() < 2 {
         println!("SKIPPED: generator and worker need a processor each");
         return None;
     }

@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use mirror_bench::generator::file::{self, Schedule};
-use mirror_bench::traffic::{FrameSize, Profile, ProfileError, Share, Traffic, VALID};
 use mirror_common::port;
+use mirror_testkit::generator::file::{self, Schedule};
+use mirror_testkit::traffic::{FrameSize, Profile, ProfileError, Share, Traffic, VALID};
 use mirror_traffic::{Flow, Position, Protocol};
 use mirror_user::DropReason;
 use mirror_user::decap::{DecapConfig, decapsulate};

@@ -3,33 +3,30 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use mirror_bench::generator::interface::{Interface, InterfaceError};
-use mirror_bench::generator::live::LiveError;
-use mirror_bench::generator::report::Report;
-use mirror_bench::generator::{self, GenerateError, Settings, Source};
 use mirror_bench::receiver::Discard;
-use mirror_bench::testbed::Testbed;
-use mirror_bench::traffic::{FrameSize, Profile, Share, Traffic};
+use mirror_testkit::generator::interface::{Interface, InterfaceError};
+use mirror_testkit::generator::live::LiveError;
+use mirror_testkit::generator::report::Report;
+use mirror_testkit::generator::{self, GenerateError, Settings, Source};
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{FrameSize, Profile, Share, Traffic};
+use mirror_testkit::veth::{VethOptions, VethPair};
 
 const SETTINGS: Settings =
     Settings { source: Source::Auto, packets: None, duration: None, rate: None, cpu: None };
 
 /// Lays a cable with `mtu`; [`None`], with a line that says so, without root.
-fn lay(mtu: u32) -> Option<Testbed> {
-    if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: network namespaces need root");
-        return None;
-    }
-    Some(Testbed::new(mtu).unwrap())
+fn lay(mtu: u32) -> Option<VethPair> {
+    (!skipped_without_root()).then(|| VethPair::new(VethOptions { mtu, queues: 1 }).unwrap())
 }
 
-fn send(cable: &Testbed, profile: &Profile, settings: &Settings) -> Result<Report, GenerateError> {
+fn send(cable: &VethPair, profile: &Profile, settings: &Settings) -> Result<Report, GenerateError> {
     let sending = || {
-        let interface = Interface::new(Testbed::NEAR).unwrap();
+        let interface = Interface::new(VethPair::SENDING).unwrap();
         let traffic = Traffic::new(profile).unwrap();
         generator::send(&traffic, &interface, settings, &AtomicBool::new(false))
     };
-    cable.near.enter(sending).unwrap()
+    cable.sender.enter(sending).unwrap()
 }
 
 /// Everything varied at once.
@@ -116,14 +113,15 @@ fn frames_must_fit_through_the_interface() {
     let Some(cable) = lay(1500) else { return };
     let profile = Profile { frame_size: FrameSize::Bytes(1515), ..Profile::default() };
     let error = send(&cable, &profile, &SETTINGS).unwrap_err();
-    assert!(error.to_string().contains("ip link set near mtu 1501"), "{error}");
+    assert!(error.to_string().contains("ip link set veth-tx mtu 1501"), "{error}");
 }
 
 #[test]
 fn an_unknown_or_dead_interface_is_named() {
     let Some(cable) = lay(1500) else { return };
-    let unknown = cable.near.enter(|| Interface::new(Testbed::FAR)).unwrap().unwrap_err();
-    assert_eq!(unknown, InterfaceError::Unknown(Testbed::FAR.to_owned()));
-    let down = cable.near.enter(|| Interface::new("lo")).unwrap().unwrap_err();
+    let unknown = cable.sender.enter(|| Interface::new(VethPair::RECEIVING)).unwrap().unwrap_err();
+    assert_eq!(unknown, InterfaceError::Unknown(VethPair::RECEIVING.to_owned()));
+    cable.sender.ip("link set lo down").unwrap();
+    let down = cable.sender.enter(|| Interface::new("lo")).unwrap().unwrap_err();
     assert_eq!(down, InterfaceError::Down("lo".to_owned()));
 }

@@ -1,61 +1,19 @@
 //! What a flow table takes of memory, and that it takes none per packet.
-#![expect(unsafe_code, reason = "an allocator that counts")]
 
 mod flow_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flow_support::*;
+use mirror_testkit::allocations::{self, Counting};
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::number::{EndpointId, IpProtocol};
 use mirror_user::packet::{Packet, Ports, Transport};
 use mirror_user::time::Timestamp;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Bytes that were asked for.
-    static ALLOCATED: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn count(bytes: usize) {
-    // Not there any more while a thread ends.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-    let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get() + bytes as u64));
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -68,7 +26,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
+    allocations::own().allocations
 }
 
 /// The packet of flow `number`, one way or the other.
@@ -166,9 +124,9 @@ fn the_memory_that_a_table_takes_is_known_beforehand() {
         [(1, 1), (1000, 65_000), (100_000, 1), (1 << 20, 1 << 14), (5_000_000, 100)]
     {
         let config = FlowConfig { max_flows, max_tunnels, ..FlowConfig::default() };
-        let before = ALLOCATED.with(Cell::get);
+        let before = allocations::own().bytes;
         let table = FlowTable::new(config).unwrap();
-        let taken = ALLOCATED.with(Cell::get) - before;
+        let taken = allocations::own().bytes - before;
         drop(table);
         assert_eq!(FlowTable::bytes(&config), taken, "{max_flows} flows, {max_tunnels} tunnels");
     }

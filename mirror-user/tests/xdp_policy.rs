@@ -1,17 +1,15 @@
 //! The cut that the capture program makes for a tunnel, against the rule that user space finds for the same frame.
 
-#[path = "support/root.rs"]
-mod root;
-
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
 use aya::util::KernelVersion;
 use aya::{TestRun as _, TestRunOptions};
-use mirror_bench::traffic::{Profile, Share, Traffic, VALID};
 use mirror_common::metadata::LENGTH;
 use mirror_common::port;
 use mirror_common::tunnel::TunnelKey;
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share, Traffic, VALID};
 use mirror_traffic::{Flow, Position};
 use mirror_user::DropReason;
 use mirror_user::decap::{DecapConfig, decapsulate};
@@ -28,8 +26,6 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use rustix::net::{AddressFamily, SocketType, socket};
 use tracing::level_filters::LevelFilter;
-
-use root::skipped_without_root;
 
 /// linux/bpf.h
 const XDP_REDIRECT: u32 = 4;

@@ -1,8 +1,6 @@
 //! The verdicts of the capture program, packet by packet, through `BPF_PROG_TEST_RUN`; and what a packet carries when
 //! it leaves for user space.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
@@ -11,13 +9,13 @@ use mirror_common::config::MIN_SNAP_LENGTH;
 use mirror_common::metadata::{LENGTH, MAGIC, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
 use mirror_common::port;
 use mirror_common::verdict::Verdict;
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::veth::{VethOptions, VethPair};
 use mirror_user::number::QueueId;
 use mirror_user::xdp::interface::interfaces;
 use mirror_user::xdp::{MOST_ADDRESSES, Prefix, Program, ProgramConfig, XdpError};
 use rustix::net::{AddressFamily, SocketType, socket};
 use tracing::level_filters::LevelFilter;
-
-use support::{VethOptions, VethPair, skipped_without_root};
 
 /// linux/bpf.h
 const XDP_DROP: u32 = 1;
@@ -463,34 +461,36 @@ fn queues_without_a_socket_pass_the_packet_as_it_came() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 4, ..VethOptions::default() });
-    pair.receiver.enter(|| {
-        let found = interfaces().unwrap().into_iter().find(|found| found.name == VethPair::RECEIVING);
-        let on = |queue| Context { queue, ingress_interface: found.as_ref().unwrap().index, metadata: 0 };
-        // The interface has one queue more than the program was told of.
-        let options = ProgramConfig { queues: 3, snap_length: Some(64), ..ProgramConfig::default() };
-        let mut capture = Program::load(&options).unwrap();
-        let socket = af_xdp_socket();
-        capture.set_socket(QueueId(1), &socket).unwrap();
-        let frame = geneve(200);
-        for (queue, verdict) in [
-            (0, Verdict::PassedNoSocket),
-            (1, Verdict::Redirected),
-            (2, Verdict::PassedNoSocket),
-            (3, Verdict::PassedNoSocket),
-        ] {
-            let outcome = run(&capture, on(queue), &frame);
-            assert_eq!((outcome.verdict, outcome.row), (verdict, queue as usize));
-        }
-        let verdicts = capture.verdicts().unwrap();
-        assert_eq!(verdicts.total()[Verdict::PassedNoSocket as usize], 3);
-        assert_eq!(verdicts.other_queues[Verdict::PassedNoSocket as usize], 1);
+    let pair = VethPair::new(VethOptions { queues: 4, ..VethOptions::default() }).unwrap();
+    pair.receiver
+        .enter(|| {
+            let found = interfaces().unwrap().into_iter().find(|found| found.name == VethPair::RECEIVING);
+            let on = |queue| Context { queue, ingress_interface: found.as_ref().unwrap().index, metadata: 0 };
+            // The interface has one queue more than the program was told of.
+            let options = ProgramConfig { queues: 3, snap_length: Some(64), ..ProgramConfig::default() };
+            let mut capture = Program::load(&options).unwrap();
+            let socket = af_xdp_socket();
+            capture.set_socket(QueueId(1), &socket).unwrap();
+            let frame = geneve(200);
+            for (queue, verdict) in [
+                (0, Verdict::PassedNoSocket),
+                (1, Verdict::Redirected),
+                (2, Verdict::PassedNoSocket),
+                (3, Verdict::PassedNoSocket),
+            ] {
+                let outcome = run(&capture, on(queue), &frame);
+                assert_eq!((outcome.verdict, outcome.row), (verdict, queue as usize));
+            }
+            let verdicts = capture.verdicts().unwrap();
+            assert_eq!(verdicts.total()[Verdict::PassedNoSocket as usize], 3);
+            assert_eq!(verdicts.other_queues[Verdict::PassedNoSocket as usize], 1);
 
-        let error = capture.set_socket(QueueId(3), &socket).unwrap_err();
-        assert!(matches!(error, XdpError::UnknownQueue { queue: QueueId(3), queues: 3 }), "{error}");
-        drop(socket); // the kernel takes a closed socket out of the map
-        assert_eq!(run(&capture, on(1), &frame).verdict, Verdict::PassedNoSocket);
-    });
+            let error = capture.set_socket(QueueId(3), &socket).unwrap_err();
+            assert!(matches!(error, XdpError::UnknownQueue { queue: QueueId(3), queues: 3 }), "{error}");
+            drop(socket); // the kernel takes a closed socket out of the map
+            assert_eq!(run(&capture, on(1), &frame).verdict, Verdict::PassedNoSocket);
+        })
+        .unwrap();
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use mirror_testkit::interrupt::Interrupt;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 use crate::cargo;
-use crate::interrupt::Interrupt;
 use crate::setup::{self, Scope};
 
 /// The package whose build script makes the objects, and their names in its output directory.

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::process::{self, Running};
 use serde::Deserialize;
 
-use crate::interrupt::Interrupt;
-use crate::process::{self, Running, workspace};
+/// The directory of the workspace.
+pub fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
 
 /// The cargo that runs this program, to be run in the workspace.
 pub fn command() -> Command {

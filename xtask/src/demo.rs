@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::process;
+use mirror_testkit::root::is_root;
+use mirror_testkit::veth::{VethOptions, VethPair};
 
 use crate::cargo;
-use crate::interrupt::Interrupt;
-use crate::netns::{INTERFACE, Link};
-use crate::process::{self, is_root};
 use crate::setup::{self, Scope};
 use accounting::{Check, Generated, Ledger};
 use live::Daemon;
@@ -159,14 +160,15 @@ fn live(
 ) -> Result<ExitCode> {
     let output = Output::create(directory)?;
     // What is made here is unmade in reverse, however this function ends: the daemon, the namespaces.
-    let link = Link::create(arguments.frame_size.saturating_sub(ETHERNET_HEADER).max(1500))?;
+    let mtu = arguments.frame_size.saturating_sub(ETHERNET_HEADER).max(1500);
+    let pair = VethPair::new(VethOptions { mtu, queues: 1 })?;
     if arguments.mode == Mode::Generic {
         // Without a native program the interface takes XDP frames only where GRO has given it NAPI.
-        process::output(link.sensor.command("ethtool").args(["--offload", INTERFACE, "gro", "on"]))?;
+        pair.receiver.ethtool(&format!("--offload {} gro on", VethPair::RECEIVING))?;
     }
 
-    let mut daemon = Daemon::start(&link, capture, arguments, &output, interrupt)?;
-    let generated = live::send(&link, generator, arguments, &mut daemon, interrupt)?;
+    let mut daemon = Daemon::start(&pair, capture, arguments, &output, interrupt)?;
+    let generated = live::send(&pair, generator, arguments, &mut daemon, interrupt)?;
     daemon.stop()?;
 
     let text = fs::read_to_string(&output.ledger).context("the daemon has written no ledger")?;

@@ -5,16 +5,13 @@
 //! - [`demo`]: generator and daemon on a veth pair, with the ledger checked against what was sent.
 //! - [`test`](mod@test): every check and test of the workspace.
 //!
-//! They stand on [`process`] (child processes), [`interrupt`] (SIGINT and SIGTERM), [`cargo`] (its messages)
-//! and [`netns`] (network namespaces). Nothing here needs more than a Rust toolchain to compile, because this
-//! program is what installs the rest.
+//! They stand on [`cargo`] (its command and its messages) and the light part of `mirror-testkit` (child processes, signals,
+//! network namespaces). Nothing here needs more than a Rust toolchain to compile, because this program installs
+//! everything else.
 
 mod build_ebpf;
 mod cargo;
 mod demo;
-mod interrupt;
-mod netns;
-mod process;
 mod setup;
 mod test;
 
@@ -22,8 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-
-use crate::interrupt::Interrupt;
+use mirror_testkit::interrupt::Interrupt;
 
 /// Tasks of the workspace.
 #[derive(Parser)]

@@ -13,8 +13,8 @@ mod plan;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use mirror_testkit::interrupt::Interrupt;
 
-use crate::interrupt::Interrupt;
 use machine::Machine;
 use plan::{Missing, Step};
 

@@ -1,16 +1,18 @@
 //! Every check and test of the workspace, with what was skipped named and counted as skipped.
 
 mod outcome;
+mod strays;
 
+use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
-use std::{env, io};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
 
 use anyhow::Result;
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::process::{self, Running};
 
 use crate::cargo;
-use crate::interrupt::Interrupt;
-use crate::netns;
-use crate::process::{self, Running};
 use crate::setup::{self, Scope};
 use outcome::Outcome;
 
@@ -82,10 +84,11 @@ fn run_all(outcome: &mut Outcome, interrupt: &Interrupt) {
     check("instructions per packet", cargo::command().args(gate));
 
     println!();
+    let before = strays::in_other_namespaces().unwrap_or_default();
     if let Err(error) = run_tests(outcome, interrupt) {
         outcome.check("cargo test", Err(error));
     }
-    outcome.check("no network namespace left behind", no_strays());
+    outcome.check("no process left behind in a network namespace", no_strays(&before));
 }
 
 /// Runs the tests of the workspace one after the other, so that those that measure have the machine to themselves.
@@ -107,10 +110,18 @@ fn run_tests(outcome: &mut Outcome, interrupt: &Interrupt) -> Result<()> {
     Ok(())
 }
 
-fn no_strays() -> Result<()> {
-    let strays = netns::strays()?;
-    if !strays.is_empty() {
-        anyhow::bail!("left behind: {}; remove each with: ip netns delete NAME", strays.join(", "));
+/// Checks that no processes but those of `before` are in other network namespaces. Those that are ending may take a moment.
+fn no_strays(before: &BTreeSet<String>) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let now = strays::in_other_namespaces()?;
+        let left: Vec<&str> = now.difference(before).map(String::as_str).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            anyhow::bail!("left behind: {}; end each with: kill ID", left.join(", "));
+        }
+        thread::sleep(Duration::from_millis(100));
     }
-    Ok(())
 }

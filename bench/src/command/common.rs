@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::processors::Processors;
+use mirror_testkit::traffic::{FrameSize, Profile, Share};
 use serde::Serialize;
 
 use super::progress::progress_bar;
 use crate::experiment::Setting;
-use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::receiver::{Pipeline, Records, SinkKind};
-use crate::testbed::Processors;
-use crate::traffic::{FrameSize, Profile, Share};
 
 /// The traffic of a measurement.
 #[derive(Args, Clone, Debug)]

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
-use mirror_user::number::MacAddress;
+use mirror_testkit::generator::file::{self, Schedule};
+use mirror_testkit::generator::interface::Interface;
+use mirror_testkit::generator::report::Report;
+use mirror_testkit::generator::{self, Settings, Source};
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::traffic::{Addresses, FrameSize, Profile, Share, Traffic};
 
 use super::common::seconds;
-use crate::generator::file::{self, Schedule};
-use crate::generator::interface::Interface;
-use crate::generator::report::Report;
-use crate::generator::{self, Settings, Source};
-use crate::interrupt::Interrupt;
-use crate::traffic::{Addresses, FrameSize, Profile, Share, Traffic};
 
 /// Packets per second in a capture file, where none are asked for.
 const FILE_RATE: u64 = 1_000_000;
@@ -72,7 +71,7 @@ pub struct Generate {
 
     /// Ethernet destination.
     #[arg(long, value_name = "MAC", value_parser = mac_address, default_value = "ff:ff:ff:ff:ff:ff")]
-    destination_mac: MacAddress,
+    destination_mac: [u8; 6],
     /// Outer IPv4 source, the load balancer.
     #[arg(long, value_name = "ADDRESS", default_value_t = Addresses::default().source)]
     source_address: Ipv4Addr,
@@ -127,7 +126,7 @@ impl Generate {
         Ok(generator::send(&self.traffic(interface.mac)?, &interface, &settings, stop)?)
     }
 
-    fn traffic(&self, source_mac: MacAddress) -> Result<Traffic> {
+    fn traffic(&self, source_mac: [u8; 6]) -> Result<Traffic> {
         let profile = Profile {
             flows: self.flows,
             frame_size: self.frame_size,
@@ -169,11 +168,8 @@ impl Generate {
     }
 }
 
-fn mac_address(text: &str) -> Result<MacAddress, &'static str> {
+fn mac_address(text: &str) -> Result<[u8; 6], &'static str> {
     let octets: Option<Vec<u8>> =
         text.split([':', '-']).map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
-    octets
-        .and_then(|octets| octets.try_into().ok())
-        .map(MacAddress)
-        .ok_or("expected six octets, like 02:00:00:00:00:01")
+    octets.and_then(|octets| octets.try_into().ok()).ok_or("expected six octets, like 02:00:00:00:00:01")
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use mirror_testkit::interrupt::Interrupt;
 
 use super::common::OutputArguments;
 use super::progress::progress_bar;
-use crate::interrupt::Interrupt;
 use crate::micro::callgrind::{self, Stage};
 use crate::micro::time::Amount;
 use crate::micro::{Micro, Part, Setting};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use mirror_testkit::interrupt::{Interrupt, Interrupted};
 
 use super::progress::progress_bar;
-use crate::interrupt::{Interrupt, Interrupted};
 use crate::report::suite::Suite;
 
 /// Arguments of `report`.

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
 
 use super::ndr::{self, SOME};
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError};
 use crate::receiver::{Kind, Latencies, Pipeline, Records};
-use crate::traffic::Profile;
 
 /// The part of the greatest rate that packets before a measurement come at.
 const WARM_UP: Duration = Duration::from_millis(500);

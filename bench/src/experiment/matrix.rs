@@ -1,9 +1,9 @@
 //! The traffic and pipelines over which retention is measured: one thing varied at a time.
 
+use mirror_testkit::traffic::{FrameSize, Profile, Share};
 use serde::Serialize;
 
 use crate::receiver::{Pipeline, Records, SinkKind};
-use crate::traffic::{FrameSize, Profile, Share};
 
 /// One combination of traffic and pipeline.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub fn cells() -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::traffic::Traffic;
+    use mirror_testkit::traffic::Traffic;
 
     #[test]
     fn every_cell_has_traffic_and_room_for_its_flows() {

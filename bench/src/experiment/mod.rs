@@ -19,11 +19,10 @@ use std::fmt;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::processors::Processors;
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
-
-use crate::interrupt::Interrupt;
-use crate::testbed::Processors;
-use crate::traffic::Profile;
 
 /// Where, and under whose eyes, something is measured.
 #[derive(Clone, Debug)]

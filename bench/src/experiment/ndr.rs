@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
 
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Session};
 use crate::receiver::Kind;
 use crate::search::{Found, Goal, Response, search};
-use crate::traffic::Profile;
 
 /// The loss that is allowed where some is.
 pub const SOME: f64 = 0.005;

@@ -11,13 +11,13 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
 
 use super::ndr::{self, SOME};
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Session};
 use crate::receiver::{Kind, Pipeline, Records, SinkKind};
-use crate::traffic::Profile;
 
 /// The least part of its best rate that the pipeline must keep.
 pub const KEPT: f64 = 0.95;
@@ -230,7 +230,7 @@ fn send_watched(
     harness: &Harness,
     session: &Session<'_>,
     load: Load,
-) -> Result<(crate::generator::report::Report, Vec<Sample>), MeasureError> {
+) -> Result<(mirror_testkit::generator::report::Report, Vec<Sample>), MeasureError> {
     let mut samples = Vec::new();
     let start = Instant::now();
     let before = session.counts()?.delivered;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
 
 use super::{Effort, Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Measured};
 use crate::receiver::Kind;
 use crate::statistics::Summary;
-use crate::traffic::Profile;
 
 /// How much a receiver took.
 #[derive(Clone, Debug, Serialize)]

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
 
 use super::rate::Rate;
@@ -15,7 +16,6 @@ use super::{Effort, Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Measured};
 use crate::receiver::{Kind, Pipeline, Records, SinkKind};
 use crate::statistics::Summary;
-use crate::traffic::Profile;
 
 /// By how much the offered rates of a pair may differ, as a part of the greater.
 pub const TOLERANCE: f64 = 0.05;

@@ -16,6 +16,9 @@ pub mod time;
 use std::{fmt, io};
 
 use indicatif::ProgressBar;
+use mirror_testkit::interrupt::{Interrupt, Interrupted};
+use mirror_testkit::processors::Processors;
+use mirror_testkit::traffic::ProfileError;
 use mirror_user::DropReason;
 use mirror_user::degrade::DegradeConfigError;
 use mirror_user::sink::SinkError;
@@ -27,10 +30,7 @@ use self::allocations::Allocations;
 use self::callgrind::{CallgrindError, Instructions, Stage};
 use self::scaling::Scaling;
 use self::time::{Amount, Time};
-use crate::interrupt::{Interrupt, Interrupted};
 use crate::receiver::Records;
-use crate::testbed::Processors;
-use crate::traffic::ProfileError;
 
 /// Under whose eyes something is measured.
 #[derive(Clone, Debug)]

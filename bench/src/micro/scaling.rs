@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use mirror_testkit::processors::{Processors, pin};
 use serde::Serialize;
 
 use super::setup::{traffic, worker};
@@ -14,7 +15,6 @@ use super::{MicroError, Setting};
 use crate::receiver::Records;
 use crate::receiver::meter::{Busy, Meter, ticks};
 use crate::statistics::Summary;
-use crate::testbed::{Processors, pin};
 
 /// Flows of each worker.
 const FLOWS: u64 = 64_000;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mirror_common::port;
+use mirror_testkit::traffic::{Profile, Traffic};
 use mirror_user::counters::WorkerCounters;
 use mirror_user::decap::DecapConfig;
 use mirror_user::degrade::{Degradation, DegradeConfig};
@@ -15,7 +16,6 @@ use mirror_user::worker::{WhenFull, Worker};
 
 use super::MicroError;
 use crate::receiver::{Records, output};
-use crate::traffic::{Profile, Traffic};
 
 /// How mirrored packets are found.
 pub(super) const DECAP: DecapConfig =

@@ -4,13 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
+use mirror_testkit::traffic::Traffic;
 use mirror_traffic::Position;
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::source::{Frame, FrameSource, LinkType, Received};
 use mirror_user::time::Timestamp;
 
 use crate::receiver::meter::{Busy, Meter, ticks};
-use crate::traffic::Traffic;
 
 /// When the first packet arrives: 2026-01-01 00:00:00 UTC, in nanoseconds.
 const START: u64 = 1_767_225_600_000_000_000;

@@ -1,11 +1,11 @@
 //! Drop in the driver: as many packets as the kernel can take from the cable.
 
 use aya::maps::{MapData, PerCpuArray};
+use mirror_testkit::veth::VethPair;
 use mirror_traffic::program::{DISCARD_PROGRAM, DISCARDED_MAP};
 
 use super::program::Program;
 use super::{Counts, Ended, Receiver, ReceiverError};
-use crate::testbed::Testbed;
 
 /// The attached program.
 pub struct Discard {
@@ -19,7 +19,7 @@ impl Discard {
     /// # Errors
     ///
     /// When the kernel does not allow it.
-    pub fn start(bed: &Testbed) -> Result<Self, ReceiverError> {
+    pub fn start(bed: &VethPair) -> Result<Self, ReceiverError> {
         let mut program = Program::load(bed, DISCARD_PROGRAM)?;
         let discarded = program.map(DISCARDED_MAP)?;
         program.attach(bed)?;

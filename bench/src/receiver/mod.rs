@@ -14,6 +14,10 @@ use std::{io, thread};
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
+use mirror_testkit::generator::interface::InterfaceError;
+use mirror_testkit::namespace::NamespaceError;
+use mirror_testkit::processors::Processors;
+use mirror_testkit::veth::VethPair;
 use mirror_user::config::ConfigError;
 use mirror_user::ledger::Ledger;
 use mirror_user::pipeline::PipelineError;
@@ -27,8 +31,6 @@ use self::meter::Busy;
 pub use self::output::Latencies;
 use self::pipeline::Running;
 pub use self::pipeline::{Pipeline, SinkKind};
-use crate::generator::interface::InterfaceError;
-use crate::testbed::{Processors, Testbed, TestbedError};
 
 /// Name of the thread that receives.
 pub(crate) const WORKER: &str = "worker-0";
@@ -59,7 +61,7 @@ impl Kind {
     /// # Errors
     ///
     /// When the kernel or the configuration does not allow it.
-    pub fn start(&self, bed: &Testbed, processors: Processors) -> Result<Box<dyn Receiver>, ReceiverError> {
+    pub fn start(&self, bed: &VethPair, processors: Processors) -> Result<Box<dyn Receiver>, ReceiverError> {
         Ok(match self {
             Self::XdpDrop => Box::new(Discard::start(bed)?),
             Self::RxDrop => Box::new(Bare::start(bed, processors)?),
@@ -162,7 +164,7 @@ fn is_busy(error: &io::Error) -> bool {
 pub enum ReceiverError {
     /// There is no testbed.
     #[error(transparent)]
-    Testbed(#[from] TestbedError),
+    Testbed(#[from] NamespaceError),
     /// The receiving interface is not there.
     #[error(transparent)]
     Interface(#[from] InterfaceError),

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mirror_testkit::processors::Processors;
+use mirror_testkit::veth::VethPair;
 use mirror_user::config::{Config, ConfigError};
 use mirror_user::degrade::DegradeMode;
 use mirror_user::ledger::Ledger;
@@ -20,7 +22,6 @@ use tempfile::TempDir;
 use super::meter::{Meter, Metered};
 use super::output::{self, Latencies};
 use super::{Counts, Ended, Receiver, ReceiverError, Records};
-use crate::testbed::{Processors, Testbed};
 
 /// What the pipeline is to do.
 #[derive(Clone, Debug)]
@@ -89,7 +90,7 @@ impl Pipeline {
     /// The daemon's configuration for this.
     fn config(&self, directory: &Path, processors: Processors) -> Result<Config, ReceiverError> {
         let mut config = Config::default();
-        config.capture.interface = Some(Testbed::FAR.to_owned());
+        config.capture.interface = Some(VethPair::RECEIVING.to_owned());
         config.capture.cpus = Some(List(vec![processors.worker]));
         config.capture.mode = AttachModeRequest::Native;
         config.capture.zero_copy = Switch::Off; // a veth has none
@@ -159,14 +160,14 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts it at the far end of `bed`.
-    pub fn start(pipeline: &Pipeline, bed: &Testbed, processors: Processors) -> Result<Self, ReceiverError> {
+    pub fn start(pipeline: &Pipeline, bed: &VethPair, processors: Processors) -> Result<Self, ReceiverError> {
         let directory = tempfile::tempdir().map_err(|source| ReceiverError::Directory { source })?;
         let config = pipeline.config(directory.path(), processors)?;
         let meter = Arc::new(Meter::default());
         let metering = Metering { meter: Arc::clone(&meter), slowdown: pipeline.slowdown };
         let (shutdown, outputs) = (Shutdown::new(), pipeline.outputs());
         let start = || DataPath::capture_with(&config, &shutdown, outputs, &metering);
-        Ok(Self { pipeline: bed.far.enter(start)??, meter, _directory: directory })
+        Ok(Self { pipeline: bed.receiver.enter(start)??, meter, _directory: directory })
     }
 }
 

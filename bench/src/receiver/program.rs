@@ -4,10 +4,10 @@ use aya::maps::{Map, MapError};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
+use mirror_testkit::generator::interface::Interface;
+use mirror_testkit::veth::VethPair;
 
 use super::ReceiverError;
-use crate::generator::interface::Interface;
-use crate::testbed::Testbed;
 
 /// A loaded program. Dropping it detaches it.
 pub(super) struct Program {
@@ -19,8 +19,8 @@ pub(super) struct Program {
 
 impl Program {
     /// Loads the program `name` for the far end of `bed`.
-    pub fn load(bed: &Testbed, name: &'static str) -> Result<Self, ReceiverError> {
-        let interface = bed.far.enter(|| Interface::new(Testbed::FAR))??.index;
+    pub fn load(bed: &VethPair, name: &'static str) -> Result<Self, ReceiverError> {
+        let interface = bed.receiver.enter(|| Interface::new(VethPair::RECEIVING))??.index;
         let mut object = EbpfLoader::new().load(mirror_ebpf::generate()).map_err(ReceiverError::Load)?;
         let program: &mut Xdp = program(&mut object, name)?;
         program.load().map_err(|source| ReceiverError::Program { name, source })?;
@@ -39,10 +39,10 @@ impl Program {
     }
 
     /// Attaches it, in native mode.
-    pub fn attach(&mut self, bed: &Testbed) -> Result<(), ReceiverError> {
+    pub fn attach(&mut self, bed: &VethPair) -> Result<(), ReceiverError> {
         let Self { name, interface, object, link } = self;
         let program: &mut Xdp = program(object, name)?;
-        let attached = bed.far.enter(|| program.attach_to_if_index(*interface, XdpMode::Driver))?;
+        let attached = bed.receiver.enter(|| program.attach_to_if_index(*interface, XdpMode::Driver))?;
         *link = Some(attached.map_err(|source| ReceiverError::Program { name, source })?);
         Ok(())
     }

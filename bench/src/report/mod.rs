@@ -11,6 +11,7 @@ pub mod suite;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use mirror_testkit::processors::Processors;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -24,7 +25,6 @@ use crate::experiment::rate::Rate;
 use crate::experiment::retention::Retention;
 use crate::machine::Machine;
 use crate::micro::Micro;
-use crate::testbed::Processors;
 
 /// Everything that was measured in one run.
 #[derive(Clone, Debug, Serialize)]

@@ -3,6 +3,8 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
+use mirror_testkit::interrupt::{Interrupt, Interrupted};
+use mirror_testkit::processors::Processors;
 use serde::Serialize;
 
 use super::{Cell, Modes, Report};
@@ -14,14 +16,12 @@ use crate::experiment::overload::{self, Overload};
 use crate::experiment::rate::Rate;
 use crate::experiment::retention::{self, Retention};
 use crate::experiment::{Effort, Setting, TrafficFacts};
-use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::Machine;
 use crate::measure::{Load, MeasureError};
 use crate::micro;
 use crate::micro::time::Amount;
 use crate::micro::{Micro, MicroError, Part};
 use crate::receiver::{Kind, Pipeline};
-use crate::testbed::Processors;
 
 /// Packets per second at which programs are compared: what the kernel's network stack can give them.
 const COMPARED_RATE: u64 = 1_000_000;

@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{Map, MapData, XskMap};
 use aya::programs::loaded_programs;
-use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::{Profile, Share};
+use mirror_testkit::daemon::{Daemon, Ended};
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::namespace::Namespace;
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use mirror_user::number::QueueId;
 use mirror_user::xdp::{Program, ProgramConfig};
 use mirror_user::xsk::{CopyMode, XskConfig, XskSource};
 
 use crate::bpf;
-use crate::daemon::{Daemon, Ended, mixed, send, send_all, settings};
-use crate::support::{Namespace, VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send, send_all, settings};
 
 /// Every packet that the XDP program took is in the ledger, under one name.
 fn assert_balanced(ended: &Ended) {
@@ -29,8 +32,8 @@ fn a_panic_of_a_worker_is_contained() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
-    let mut daemon = Daemon::spawn_with(
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
+    let mut daemon = daemon::spawn_with(
         &pair.receiver,
         VethPair::RECEIVING,
         &["--records", "flow"],
@@ -59,7 +62,7 @@ fn a_panic_of_a_worker_is_contained() {
 fn hold_queue(pair: &VethPair) -> XskSource {
     let config =
         XskConfig { rx_ring: 64, frames: 64, copy_mode: CopyMode::Copy, huge_pages: false, busy_poll: None };
-    pair.receiver.enter(|| XskSource::open(VethPair::RECEIVING, QueueId(0), &config)).unwrap()
+    pair.receiver.enter(|| XskSource::open(VethPair::RECEIVING, QueueId(0), &config)).unwrap().unwrap()
 }
 
 #[test]
@@ -67,9 +70,9 @@ fn a_queue_that_is_still_being_released_is_waited_for() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let holder = hold_queue(&pair);
-    let mut daemon = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]);
+    let mut daemon = daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]);
     daemon.wait_for("queue 0: held by another socket; trying for 5 s");
     std::thread::sleep(Duration::from_millis(300));
     drop(holder);
@@ -84,10 +87,10 @@ fn a_queue_that_is_not_released_is_an_error_after_five_seconds() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let _holder = hold_queue(&pair);
     let began = Instant::now();
-    let ended = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]).join();
+    let ended = daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]).join();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
     let last = ended.log.lines().last().unwrap();
     assert!(last.contains("another AF_XDP socket has the queue: stop the other capture"), "{last}");
@@ -103,7 +106,7 @@ const AT_ONCE: Duration = Duration::from_millis(1_500);
 
 /// A capture in which packets have arrived.
 fn running(pair: &VethPair, arguments: &[&str]) -> Daemon {
-    let daemon = Daemon::start(pair, arguments);
+    let daemon = daemon::start(pair, arguments);
     assert_eq!(send_all(pair, &mixed(), &settings(5_000, Source::Live)).sent, 5_000);
     // The counters of the interface are read twice a second, and cannot be read any more when it is gone.
     std::thread::sleep(Duration::from_millis(700));
@@ -127,7 +130,7 @@ fn assert_ends(daemon: Daemon, reason: &str, packets: u64) -> Ended {
 
 /// The id of the XDP program on the receiving interface.
 fn program_on(pair: &VethPair) -> u32 {
-    let interfaces = pair.receiver.enter(|| mirror_user::xdp::interface::interfaces().unwrap());
+    let interfaces = pair.receiver.enter(|| mirror_user::xdp::interface::interfaces().unwrap()).unwrap();
     let interface = interfaces.iter().find(|interface| interface.name == VethPair::RECEIVING).unwrap();
     interface.native_program.unwrap()
 }
@@ -137,9 +140,9 @@ fn an_interface_that_is_deleted_ends_the_capture() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let daemon = running(&pair, &[]);
-    pair.receiver.run("ip", &["link", "delete", VethPair::RECEIVING]);
+    pair.receiver.run("ip", &["link", "delete", VethPair::RECEIVING]).unwrap();
     let ended = assert_ends(daemon, "veth-rx was deleted; start again when it is back", 5_000);
     let notes = &ended.ledger["never_reached"]["notes"];
     assert!(
@@ -153,7 +156,7 @@ fn an_interface_that_is_deleted_under_load_ends_the_capture_with_a_balance() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let daemon = running(&pair, &["--records", "flow"]);
     let stop = AtomicBool::new(false);
     let endless = generator::Settings { packets: None, rate: None, ..settings(0, Source::Live) };
@@ -161,7 +164,7 @@ fn an_interface_that_is_deleted_under_load_ends_the_capture_with_a_balance() {
         // Its own end goes as well.
         let sender = scope.spawn(|| send(&pair, &mixed(), &endless, &stop));
         std::thread::sleep(Duration::from_millis(800));
-        pair.receiver.run("ip", &["link", "delete", VethPair::RECEIVING]);
+        pair.receiver.run("ip", &["link", "delete", VethPair::RECEIVING]).unwrap();
         let ended = daemon.join();
         stop.store(true, Ordering::Relaxed);
         drop(sender.join().unwrap());
@@ -178,12 +181,12 @@ fn an_interface_that_is_moved_away_ends_the_capture() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let daemon = running(&pair, &[]);
-    let elsewhere = Namespace::new("else");
+    let elsewhere = Namespace::new().unwrap();
     // It is back at once: what was attached to it is lost all the same.
-    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "netns", elsewhere.name()]);
-    elsewhere.run("ip", &["link", "set", VethPair::RECEIVING, "netns", pair.receiver.name()]);
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "netns", &elsewhere.path()]).unwrap();
+    elsewhere.run("ip", &["link", "set", VethPair::RECEIVING, "netns", &pair.receiver.path()]).unwrap();
     assert_ends(daemon, "veth-rx was moved to another network namespace", 5_000);
 }
 
@@ -192,7 +195,7 @@ fn a_program_that_is_detached_by_others_ends_the_capture() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let daemon = running(&pair, &[]);
     // The kernel lets nobody detach it by netlink.
     let off =
@@ -212,7 +215,7 @@ fn a_program_that_is_replaced_by_others_ends_the_capture() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let daemon = running(&pair, &[]);
     let other = Program::load(&ProgramConfig::default()).unwrap();
     bpf::replace(&bpf::link_of(program_on(&pair)), other.program().unwrap().fd().unwrap().as_fd());
@@ -226,24 +229,24 @@ fn an_interface_that_is_renamed_or_down_for_a_while_is_captured_from_all_along()
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let mut daemon = running(&pair, &[]);
     let began = Instant::now();
-    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "down"]);
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "down"]).unwrap();
     daemon.wait_for(
         "WARN veth-rx is down: nothing arrives until it is up again (`ip link set dev veth-rx up`)",
     );
-    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "name", "mirror0"]);
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "name", "mirror0"]).unwrap();
     daemon.wait_for("veth-rx is named mirror0 now; the capture goes on");
     // Longer than it takes to ask whether the socket is bound.
     std::thread::sleep(Duration::from_millis(700));
-    pair.receiver.run("ip", &["link", "set", "mirror0", "up"]);
+    pair.receiver.run("ip", &["link", "set", "mirror0", "up"]).unwrap();
     daemon.wait_for("mirror0 is up again after");
-    pair.sender.run("ip", &["link", "set", VethPair::SENDING, "down"]);
+    pair.sender.run("ip", &["link", "set", VethPair::SENDING, "down"]).unwrap();
     daemon.wait_for("WARN mirror0 has lost its carrier");
-    pair.sender.run("ip", &["link", "set", VethPair::SENDING, "up"]);
+    pair.sender.run("ip", &["link", "set", VethPair::SENDING, "up"]).unwrap();
     daemon.wait_for("mirror0 is up again after");
-    pair.receiver.run("ip", &["link", "set", "mirror0", "mtu", "1400"]);
+    pair.receiver.run("ip", &["link", "set", "mirror0", "mtu", "1400"]).unwrap();
     daemon.wait_for("the MTU of mirror0 was changed from 1500 to 1400");
     assert!(began.elapsed() < Duration::from_millis(700) + 5 * AT_ONCE, "{:?}", began.elapsed());
     let profile = Profile { malformed: Share::NONE, ..mixed() };
@@ -269,12 +272,12 @@ fn an_interface_that_is_down_for_a_while_does_not_end_busy_polling() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let mut daemon = running(&pair, &["--busy-poll", "20us"]);
-    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "down"]);
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "down"]).unwrap();
     daemon.wait_for("WARN veth-rx is down");
     std::thread::sleep(Duration::from_millis(700));
-    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "up"]);
+    pair.receiver.run("ip", &["link", "set", VethPair::RECEIVING, "up"]).unwrap();
     daemon.wait_for("veth-rx is up again after");
     assert_eq!(send_all(&pair, &mixed(), &settings(5_000, Source::Live)).sent, 5_000);
     let ended = daemon.stop();
@@ -297,7 +300,7 @@ fn set_queues(pair: &VethPair, queues: &str) {
         pair.sender.command("ethtool").args(["--set-channels", VethPair::SENDING, "tx", "1"]).output();
     drop(narrow.unwrap());
     for (namespace, interface) in ends {
-        namespace.run("ethtool", &["--set-channels", interface, "rx", queues, "tx", queues]);
+        namespace.run("ethtool", &["--set-channels", interface, "rx", queues, "tx", queues]).unwrap();
     }
 }
 
@@ -306,8 +309,8 @@ fn a_change_of_queues_is_told_of_and_what_passes_by_them() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
-    let mut daemon = Daemon::start(&pair, &["--queues", "0"]);
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
+    let mut daemon = daemon::start(&pair, &["--queues", "0"]);
     set_queues(&pair, "1");
     daemon.wait_for("WARN veth-rx has 1 receive queue(s) now, 2 before");
     set_queues(&pair, "2");
@@ -331,9 +334,9 @@ fn packets_on_queues_that_the_driver_leaves_out_are_told_of() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
     set_queues(&pair, "1");
-    let mut daemon = Daemon::start(&pair, &[]);
+    let mut daemon = daemon::start(&pair, &[]);
     set_queues(&pair, "2");
     daemon.wait_for("WARN veth-rx has 2 receive queues now, 1 before");
     for cpu in 0..2 {
@@ -365,7 +368,7 @@ fn a_socket_that_receives_nothing_is_made_again() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let mut daemon = running(&pair, &["--records", "flow"]);
     let mut sockets = sockets_of(program_on(&pair));
     let stop = AtomicBool::new(false);

@@ -8,20 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::{FrameSize, Profile, Share};
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{FrameSize, Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use serde_json::Value;
 
-use crate::daemon::{Daemon, mixed, send, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send, send_all, settings};
 
 #[test]
 fn native_mode() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let daemon = Daemon::start(&pair, &["--mode", "native"]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let daemon = daemon::start(&pair, &["--mode", "native"]);
     let report = send_all(&pair, &mixed(), &settings(300_000, Source::Live));
     let ended = daemon.stop();
     ended.assert_accounts_for(&report);
@@ -34,8 +35,8 @@ fn generic_mode() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let daemon = Daemon::start(&pair, &["--mode", "generic"]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let daemon = daemon::start(&pair, &["--mode", "generic"]);
     let report = send_all(&pair, &mixed(), &settings(100_000, Source::Socket));
     let ended = daemon.stop();
     ended.assert_accounts_for(&report);
@@ -48,8 +49,8 @@ fn several_queues() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
-    let daemon = Daemon::start(&pair, &[]);
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
+    let daemon = daemon::start(&pair, &[]);
     // A veth receives on the queue that has the number of the sending processor.
     let mut sent = 0;
     for cpu in 0..2 {
@@ -76,9 +77,9 @@ fn jumbo_frames_in_several_buffers() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() }).unwrap();
     // Far more packets than buffers: every one of them goes round many times.
-    let daemon = Daemon::start(&pair, &["--rx-ring", "1024", "--frames", "2048"]);
+    let daemon = daemon::start(&pair, &["--rx-ring", "1024", "--frames", "2048"]);
     let profile = Profile { frame_size: FrameSize::Bytes(8500), malformed: Share::NONE, ..mixed() };
     let settings = generator::Settings { rate: Some(20_000), ..settings(30_000, Source::Socket) };
     let report = send_all(&pair, &profile, &settings);
@@ -97,8 +98,8 @@ fn jumbo_frames_come_whole_into_pcapng() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
-    let daemon = Daemon::start(&pair, &["--format", "pcapng", "--records", "packet"]);
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() }).unwrap();
+    let daemon = daemon::start(&pair, &["--format", "pcapng", "--records", "packet"]);
     let profile = Profile { frame_size: FrameSize::Bytes(8000), malformed: Share::NONE, ..mixed() };
     let settings = generator::Settings { rate: Some(5_000), ..settings(2_000, Source::Socket) };
     let report = send_all(&pair, &profile, &settings);
@@ -126,8 +127,8 @@ fn the_kernel_cuts() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
-    let daemon = Daemon::start(&pair, &["--snap-length", "200"]);
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() }).unwrap();
+    let daemon = daemon::start(&pair, &["--snap-length", "200"]);
     for (bytes, source) in [(1400, Source::Live), (6000, Source::Socket)] {
         let profile = Profile {
             frame_size: FrameSize::Bytes(bytes),
@@ -158,15 +159,18 @@ fn other_sources_are_dropped_and_other_traffic_passes() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    pair.receiver.run("ip", &["address", "add", "198.51.100.1/24", "dev", VethPair::RECEIVING]);
-    pair.sender.run("ip", &["address", "add", "198.51.100.2/24", "dev", VethPair::SENDING]);
-    let daemon = Daemon::start(&pair, &["--allowed-sources", "10.0.0.0/8,2001:db8::/32"]);
-    let listener = pair.receiver.enter(|| std::net::TcpListener::bind("198.51.100.1:8080").unwrap());
-    let answered = pair.sender.enter(|| {
-        let address = "198.51.100.1:8080".parse().unwrap();
-        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
-    });
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    pair.receiver.run("ip", &["address", "add", "198.51.100.1/24", "dev", VethPair::RECEIVING]).unwrap();
+    pair.sender.run("ip", &["address", "add", "198.51.100.2/24", "dev", VethPair::SENDING]).unwrap();
+    let daemon = daemon::start(&pair, &["--allowed-sources", "10.0.0.0/8,2001:db8::/32"]);
+    let listener = pair.receiver.enter(|| std::net::TcpListener::bind("198.51.100.1:8080").unwrap()).unwrap();
+    let answered = pair
+        .sender
+        .enter(|| {
+            let address = "198.51.100.1:8080".parse().unwrap();
+            std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
+        })
+        .unwrap();
     assert!(answered, "a health check reaches the kernel");
     drop(listener);
     let report = send_all(&pair, &mixed(), &settings(20_000, Source::Live));
@@ -198,8 +202,8 @@ fn a_million_flows() {
         return;
     }
     const FLOWS: u64 = 1_000_000;
-    let pair = VethPair::new(VethOptions::default());
-    let daemon = Daemon::start(&pair, &["--records", "flow", "--max-flows", "1048576"]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let daemon = daemon::start(&pair, &["--records", "flow", "--max-flows", "1048576"]);
     let profile = Profile { flows: FLOWS, ..mixed() };
     let report = send_all(&pair, &profile, &settings(3 * FLOWS / 2, Source::Live));
     let ended = daemon.stop();
@@ -222,9 +226,9 @@ fn a_full_pipeline_loses_nothing_without_a_count() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--max-flows", "1000"];
-    let daemon = Daemon::start(&pair, &[&["--records", "flow"], &tight[..]].concat());
+    let daemon = daemon::start(&pair, &[&["--records", "flow"], &tight[..]].concat());
     let profile = Profile { flows: 100_000, ..mixed() };
     let unlimited = generator::Settings { rate: None, ..settings(2_000_000, Source::Live) };
     let report = send_all(&pair, &profile, &unlimited);
@@ -244,8 +248,8 @@ fn packets_and_flows_together() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let daemon = Daemon::start(&pair, &["--records", "packet,flow"]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let daemon = daemon::start(&pair, &["--records", "packet,flow"]);
     // Slowly, so that a busy machine loses none of them at the ring.
     let slowly = generator::Settings { rate: Some(50_000), ..settings(50_000, Source::Live) };
     let report = send_all(&pair, &mixed(), &slowly);
@@ -265,10 +269,10 @@ fn degradation_is_declared() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--max-flows", "1000"];
     let auto = [&["--records", "packet,flow", "--degradation", "auto"], &tight[..]].concat();
-    let daemon = Daemon::start(&pair, &auto);
+    let daemon = daemon::start(&pair, &auto);
     let profile = Profile { flows: 100_000, ..mixed() };
     let unlimited = generator::Settings { rate: None, ..settings(3_000_000, Source::Live) };
     let report = send_all(&pair, &profile, &unlimited);
@@ -298,14 +302,14 @@ fn each_tunnel_has_its_rule() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("mirror-capture.toml");
     let rules = "[[rule]]\ngwlbe_id = \"0e5d000000000001\"\nrecords = []\n\
                  [[rule]]\ngwlbe_id = \"0e5d000000000002\"\nsnap_length = 160\n\
                  [[rule]]\ngwlbe_id = \"0e5d000000000003\"\nrecords = [\"flow\"]\n";
     fs::write(&config, rules).unwrap();
-    let daemon = Daemon::start(&pair, &["--config", config.to_str().unwrap()]);
+    let daemon = daemon::start(&pair, &["--config", config.to_str().unwrap()]);
     let profile = Profile { vxlan: Share::NONE, malformed: Share::NONE, ..mixed() };
     let report = send_all(&pair, &profile, &settings(20_000, Source::Live));
     let ended = daemon.stop();
@@ -336,8 +340,8 @@ fn shutdown_under_load() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let daemon = Daemon::start(&pair, &["--output", "/dev/null"]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let daemon = daemon::start(&pair, &["--output", "/dev/null"]);
     let stop = AtomicBool::new(false);
     let endless = generator::Settings { packets: None, rate: None, ..settings(0, Source::Live) };
     let ended = thread::scope(|scope| {
@@ -360,15 +364,15 @@ fn restart_after_sigkill() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let killed = Daemon::start(&pair, &[]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let killed = daemon::start(&pair, &[]);
     send_all(&pair, &mixed(), &settings(10_000, Source::Live));
     killed.signal(rustix::process::Signal::KILL);
     assert!(!killed.join().status.success());
-    let link = pair.receiver.run("ip", &["-details", "link", "show", "dev", VethPair::RECEIVING]);
+    let link = pair.receiver.run("ip", &["-details", "link", "show", "dev", VethPair::RECEIVING]).unwrap();
     assert!(!link.contains("prog/xdp"), "the kernel has detached the program: {link}");
 
-    let daemon = Daemon::start(&pair, &[]);
+    let daemon = daemon::start(&pair, &[]);
     let report = send_all(&pair, &mixed(), &settings(50_000, Source::Live));
     daemon.stop().assert_accounts_for(&report);
 }
@@ -378,9 +382,9 @@ fn two_instances_on_one_interface() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let first = Daemon::start(&pair, &[]);
-    let second = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]).join();
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let first = daemon::start(&pair, &[]);
+    let second = daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]).join();
     assert_eq!(second.status.code(), Some(1), "{}", second.log);
     let error = second.log.lines().last().unwrap();
     assert!(error.starts_with("error: ") && error.contains(VethPair::RECEIVING), "{error}");
@@ -395,9 +399,9 @@ fn what_cannot_start_says_why() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let fail = |interface: &str, arguments: &[&str]| {
-        let ended = Daemon::spawn(&pair.receiver, interface, arguments).join();
+        let ended = daemon::spawn(&pair.receiver, interface, arguments).join();
         (ended.status.code(), ended.log.lines().last().unwrap_or_default().to_owned())
     };
     for (interface, arguments, code, expected) in [

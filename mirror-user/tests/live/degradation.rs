@@ -1,21 +1,22 @@
 //! How little a burst can gain against `--degradation auto`.
 
-use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::{Profile, Share};
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use serde_json::Value;
 
-use crate::daemon::{Daemon, mixed, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send_all, settings};
 
 #[test]
 fn a_burst_takes_no_more_than_seconds() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let tight = ["--rx-ring", "256", "--frames", "512", "--queue-batches", "2", "--cpus", "1"];
     let auto = [&["--records", "both", "--degradation", "auto"], &tight[..]].concat();
-    let mut daemon = Daemon::start(&pair, &auto);
+    let mut daemon = daemon::start(&pair, &auto);
     let profile = Profile { flows: 10_000, malformed: Share::NONE, ..mixed() };
     let usual = |packets| generator::Settings { rate: Some(1_000), ..settings(packets, Source::Live) };
     let burst = generator::Settings { rate: None, ..settings(200_000, Source::Live) };

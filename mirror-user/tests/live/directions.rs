@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use mirror_bench::generator::Source;
-use mirror_bench::traffic::{FrameSize, Profile, Share};
+use mirror_testkit::generator::Source;
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{FrameSize, Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use serde_json::Value;
 
-use crate::daemon::{Daemon, mixed, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send_all, settings};
 
 const FLOWS: u64 = 64;
 /// Of each flow, half of them in each direction.
@@ -33,8 +34,8 @@ fn half_flows_on_different_queues_have_one_community_id() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
-    let daemon = Daemon::start(&pair, &["--records", "flow"]);
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
+    let daemon = daemon::start(&pair, &["--records", "flow"]);
     let profile = Profile {
         flows: FLOWS,
         frame_size: FrameSize::Bytes(FRAME.try_into().unwrap()),

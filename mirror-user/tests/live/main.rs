@@ -12,6 +12,4 @@ mod never_reached;
 mod outputs;
 mod sockets;
 mod stopping;
-#[path = "../support/mod.rs"]
-mod support;
 mod timestamps;

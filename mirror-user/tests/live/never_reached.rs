@@ -1,18 +1,19 @@
 //! Packets that never reached the capture, and the ledger's account of them.
 
-use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::{Profile, Share};
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 
-use crate::daemon::{Daemon, mixed, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send_all, settings};
 
 #[test]
 fn tunnel_packets_of_a_queue_without_a_worker_are_told() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
-    let daemon = Daemon::start(&pair, &["--queues", "0"]);
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
+    let daemon = daemon::start(&pair, &["--queues", "0"]);
     let profile = Profile { malformed: Share::NONE, ..mixed() };
     // A veth receives on the queue that has the number of the sending processor.
     for (cpu, packets) in [(0, 5_000), (1, 12_345)] {
@@ -38,9 +39,9 @@ fn packets_that_the_rings_refused_are_not_told_twice() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let tight = ["--rx-ring", "64", "--frames", "64", "--queue-batches", "2", "--mode", "native"];
-    let daemon = Daemon::start(&pair, &tight);
+    let daemon = daemon::start(&pair, &tight);
     let unlimited = generator::Settings { rate: None, ..settings(1_000_000, Source::Live) };
     let report = send_all(&pair, &mixed(), &unlimited);
     let ended = daemon.stop();

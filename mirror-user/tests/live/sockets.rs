@@ -4,11 +4,13 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::{Profile, Share};
+use mirror_testkit::daemon::Ended;
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 
-use crate::daemon::{Daemon, Ended, mixed, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send_all, settings};
 use crate::timestamps::timestamps;
 
 /// The warnings in the log.
@@ -21,7 +23,7 @@ fn fall_backs_are_warnings() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() });
+    let pair = VethPair::new(VethOptions { mtu: 8600, ..VethOptions::default() }).unwrap();
     for (mtu, arguments, expected, strictly) in [
         (
             "1500",
@@ -41,8 +43,8 @@ fn fall_backs_are_warnings() {
         if arguments.contains(&"--huge-pages") && huge_pages() > 0 {
             continue; // this machine has some
         }
-        pair.receiver.run("ip", &["link", "set", "dev", VethPair::RECEIVING, "mtu", mtu]);
-        let daemon = Daemon::start(&pair, arguments);
+        pair.receiver.run("ip", &["link", "set", "dev", VethPair::RECEIVING, "mtu", mtu]).unwrap();
+        let daemon = daemon::start(&pair, arguments);
         let report = send_all(&pair, &mixed(), &settings(1_000, Source::Socket));
         let ended = daemon.stop();
         ended.assert_accounts_for(&report);
@@ -53,13 +55,13 @@ fn fall_backs_are_warnings() {
         );
 
         let strict = [arguments, &["--strict"]].concat();
-        let refused = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &strict).join();
+        let refused = daemon::spawn(&pair.receiver, VethPair::RECEIVING, &strict).join();
         assert_eq!(refused.status.code(), Some(1), "{strict:?}: {}", refused.log);
         let error = refused.log.lines().last().unwrap();
         assert!(error.starts_with("error: --strict: ") && error.contains(strictly), "{strict:?}: {error}");
     }
     // What was not asked for and cannot be had is no fall-back.
-    let daemon = Daemon::start(&pair, &["--zero-copy", "off", "--huge-pages", "off"]);
+    let daemon = daemon::start(&pair, &["--zero-copy", "off", "--huge-pages", "off"]);
     let ended = daemon.stop();
     assert!(warnings(&ended).is_empty(), "{:?}", warnings(&ended));
 }
@@ -75,15 +77,15 @@ fn busy_polling_receives_without_interrupts() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let set = |name: &str, value: &str| {
         let path = format!("/sys/class/net/{}/{name}", VethPair::RECEIVING);
-        pair.receiver.run("sh", &["-c", &format!("echo {value} > {path}")]);
+        pair.receiver.run("sh", &["-c", &format!("echo {value} > {path}")]).unwrap();
     };
     let profile = Profile { malformed: Share::NONE, ..mixed() };
     let slowly = |packets| generator::Settings { rate: Some(20), ..settings(packets, Source::Socket) };
 
-    let daemon = Daemon::start(&pair, &["--busy-poll", "50us", "--cpus", "1"]);
+    let daemon = daemon::start(&pair, &["--busy-poll", "50us", "--cpus", "1"]);
     let report = send_all(&pair, &profile, &settings(10_000, Source::Live));
     let ended = daemon.stop();
     ended.assert_accounts_for(&report);
@@ -91,11 +93,11 @@ fn busy_polling_receives_without_interrupts() {
     assert!(told.contains("napi_defer_hard_irqs") && told.contains("gro_flush_timeout"), "{told}");
 
     // An interface that is down for a while is waited for.
-    let mut daemon = Daemon::start(&pair, &["--busy-poll", "50us", "--cpus", "1"]);
-    pair.receiver.run("ip", &["link", "set", "dev", VethPair::RECEIVING, "down"]);
+    let mut daemon = daemon::start(&pair, &["--busy-poll", "50us", "--cpus", "1"]);
+    pair.receiver.run("ip", &["link", "set", "dev", VethPair::RECEIVING, "down"]).unwrap();
     thread::sleep(Duration::from_millis(300));
     assert!(daemon.is_running());
-    pair.receiver.run("ip", &["link", "set", "dev", VethPair::RECEIVING, "up"]);
+    pair.receiver.run("ip", &["link", "set", "dev", VethPair::RECEIVING, "up"]).unwrap();
     let second = send_all(&pair, &profile, &slowly(10));
     let ended = daemon.stop();
     assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
@@ -108,7 +110,7 @@ fn busy_polling_receives_without_interrupts() {
     // Without busy polling, the kernel would now look for packets once in two seconds.
     set("napi_defer_hard_irqs", "2");
     set("gro_flush_timeout", "2000000000");
-    let daemon = Daemon::start(&pair, &["--busy-poll", "50us", "--cpus", "1"]);
+    let daemon = daemon::start(&pair, &["--busy-poll", "50us", "--cpus", "1"]);
     let report = send_all(&pair, &profile, &slowly(60));
     let ended = daemon.stop();
     ended.assert_accounts_for(&report);
@@ -123,8 +125,8 @@ fn memory_is_summed_up_and_refused_where_it_is_not_there() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() });
-    let ended = Daemon::start(&pair, &["--zero-copy", "off", "--huge-pages", "off"]).stop();
+    let pair = VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap();
+    let ended = daemon::start(&pair, &["--zero-copy", "off", "--huge-pages", "off"]).stop();
     let line = ended.log.lines().find(|line| line.contains("of memory at most")).unwrap();
     for part in
         ["are available (", "packet buffers 2 x 32.0 MiB", "rings 2 x ", "records ", "the program 32.0 MiB"]
@@ -132,7 +134,7 @@ fn memory_is_summed_up_and_refused_where_it_is_not_there() {
         assert!(line.contains(part), "{line}");
     }
     let many = ["--queue-batches", "100000000"];
-    let refused = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &many).join();
+    let refused = daemon::spawn(&pair.receiver, VethPair::RECEIVING, &many).join();
     assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
     let error = refused.log.lines().last().unwrap();
     assert!(

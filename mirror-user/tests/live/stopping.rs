@@ -8,14 +8,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
-use mirror_bench::generator::{self, Source};
-use mirror_bench::traffic::{Profile, Share};
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::daemon::{Daemon, mixed, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send_all, settings};
 
 /// A named pipe with a reader that does not read.
 struct Stalled {
@@ -49,11 +50,11 @@ fn a_reader_that_does_not_read_cannot_hold_the_end_for_ever() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     for records in ["packet", "flow"] {
         let stalled = Stalled::new();
         let arguments = ["--output", stalled.path(), "--records", records, "--drain-timeout", "700ms"];
-        let daemon = Daemon::start(&pair, &[&arguments[..], &["--queue-batches", "2"]].concat());
+        let daemon = daemon::start(&pair, &[&arguments[..], &["--queue-batches", "2"]].concat());
         overfill(&pair);
         let began = Instant::now();
         let ended = daemon.stop();
@@ -84,9 +85,9 @@ fn a_second_signal_ends_at_once() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let stalled = Stalled::new();
-    let daemon = Daemon::start(&pair, &["--output", stalled.path()]);
+    let daemon = daemon::start(&pair, &["--output", stalled.path()]);
     overfill(&pair);
     daemon.signal(Signal::HUP);
     std::thread::sleep(Duration::from_millis(300));
@@ -102,8 +103,8 @@ fn a_hang_up_ends_the_capture_with_its_ledger() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let daemon = Daemon::start(&pair, &[]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let daemon = daemon::start(&pair, &[]);
     let report = send_all(&pair, &mixed(), &settings(5_000, Source::Live));
     daemon.signal(Signal::HUP);
     daemon.join().assert_accounts_for(&report);
@@ -114,11 +115,11 @@ fn a_start_that_fails_leaves_the_output_of_a_running_capture_alone() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("records");
     let arguments = ["--output", output.to_str().unwrap()];
-    let first = Daemon::start(&pair, &arguments);
+    let first = daemon::start(&pair, &arguments);
     let profile = Profile { malformed: Share::NONE, ..mixed() };
     let slowly = generator::Settings { rate: Some(20_000), ..settings(5_000, Source::Live) };
     send_all(&pair, &profile, &slowly);
@@ -133,7 +134,7 @@ fn a_start_that_fails_leaves_the_output_of_a_running_capture_alone() {
         ("eth9", "there is no interface eth9"),
         (VethPair::RECEIVING, "writes there already; stop it, or give another --output"),
     ] {
-        let second = Daemon::spawn(&pair.receiver, interface, &arguments).join();
+        let second = daemon::spawn(&pair.receiver, interface, &arguments).join();
         assert_eq!(second.status.code(), Some(1), "{}", second.log);
         assert!(second.log.lines().last().unwrap().contains(expected), "{}", second.log);
         assert_eq!(lines(&output), 5_000, "nothing is lost by a start that fails on {interface}");
@@ -150,13 +151,13 @@ fn a_start_that_fails_late_leaves_what_is_at_its_output_alone() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
-    let running = Daemon::start(&pair, &[]);
+    let pair = VethPair::new(VethOptions::default()).unwrap();
+    let running = daemon::start(&pair, &[]);
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("records");
     fs::write(&output, "of last week\n").unwrap();
     let second =
-        Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &["--output", output.to_str().unwrap()]).join();
+        daemon::spawn(&pair.receiver, VethPair::RECEIVING, &["--output", output.to_str().unwrap()]).join();
     assert_eq!(second.status.code(), Some(1), "{}", second.log);
     assert!(second.log.contains("held by another socket"), "{}", second.log);
     assert_eq!(fs::read_to_string(&output).unwrap(), "of last week\n");
@@ -168,11 +169,11 @@ fn a_ledger_that_cannot_be_written_at_the_end_is_printed_all_the_same() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledgers/ledger.json");
     fs::create_dir(ledger.parent().unwrap()).unwrap();
-    let daemon = Daemon::start(&pair, &["--ledger", ledger.to_str().unwrap()]);
+    let daemon = daemon::start(&pair, &["--ledger", ledger.to_str().unwrap()]);
     overfill(&pair);
     fs::remove_dir(ledger.parent().unwrap()).unwrap();
     let ended = daemon.stop();

@@ -7,14 +7,15 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, process};
 
-use mirror_bench::generator::{self, Source};
-use mirror_bench::testbed::pin;
-use mirror_bench::traffic::{Profile, Share};
+use mirror_testkit::generator::{self, Source};
+use mirror_testkit::processors::pin;
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::traffic::{Profile, Share};
+use mirror_testkit::veth::{VethOptions, VethPair};
 use mirror_traffic::header::STAMP_SHIFT;
 use serde_json::Value;
 
-use crate::daemon::{Daemon, mixed, send_all, settings};
-use crate::support::{VethOptions, VethPair, skipped_without_root};
+use crate::daemon::{self, mixed, send_all, settings};
 
 /// The times of the records in a file, in their order, in nanoseconds since 1970.
 pub fn timestamps(records: &Path) -> Vec<u64> {
@@ -40,7 +41,7 @@ fn times_are_steady_while_others_use_the_processor() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let stop = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
         for _ in 0..3 {
@@ -51,7 +52,7 @@ fn times_are_steady_while_others_use_the_processor() {
                 }
             });
         }
-        let daemon = Daemon::start(&pair, &["--cpus", "1", "--rx-ring", "16384"]);
+        let daemon = daemon::start(&pair, &["--cpus", "1", "--rx-ring", "16384"]);
         let profile = Profile { malformed: Share::NONE, stamped: true, ..mixed() };
         let paced = generator::Settings { rate: Some(20_000), ..settings(100_000, Source::Live) };
         send_all(&pair, &profile, &paced);
@@ -95,7 +96,7 @@ fn times_are_right_in_a_time_namespace() {
         println!("SKIPPED: time namespaces need Linux 5.6 and util-linux 2.36");
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let records = directory.path().join("records");
     let mut command = pair.receiver.command("unshare");

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mirror_bench::generator::file::{self, Schedule};
-use mirror_bench::generator::report::Report;
-use mirror_bench::traffic::{FrameSize, Profile, Share, Traffic};
+use mirror_testkit::generator::file::{self, Schedule};
+use mirror_testkit::generator::report::Report;
+use mirror_testkit::traffic::{FrameSize, Profile, Share, Traffic};
 
 /// One capture.
 #[derive(Debug)]

@@ -33,8 +33,6 @@ mod pipeline;
 mod program;
 mod properties;
 mod records;
-#[path = "../support/root.rs"]
-mod root;
 mod sampling;
 mod streams;
 mod tshark;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use mirror_testkit::root::skipped_without_root;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::golden;
 use crate::program::{command, replay};
-use crate::root::skipped_without_root;
 
 /// Enough captures for some megabytes of records.
 const MANY: usize = 40;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
-use mirror_bench::traffic::VALID;
+use mirror_testkit::traffic::VALID;
 use pcap_file::{DataLink, Endianness};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mirror_bench::generator::file::{Schedule, write};
-use mirror_bench::traffic::{Profile, Traffic};
+use mirror_testkit::generator::file::{Schedule, write};
+use mirror_testkit::traffic::{Profile, Traffic};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use mirror_testkit::interrupt::Interrupt;
+use mirror_testkit::process::{self, Lines, Running};
+use mirror_testkit::veth::VethPair;
 
 use super::accounting::Generated;
 use super::report::{grouped, millions};
 use super::{Arguments, Output};
-use crate::interrupt::Interrupt;
-use crate::netns::{INTERFACE, Link};
-use crate::process::{self, Lines, Running};
 
 /// Shares of the traffic: VXLAN inside GENEVE, IPv6 in the mirrored packets, and malformed packets.
 const TRAFFIC: [&str; 6] = ["--vxlan", "0.5", "--ipv6", "0.25", "--malformed", "0.001"];
@@ -46,14 +46,14 @@ impl Daemon {
     ///
     /// When it ends or does not receive in time; what it said is in the message.
     pub fn start(
-        link: &Link,
+        pair: &VethPair,
         program: &Path,
         arguments: &Arguments,
         output: &Output,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let mut command = link.sensor.command(program);
-        command.args(["run", "--interface", INTERFACE, "--mode", arguments.mode.name()]);
+        let mut command = pair.receiver.command(program);
+        command.args(["run", "--interface", VethPair::RECEIVING, "--mode", arguments.mode.name()]);
         command.args(["--records", arguments.records.name()]);
         command.args(RINGS);
         command.arg("--output").arg(&output.records).arg("--ledger").arg(&output.ledger);
@@ -112,14 +112,14 @@ impl Daemon {
 ///
 /// When the generator fails, or the daemon ends meanwhile.
 pub fn send(
-    link: &Link,
+    pair: &VethPair,
     program: &Path,
     arguments: &Arguments,
     daemon: &mut Daemon,
     interrupt: &Interrupt,
 ) -> Result<Generated> {
-    let mut command = link.source.command(program);
-    command.args(["generate", "--interface", INTERFACE]);
+    let mut command = pair.sender.command(program);
+    command.args(["generate", "--interface", VethPair::SENDING]);
     let numbers = [
         ("--packets", arguments.packets),
         ("--flows", arguments.flows.into()),
@@ -142,7 +142,7 @@ pub fn send(
         }
         interrupt.check()?;
         daemon.require_running()?;
-        progress.show(link.sensor.received()?);
+        progress.show(pair.received()?);
         thread::sleep(POLL);
     };
     let report = stdout.finish().join("\n");
@@ -152,19 +152,19 @@ pub fn send(
             [stderr.finish().join("\n"), report].join("\n")
         );
     }
-    progress.finish(settled(link, interrupt)?);
+    progress.finish(settled(pair, interrupt)?);
     serde_json::from_str(&report)
         .with_context(|| format!("the generator's report cannot be understood: {report}"))
 }
 
 /// Waits until no more packets arrive. Returns how many have.
-fn settled(link: &Link, interrupt: &Interrupt) -> Result<u64> {
-    let mut arrived = link.sensor.received()?;
+fn settled(pair: &VethPair, interrupt: &Interrupt) -> Result<u64> {
+    let mut arrived = pair.received()?;
     let mut since = Instant::now();
     while since.elapsed() < QUIET {
         interrupt.check()?;
         thread::sleep(POLL);
-        let now = link.sensor.received()?;
+        let now = pair.received()?;
         if now != arrived {
             (arrived, since) = (now, Instant::now());
         }

@@ -4,11 +4,12 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mirror_testkit::interrupt::{Interrupt, Interrupted};
+use mirror_testkit::process::{self, ProcessError, Running};
+
 use super::machine::{Machine, Privilege};
 use super::plan::{BPF_LINKER, Step};
 use crate::cargo;
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::process::{self, ProcessError, Running};
 
 /// Between two lines that tell that a command goes on.
 const HEARTBEAT: Duration = Duration::from_secs(10);

@@ -3,10 +3,12 @@
 use std::fs;
 use std::process::Command;
 
+use mirror_testkit::process::find;
+use mirror_testkit::root::is_root;
+
 use super::Scope;
 use super::distribution::Distribution;
 use crate::cargo;
-use crate::process::{find, is_root};
 
 /// The versions of LLVM that bpf-linker 0.13 can be built with (its features `llvm-21` to `llvm-23`).
 pub const BPF_LINKER_LLVM: std::ops::RangeInclusive<u32> = 21..=23;

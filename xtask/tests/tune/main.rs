@@ -4,8 +4,6 @@
 //! - [`stand_in`]: on an ENA interface that is made of files, for the levers that a veth does not have.
 
 mod stand_in;
-#[path = "../../../mirror-user/tests/support/mod.rs"]
-mod support;
 mod veth;
 
 use std::path::{Path, PathBuf};

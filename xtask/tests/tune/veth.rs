@@ -2,10 +2,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mirror_testkit::root::skipped_without_root;
+use mirror_testkit::veth::{VethOptions, VethPair};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{VethOptions, VethPair, skipped_without_root};
 use super::{Run, script};
 
 const HUGE_PAGES: &str = "/proc/sys/vm/nr_hugepages";
@@ -46,10 +47,10 @@ impl Bed {
     fn new() -> Self {
         let bed = Self {
             pages: HugePages::hold(),
-            pair: VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }),
+            pair: VethPair::new(VethOptions { queues: 2, ..VethOptions::default() }).unwrap(),
             states: TempDir::new().unwrap(),
         };
-        bed.pair.receiver.run("sh", &["-c", &format!("echo 1 > {}", file("queues/rx-1/rps_cpus"))]);
+        bed.pair.receiver.run("sh", &["-c", &format!("echo 1 > {}", file("queues/rx-1/rps_cpus"))]).unwrap();
         bed
     }
 
@@ -59,7 +60,7 @@ impl Bed {
 
     /// Runs `tune COMMAND` for the interface, with `arguments`.
     fn tune(&self, command: &str, arguments: &[&str]) -> Run {
-        let mut tune = self.pair.receiver.command(&script());
+        let mut tune = self.pair.receiver.command(script());
         tune.args([command, "--interface", VethPair::RECEIVING, "--state"]).arg(self.state()).args(arguments);
         Run::of(&mut tune)
     }
@@ -72,7 +73,7 @@ impl Bed {
     }
 
     fn read(&self, path: &str) -> String {
-        self.pair.receiver.run("cat", &[path]).trim().to_owned()
+        self.pair.receiver.run("cat", &[path]).unwrap().trim().to_owned()
     }
 
     /// Each value that [`Self::apply`] is about.
@@ -233,11 +234,11 @@ fn undo_puts_the_host_back_also_when_the_interface_is_gone() {
     let bed = Bed::new();
     bed.apply(&[]).done();
     assert_eq!(HugePages::now(), bed.pages.before + 2);
-    let ip = |arguments: &[&str]| bed.pair.receiver.run("ip", arguments);
+    let ip = |arguments: &[&str]| bed.pair.receiver.run("ip", arguments).unwrap();
     ip(&["link", "del", VethPair::RECEIVING]);
     // Another one of the same name, whose values are nobody's business.
     ip(&["link", "add", VethPair::RECEIVING, "type", "veth"]);
-    bed.pair.receiver.run("sh", &["-c", &format!("echo 7 > {}", file("napi_defer_hard_irqs"))]);
+    bed.pair.receiver.run("sh", &["-c", &format!("echo 7 > {}", file("napi_defer_hard_irqs"))]).unwrap();
     let said = bed.tune("undo", &[]).done();
     assert!(said.contains("gone"), "{said}");
     assert_eq!(HugePages::now(), bed.pages.before);

@@ -3,12 +3,13 @@
 
 use std::ffi::OsStr;
 
+use mirror_testkit::namespace::Namespace;
+use mirror_testkit::traffic::Addresses;
+use mirror_testkit::veth::VethPair;
 use serde::Deserialize;
 
 use super::process::Process;
 use super::{Program, ProgramError};
-use crate::testbed::{Namespace, Testbed};
-use crate::traffic::Addresses;
 
 /// The interfaces that packets of an endpoint come out of begin with this.
 const INTERFACES: &str = "gwi-";
@@ -27,11 +28,11 @@ impl Program for Gwlbtun {
     fn start(&self, namespace: &Namespace, processor: usize) -> Result<Process, ProgramError> {
         // It listens on a UDP socket: the address of the packets must be that of the interface.
         let address = Addresses::default().destination;
-        namespace.ip(&format!("address add {address}/24 dev {}", Testbed::FAR))?;
+        namespace.ip(&format!("address add {address}/24 dev {}", VethPair::RECEIVING))?;
         let arguments = ["-c", "/bin/true", "-r", "/bin/true"].map(OsStr::new);
         let directory = Process::directory()?;
         // It says nothing that could be relied on, but its sockets are there when the kernel knows them.
-        let is_ready = |_: &str| namespace.listens_on(6081);
+        let is_ready = |_: &str| listens_on(namespace, 6081);
         Process::start(namespace, processor, self.name(), &arguments, directory, is_ready)
     }
 
@@ -44,15 +45,13 @@ impl Program for Gwlbtun {
     }
 }
 
-impl Namespace {
-    /// Whether a UDP socket over IPv4 is bound to `port`.
-    fn listens_on(&self, port: u16) -> bool {
-        let table = self.enter(|| std::fs::read_to_string("/proc/thread-self/net/udp"));
-        table.is_ok_and(|table| table.is_ok_and(|table| is_bound(&table, port)))
-    }
+/// True where a UDP socket over IPv4 is bound to `port` in `namespace`.
+fn listens_on(namespace: &Namespace, port: u16) -> bool {
+    let table = namespace.enter(|| std::fs::read_to_string("/proc/thread-self/net/udp"));
+    table.is_ok_and(|table| table.is_ok_and(|table| is_bound(&table, port)))
 }
 
-/// Whether a port is in the kernel's table of UDP sockets, where local addresses are `ADDRESS:PORT`, hexadecimal.
+/// True where a port is in the kernel's table of UDP sockets, where local addresses are `ADDRESS:PORT`, hexadecimal.
 fn is_bound(table: &str, port: u16) -> bool {
     let suffix = format!(":{port:04X}");
     table.lines().filter_map(|line| line.split_whitespace().nth(1)).any(|local| local.ends_with(&suffix))

@@ -12,6 +12,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use mirror_testkit::namespace::{Namespace, NamespaceError};
+use mirror_testkit::process::ProcessError;
+use mirror_testkit::traffic::Profile;
+use mirror_testkit::veth::VethPair;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -19,8 +23,6 @@ use self::process::Process;
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError};
 use crate::receiver::{Kind, Pipeline};
-use crate::testbed::{Namespace, Testbed, TestbedError};
-use crate::traffic::Profile;
 
 /// The programs under the same traffic.
 #[derive(Clone, Debug, Serialize)]
@@ -83,10 +85,13 @@ pub enum ProgramError {
     Absent,
     /// The testbed.
     #[error(transparent)]
-    Testbed(#[from] TestbedError),
+    Testbed(#[from] NamespaceError),
     /// It could not be started or watched.
     #[error("cannot be run: {0}")]
     Run(#[from] io::Error),
+    /// Its process could not be started or watched.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// It ended too early, or did not get ready.
     #[error("did not get ready; it said: {0}")]
     NotReady(String),
@@ -103,7 +108,7 @@ trait Program {
     /// The arguments that make it tell its version.
     fn version_arguments(&self) -> &'static [&'static str];
 
-    /// Starts it on the interface [`Testbed::FAR`] of `namespace`, on `processor`; it is ready when this returns.
+    /// Starts it on the interface [`VethPair::RECEIVING`] of `namespace`, on `processor`; it is ready when this returns.
     fn start(&self, namespace: &Namespace, processor: usize) -> Result<Process, ProgramError>;
 
     /// How many packets it has got so far, where that can be seen while it runs.
@@ -184,9 +189,9 @@ fn compare(
     program: &dyn Program,
     load: Load,
 ) -> Result<Result<Compared, ProgramError>, MeasureError> {
-    let receiver = &harness.bed().far;
+    let receiver = &harness.bed().receiver;
     // With GRO a veth takes the generator's frames although no XDP program is at its other end.
-    receiver.ethtool(&format!("-K {} gro on", Testbed::FAR))?;
+    receiver.ethtool(&format!("-K {} gro on", VethPair::RECEIVING))?;
     let process = match program.start(receiver, harness.processors().worker) {
         Ok(process) => process,
         Err(error) => return Ok(Err(error)),

@@ -1,30 +1,32 @@
 //! Another program that runs in the receiver's namespace, and is gone when its guard is dropped.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use mirror_testkit::namespace::Namespace;
+use mirror_testkit::process::{Lines, Running, find};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::ProgramError;
 use crate::measure::thread_times;
-use crate::testbed::Namespace;
 
 /// How long a program may take to get ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A running program. Killed when dropped.
+/// A running program, stopped when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
-    /// For files of its own; it also holds what the program prints.
+    running: Running,
+    stdout: Lines,
+    stderr: Lines,
+    /// For files of its own.
     directory: TempDir,
 }
 
@@ -44,15 +46,14 @@ impl Process {
         is_ready: impl Fn(&str) -> bool,
     ) -> Result<Self, ProgramError> {
         let executable = find(program).ok_or(ProgramError::Absent)?;
-        let words = File::create(words_path(&directory))?;
-        let mut command = Command::new("taskset");
+        let mut command = namespace.command("taskset");
         command.args(["--cpu-list", &processor.to_string()]).arg(executable).args(arguments);
-        command.current_dir(&directory).stdin(Stdio::null()).stdout(words.try_clone()?).stderr(words);
-        let child = namespace.enter(|| command.spawn())??;
-        let mut process = Self { child, directory };
+        command.current_dir(&directory);
+        let (running, stdout, stderr) = Running::spawn(&mut command)?;
+        let mut process = Self { running, stdout, stderr, directory };
         let deadline = Instant::now() + PATIENCE;
         while !is_ready(&process.words()) {
-            if process.child.try_wait()?.is_some() || Instant::now() > deadline {
+            if process.running.ended()?.is_some() || Instant::now() > deadline {
                 return Err(ProgramError::NotReady(process.words()));
             }
             thread::sleep(LOOK);
@@ -65,44 +66,26 @@ impl Process {
         self.directory.path()
     }
 
-    /// What it has printed so far.
+    /// Its output so far.
     pub fn words(&self) -> String {
-        fs::read_to_string(words_path(&self.directory)).unwrap_or_default()
+        self.stdout.text() + &self.stderr.text()
     }
 
     /// Processor time of its threads so far, in seconds.
     pub fn processor_seconds(&self) -> io::Result<f64> {
-        let threads = thread_times(&format!("/proc/{}/task", self.child.id()))?;
+        let threads = thread_times(&format!("/proc/{}/task", self.running.id()))?;
         Ok(threads.iter().map(|(_, seconds)| seconds).sum())
     }
 
     /// Asks it to end, and waits.
     pub fn stop(mut self) -> Result<Self, ProgramError> {
-        kill_process(Pid::from_child(&self.child), Signal::INT).map_err(io::Error::from)?;
-        let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait()?.is_none() && Instant::now() < deadline {
-            thread::sleep(LOOK);
+        self.running.signal(Signal::INT)?;
+        if self.running.wait_at_most(PATIENCE)?.is_some() {
+            self.stdout.close();
+            self.stderr.close();
         }
         Ok(self)
     }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended already, or nobody needs it any more.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn words_path(directory: &TempDir) -> PathBuf {
-    directory.path().join("words")
-}
-
-/// Where in PATH `program` is.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
 /// The first line that `program` prints for its version.

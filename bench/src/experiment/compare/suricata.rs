@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 
+use mirror_testkit::namespace::Namespace;
+use mirror_testkit::veth::VethPair;
 use serde_json::Value;
 
 use super::process::Process;
 use super::{Program, ProgramError};
-use crate::testbed::{Namespace, Testbed};
 
 /// Its configuration, with the interface in place of `INTERFACE`.
 ///
@@ -52,8 +53,8 @@ impl Program for Suricata {
     fn start(&self, namespace: &Namespace, processor: usize) -> Result<Process, ProgramError> {
         let directory = Process::directory()?;
         let configuration = directory.path().join("suricata.yaml");
-        fs::write(&configuration, CONFIGURATION.replace("INTERFACE", Testbed::FAR))?;
-        let interface = format!("--af-packet={}", Testbed::FAR);
+        fs::write(&configuration, CONFIGURATION.replace("INTERFACE", VethPair::RECEIVING))?;
+        let interface = format!("--af-packet={}", VethPair::RECEIVING);
         let here = directory.path().to_owned();
         let arguments: [&OsStr; 8] = [
             "-c".as_ref(),

@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 
+use mirror_testkit::namespace::Namespace;
+use mirror_testkit::veth::VethPair;
+
 use super::process::Process;
 use super::{Program, ProgramError};
-use crate::testbed::{Namespace, Testbed};
 
 /// Its buffer, in KiB.
 const BUFFER: &str = "65536";
@@ -21,7 +23,8 @@ impl Program for Tcpdump {
     }
 
     fn start(&self, namespace: &Namespace, processor: usize) -> Result<Process, ProgramError> {
-        let arguments = ["-n", "-i", Testbed::FAR, "-B", BUFFER, "-w", "/dev/null", "udp", "port", "6081"];
+        let arguments =
+            ["-n", "-i", VethPair::RECEIVING, "-B", BUFFER, "-w", "/dev/null", "udp", "port", "6081"];
         let directory = Process::directory()?;
         let arguments = arguments.map(OsStr::new);
         let is_ready = |words: &str| words.contains("listening on");

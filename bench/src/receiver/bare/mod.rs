@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use aya::maps::XskMap;
+use mirror_testkit::processors::{Processors, pin};
+use mirror_testkit::veth::VethPair;
 use mirror_traffic::program::{REDIRECT_PROGRAM, SOCKETS_MAP};
 use mirror_user::counters::Counter;
 
 use self::rings::Rings;
 use super::program::Program;
 use super::{Counts, Ended, Receiver, ReceiverError, is_busy, until_free};
-use crate::testbed::{Processors, Testbed, pin};
 
 /// The running loop.
 pub(super) struct Bare {
@@ -26,10 +27,10 @@ pub(super) struct Bare {
 
 impl Bare {
     /// Starts the loop on its processor and lets packets in.
-    pub fn start(bed: &Testbed, processors: Processors) -> Result<Self, ReceiverError> {
+    pub fn start(bed: &VethPair, processors: Processors) -> Result<Self, ReceiverError> {
         let mut program = Program::load(bed, REDIRECT_PROGRAM)?;
         let index = program.interface();
-        let opened = bed.far.enter(|| until_free(|| Rings::open(index), is_busy))?;
+        let opened = bed.receiver.enter(|| until_free(|| Rings::open(index), is_busy))?;
         let mut rings = opened.map_err(|source| ReceiverError::Socket { source })?;
         let mut sockets: XskMap<_> = program.map(SOCKETS_MAP)?;
         let set = sockets.set(0, rings.as_raw_fd(), 0);

@@ -30,9 +30,11 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::SIGUSR1;
 use thiserror::Error;
 
+use super::cpu::{CpuError, pin};
 use super::interface::Interface;
 use super::report::Report;
-use super::{GenerateError, Settings, pin, sys};
+use super::settings::Settings;
+use super::sys;
 use crate::traffic::Traffic;
 
 /// Bytes of the longest frame that the kernel takes: frame, headroom and the kernel's own bookkeeping share a page.
@@ -54,7 +56,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// A template, as the map holds it.
 type Words = [u16; HEADER_LENGTH / 2];
 
-/// Why live frames could not be sent.
+/// A failure to send live frames.
 #[derive(Debug, Error)]
 pub enum LiveError {
     /// The process may not.
@@ -107,7 +109,7 @@ pub enum LiveError {
     Program {
         /// Its name.
         name: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: ProgramError,
     },
     /// A map cannot be read or written.
@@ -115,18 +117,22 @@ pub enum LiveError {
     Map {
         /// Its name.
         name: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: MapError,
     },
+    /// The CPU to send from cannot be used.
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
     /// No handler for the signal that ends a run.
     #[error("a signal handler cannot be set up: {0}")]
     Signal(io::Error),
 }
 
 impl LiveError {
-    /// Whether it is certain that no packet arrived anywhere.
-    pub(super) const fn nothing_sent(&self) -> bool {
-        !matches!(self, Self::Unreported { .. } | Self::Run(_) | Self::Map { .. })
+    /// True where the socket may do instead: it is certain that no packet has arrived anywhere, and the reason is none that
+    /// holds for the socket too.
+    pub(super) const fn leaves_the_socket(&self) -> bool {
+        !matches!(self, Self::Unreported { .. } | Self::Run(_) | Self::Map { .. } | Self::Cpu(_))
     }
 }
 
@@ -136,10 +142,10 @@ pub(super) fn send(
     interface: &Interface,
     settings: &Settings,
     stop: &AtomicBool,
-) -> Result<Report, GenerateError> {
+) -> Result<Report, LiveError> {
     let longest = traffic.longest_frame();
     if longest > LONGEST_FRAME {
-        return Err(LiveError::TooLong { longest }.into());
+        return Err(LiveError::TooLong { longest });
     }
     let mut object = load(traffic, interface, settings)?;
     let map = object.take_map(PROGRESS_MAP).ok_or(LiveError::Object(PROGRESS_MAP))?;
@@ -162,7 +168,7 @@ pub(super) fn send(
                 pin(cpu)?; // a thread of its own, so that the caller's stays where it is
             }
             let _ = thread.set(gettid());
-            Ok(sender.run()?)
+            sender.run()
         });
         while !sending.is_finished() {
             std::thread::sleep(WATCH);
@@ -176,7 +182,7 @@ pub(super) fn send(
         sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     signal_hook::low_level::unregister(handler);
-    result.and_then(|()| Ok(report(traffic, interface, &progress.read()?)?))
+    result.and_then(|()| report(traffic, interface, &progress.read()?))
 }
 
 /// The sending side of a run.
@@ -330,10 +336,9 @@ fn program_error(name: &'static str) -> impl Fn(ProgramError) -> LiveError {
 #[cfg(test)]
 mod tests {
     use mirror_traffic::Position;
-    use mirror_user::number::MacAddress;
 
     use super::*;
-    use crate::generator::Source;
+    use crate::generator::settings::Source;
     use crate::traffic::{FrameSize, Profile, Share};
 
     /// The program's frames one by one, in an ordinary test run, against those of user space.
@@ -354,8 +359,7 @@ mod tests {
         let small = Profile { frame_size: FrameSize::Bytes(128), vxlan: Share::NONE, ..Profile::default() };
         for profile in [varied, small, Profile::default()] {
             let traffic = Traffic::new(&profile).unwrap();
-            let interface =
-                Interface { name: "lo".to_owned(), index: 1, mac: MacAddress([0; 6]), mtu: usize::MAX };
+            let interface = Interface { name: "lo".to_owned(), index: 1, mac: [0; 6], mtu: usize::MAX };
             let settings =
                 Settings { source: Source::Live, packets: None, duration: None, rate: None, cpu: None };
             let mut object = match load(&traffic, &interface, &settings) {

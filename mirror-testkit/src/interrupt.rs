@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use thiserror::Error;
 
 /// The program was asked to stop.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Whether SIGINT or SIGTERM has come.
+/// A flag that SIGINT and SIGTERM set.
+#[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
@@ -21,14 +23,23 @@ impl Interrupt {
     ///
     /// When the kernel refuses the signal handlers.
     pub fn watch() -> io::Result<Self> {
-        let flag = Arc::new(AtomicBool::new(false));
+        let interrupt = Self::default();
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            signal_hook::flag::register(signal, Arc::clone(&interrupt.0))?;
         }
-        Ok(Self(flag))
+        Ok(interrupt)
+    }
+
+    /// The flag itself.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
     }
 
     /// Fails once a signal has come.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupted`].
     pub fn check(&self) -> Result<(), Interrupted> {
         if self.0.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
     }

@@ -1,10 +1,10 @@
-//! What became of the traffic.
+//! Counts of the traffic that was sent.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// What became of the traffic. Offered packets are either sent or refused.
+/// Counts of the traffic that was sent. Offered packets are either sent or refused.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Packets that were made and handed to the kernel.

@@ -1,4 +1,4 @@
-//! When packets are due.
+//! The times at which packets are due.
 
 use std::time::Duration;
 

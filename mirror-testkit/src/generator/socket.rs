@@ -10,10 +10,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, MMsgHdr, SendAncillaryBuffer, SendFlags, SocketType, sendmmsg, socket};
 use thiserror::Error;
 
+use super::cpu::{CpuError, pin};
 use super::interface::Interface;
 use super::pace::Pacer;
 use super::report::Report;
-use super::{GenerateError, Settings, Source, pin, sys};
+use super::settings::{Settings, Source};
+use super::sys;
 use crate::traffic::Traffic;
 
 /// Frames in one system call.
@@ -21,20 +23,23 @@ const BATCH: usize = 64;
 /// Longest wait for the next packet to be due; shorter ones are spent looking at the clock.
 const NAP: Duration = Duration::from_millis(1);
 
-/// Why the socket could not send.
+/// A failure to send through the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SocketError {
     /// The process may not open packet sockets.
     #[error("opening a packet socket is not permitted: run as root or with CAP_NET_RAW")]
     NotPermitted,
+    /// The CPU to send from cannot be used.
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
     /// The kernel refused something else.
     #[error("the packet socket on {interface} failed to {action}: {error}")]
     Failed {
         /// Name of the interface.
         interface: String,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What the kernel said.
+        /// The kernel's answer.
         error: Errno,
     },
 }
@@ -45,14 +50,14 @@ pub(super) fn send(
     interface: &Interface,
     settings: &Settings,
     stop: &AtomicBool,
-) -> Result<Report, GenerateError> {
+) -> Result<Report, SocketError> {
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
             if let Some(cpu) = settings.cpu {
                 pin(cpu)?; // a thread of its own, so that the caller's stays where it is
             }
             let socket = open(interface, settings.source == Source::Spread)?;
-            Ok(run(traffic, interface, settings, stop, &socket)?)
+            run(traffic, interface, settings, stop, &socket)
         });
         sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })

@@ -1,19 +1,19 @@
-//! What the traffic is made of, as its user says it.
+//! The composition of the traffic, as its user gives it.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use mirror_traffic::count::SIZES;
 use mirror_traffic::mix::{FLOW_SHARE, PACKET_SHARE};
 use mirror_traffic::{Mix, Protocol};
-use mirror_user::number::MacAddress;
 use thiserror::Error;
 
+use super::addresses::Addresses;
 use super::fault::Fault;
-use super::template::Layout;
+use super::layout::Layout;
+use super::share::Share;
 
-/// What the traffic is made of.
+/// The composition of the traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Number of flows, in which packets take turns: 1 to 2^32.
@@ -34,7 +34,7 @@ pub struct Profile {
     pub endpoints: u32,
     /// Everything that looks random follows from this.
     pub seed: u64,
-    /// Whether the flow cookie of a packet is the time for which it was meant
+    /// True where the flow cookie of a packet is the time for which it was meant
     /// ([`Header::stamp`](mirror_traffic::Header::stamp)). Only paced live frames can have it.
     pub stamped: bool,
     /// Addresses of the outer headers.
@@ -49,38 +49,13 @@ impl Default for Profile {
             frame_size: FrameSize::Bytes(256),
             vxlan: Share::ALL,
             ipv6: Share::NONE,
-            udp: Share(0.2),
+            udp: Share::FIFTH,
             icmp: Share::NONE,
             malformed: Share::NONE,
             endpoints: 4,
             seed: 1,
             stamped: false,
             addresses: Addresses::default(),
-        }
-    }
-}
-
-/// Addresses of the outer headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// Ethernet source.
-    pub source_mac: MacAddress,
-    /// Ethernet destination.
-    pub destination_mac: MacAddress,
-    /// IPv4 source: the load balancer.
-    pub source: Ipv4Addr,
-    /// IPv4 destination: the appliance.
-    pub destination: Ipv4Addr,
-}
-
-impl Default for Addresses {
-    /// To every Ethernet station, between two addresses for documentation (RFC 5737).
-    fn default() -> Self {
-        Self {
-            source_mac: MacAddress([2, 0, 0, 0, 0, 1]),
-            destination_mac: MacAddress([0xff; 6]),
-            source: Ipv4Addr::new(192, 0, 2, 1),
-            destination: Ipv4Addr::new(192, 0, 2, 2),
         }
     }
 }
@@ -126,61 +101,7 @@ impl fmt::Display for FrameSize {
     }
 }
 
-/// A part of the whole, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share(f64);
-
-impl Share {
-    /// Nothing.
-    pub const NONE: Self = Self(0.0);
-    /// Everything.
-    pub const ALL: Self = Self(1.0);
-
-    /// A share of `fraction`; [`None`] outside of 0 to 1.
-    pub fn new(fraction: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&fraction).then_some(Self(fraction))
-    }
-
-    /// The share as a fraction.
-    pub const fn fraction(self) -> f64 {
-        self.0
-    }
-
-    /// The share of a whole of `whole` parts.
-    #[expect(clippy::cast_possible_truncation, reason = "at most `whole`, which is at most 2^32")]
-    fn of(self, whole: u64) -> u64 {
-        (self.0 * whole as f64).round() as u64
-    }
-
-    /// Whether some are among them, or some are not.
-    fn has(self, among: bool) -> bool {
-        if among { self.0 > 0.0 } else { self.0 < 1.0 }
-    }
-}
-
-impl FromStr for Share {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "off" => Ok(Self::NONE),
-            "on" => Ok(Self::ALL),
-            _ => text
-                .parse()
-                .ok()
-                .and_then(Self::new)
-                .ok_or("expected `on`, `off` or a fraction from 0 to 1, like 0.25"),
-        }
-    }
-}
-
-impl fmt::Display for Share {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// Why there is no traffic of a profile.
+/// A profile that contradicts itself or is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ProfileError {
     /// Frames too small for their headers.
@@ -214,9 +135,7 @@ impl Profile {
         if !(1..=1 << 16).contains(&self.endpoints) {
             return Err(ProfileError::Endpoints(self.endpoints));
         }
-        if self.udp.0 + self.icmp.0 > 1.0 {
-            return Err(ProfileError::Protocols);
-        }
+        let udp_or_icmp = self.udp.plus(self.icmp).ok_or(ProfileError::Protocols)?;
         let layouts = || Layout::all().filter(|layout| self.has(*layout));
         let minimum = layouts().map(Layout::headers_length).max().unwrap_or(0);
         if let FrameSize::Bytes(size) = self.frame_size
@@ -231,7 +150,6 @@ impl Profile {
         });
         let vxlan = self.vxlan.of(FLOW_SHARE);
         let udp = self.udp.of(FLOW_SHARE);
-        let udp_or_icmp = Share(self.udp.0 + self.icmp.0).of(FLOW_SHARE);
         let faults = match (self.malformed == Share::NONE, vxlan) {
             (true, _) => 0,
             (false, 0) => Fault::WITHOUT_VXLAN,
@@ -244,7 +162,7 @@ impl Profile {
             vxlan,
             ipv6: self.ipv6.of(FLOW_SHARE),
             udp,
-            icmp: udp_or_icmp - udp,
+            icmp: udp_or_icmp.of(FLOW_SHARE) - udp,
             malformed: self.malformed.of(PACKET_SHARE),
             faults: faults as u64,
             internet_mix: u64::from(self.frame_size == FrameSize::InternetMix),
@@ -253,12 +171,12 @@ impl Profile {
         })
     }
 
-    /// Whether some packets may have `layout`.
+    /// True where some packets may have `layout`.
     pub(super) fn has(&self, layout: Layout) -> bool {
         let valid = self.vxlan.has(layout.vxlan)
             && self.ipv6.has(layout.ipv6)
             && match layout.protocol {
-                Protocol::Tcp => self.udp.0 + self.icmp.0 < 1.0,
+                Protocol::Tcp => self.udp.plus(self.icmp).is_some_and(|share| share.has(false)),
                 Protocol::Udp => self.udp.has(true),
                 Protocol::Icmp => self.icmp.has(true),
             };

@@ -1,6 +1,5 @@
-//! What must be known of the interface to send from.
+//! The interface to send from.
 
-use mirror_user::number::MacAddress;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use thiserror::Error;
@@ -15,12 +14,12 @@ pub struct Interface {
     /// Its index.
     pub index: u32,
     /// Its MAC address.
-    pub mac: MacAddress,
+    pub mac: [u8; 6],
     /// Bytes that a frame may have behind its Ethernet header.
     pub mtu: usize,
 }
 
-/// Why an interface cannot be sent from.
+/// An interface that cannot be sent from.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InterfaceError {
     /// There is none of that name.
@@ -34,7 +33,7 @@ pub enum InterfaceError {
     Query {
         /// Its name.
         name: String,
-        /// What the kernel said.
+        /// The kernel's answer.
         error: Errno,
     },
 }
@@ -57,6 +56,6 @@ impl Interface {
         if !sys::is_up(&socket, name).map_err(failed)? {
             return Err(InterfaceError::Down(name.to_owned()));
         }
-        Ok(Self { name: name.to_owned(), index, mac: MacAddress(mac), mtu })
+        Ok(Self { name: name.to_owned(), index, mac, mtu })
     }
 }

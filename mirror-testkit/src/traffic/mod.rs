@@ -1,10 +1,14 @@
-//! Which frame packet number n is.
+//! The frame of packet number n.
 //!
-//! A [`Profile`] says what the traffic is made of. [`Traffic`] settles it into a [`Mix`] and templates, from which
+//! A [`Profile`] describes the traffic. [`Traffic`] settles it into a [`Mix`] and templates, from which
 //! user space and the XDP program make the same frames.
 
+mod addresses;
+mod encapsulation;
 mod fault;
+mod layout;
 mod profile;
+mod share;
 mod template;
 
 use mirror_traffic::count::TEMPLATES;
@@ -12,9 +16,11 @@ use mirror_traffic::header::HEADER_LENGTH;
 use mirror_traffic::packet::valid_template;
 use mirror_traffic::{Header, Mix, Packet, Position, Protocol};
 
+pub use self::addresses::Addresses;
 pub use self::fault::Fault;
-pub use self::profile::{Addresses, FrameSize, Profile, ProfileError, Share};
-use self::template::Layout;
+use self::layout::Layout;
+pub use self::profile::{FrameSize, Profile, ProfileError};
+pub use self::share::Share;
 
 /// Name of the kind that has no fault.
 pub const VALID: &str = "valid";
@@ -64,7 +70,7 @@ impl Traffic {
         Ok(Self { mix, templates, longest })
     }
 
-    /// What the traffic is made of, in numbers.
+    /// The composition of the traffic, in numbers.
     pub const fn mix(&self) -> &Mix {
         &self.mix
     }
@@ -82,10 +88,10 @@ impl Traffic {
 
     /// Names of the kinds of packets: [`VALID`], then the drop reason of each fault.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(VALID).chain(Self::faults_of(&self.mix).map(|fault| fault.reason().name()))
+        std::iter::once(VALID).chain(Self::faults_of(&self.mix).map(Fault::reason))
     }
 
-    /// A buffer for [`frame`](Self::frame), with all that headers do not overwrite already in place: each byte is its
+    /// A buffer for [`frame`](Self::frame), with all bytes that headers do not overwrite already in place: each byte is its
     /// offset modulo 256.
     pub fn buffer(&self) -> Vec<u8> {
         template::payload(0, self.buffer_length())

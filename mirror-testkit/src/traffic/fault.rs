@@ -1,11 +1,11 @@
-//! What can be wrong with a packet: one fault, for which the receiver has one reason to drop it.
+//! Faults of malformed packets: for each, the receiver has one reason to drop the packet.
 
 use mirror_traffic::count::VALID_TEMPLATES;
-use mirror_user::DropReason;
 
-use super::template::{
-    COOKIE_OPTION, ENDPOINT_OPTION, GENEVE, GENEVE_OPTIONS, GENEVE_PAYLOAD, VXLAN, VXLAN_PAYLOAD, shorten,
+use super::layout::{
+    COOKIE_OPTION, ENDPOINT_OPTION, GENEVE, GENEVE_OPTIONS, GENEVE_PAYLOAD, VXLAN, VXLAN_PAYLOAD,
 };
+use super::template::shorten;
 
 /// A fault of a malformed packet, which is otherwise a valid TCP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +53,20 @@ impl Fault {
     /// How many of [`ALL`](Self::ALL) are possible without VXLAN.
     pub const WITHOUT_VXLAN: usize = 9;
 
-    /// The one reason for which a receiver drops the packet.
-    pub const fn reason(self) -> DropReason {
+    /// The ledger's name of the one reason for which a receiver drops the packet.
+    pub const fn reason(self) -> &'static str {
         match self {
-            Self::GeneveTruncated => DropReason::GeneveTruncated,
-            Self::GeneveVersion => DropReason::GeneveVersion,
-            Self::GeneveOptionLength => DropReason::GeneveOptionLength,
-            Self::GeneveControl => DropReason::GeneveControl,
-            Self::GeneveCriticalOption => DropReason::GeneveCriticalOption,
-            Self::GeneveProtocol => DropReason::GeneveProtocol,
-            Self::GwlbOptionLength => DropReason::GwlbOptionLength,
-            Self::InnerTruncated => DropReason::InnerTruncated,
-            Self::InnerIpHeader => DropReason::InnerIpHeader,
-            Self::VxlanTruncated => DropReason::VxlanTruncated,
-            Self::VxlanFlags => DropReason::VxlanFlags,
+            Self::GeneveTruncated => "geneve_truncated",
+            Self::GeneveVersion => "geneve_version",
+            Self::GeneveOptionLength => "geneve_option_length",
+            Self::GeneveControl => "geneve_control",
+            Self::GeneveCriticalOption => "geneve_critical_option",
+            Self::GeneveProtocol => "geneve_protocol",
+            Self::GwlbOptionLength => "gwlb_option_length",
+            Self::InnerTruncated => "inner_truncated",
+            Self::InnerIpHeader => "inner_ip_header",
+            Self::VxlanTruncated => "vxlan_truncated",
+            Self::VxlanFlags => "vxlan_flags",
         }
     }
 

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::report::Report;
 use crate::traffic::Traffic;
 
-/// Why a capture file could not be written.
+/// A failure to write a capture file.
 #[derive(Debug, Error)]
 pub enum FileError {
     /// It could not be created.
@@ -21,7 +21,7 @@ pub enum FileError {
     Create {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's answer.
         source: std::io::Error,
     },
     /// It could not be written to.
@@ -29,12 +29,12 @@ pub enum FileError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the writer said.
+        /// The writer's answer.
         source: PcapWriteError,
     },
 }
 
-/// When the packets of a file were sent, if one believes it.
+/// The times of a file's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Time of the first packet since 1970-01-01 00:00:00 UTC.

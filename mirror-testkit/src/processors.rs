@@ -1,11 +1,11 @@
-//! Which processor does what.
+//! The processors of generator and worker.
 
 use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 use thiserror::Error;
 
-/// Which processor does what.
+/// The processors of generator and worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Processors {
     /// The generator, and the kernel's receive path: a veth receives on the processor that sends.
