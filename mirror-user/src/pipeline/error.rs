@@ -93,6 +93,12 @@ pub enum PipelineError {
     /// A queue has no socket.
     #[error(transparent)]
     Socket(Box<dyn std::error::Error + Send + Sync>),
+    /// The program was asked to stop before it could start.
+    #[error("asked to stop while queue {queue} was still held by another socket; nothing was captured")]
+    Interrupted {
+        /// The queue.
+        queue: QueueId,
+    },
     /// A worker panicked.
     #[error(
         "the worker of queue {queue} panicked: {message}. This is a fault of mirror-capture: please report it, with the \

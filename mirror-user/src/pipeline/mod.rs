@@ -144,6 +144,7 @@ impl Pipeline {
                 config: config.clone(),
                 rules: rules.clone(),
                 instrument: instrument.clone(),
+                shutdown: shutdown.clone(),
             })?;
         }
         let intake = intake.attach(workers.all())?;

@@ -72,6 +72,8 @@ pub(super) struct Post<I> {
     pub(super) config: Config,
     pub(super) rules: Rules,
     pub(super) instrument: I,
+    /// The request to stop, which ends a wait for the queue.
+    pub(super) shutdown: Shutdown,
 }
 
 /// The workers of a pipeline. Dropped, it ends them.
@@ -228,9 +230,9 @@ fn serve<I: Instrument>(
     drained: &Shutdown,
     ready: &SyncSender<Result<Ready, PipelineError>>,
 ) -> Finished {
-    let Post { mut queue, number, cpu, producer, config, rules, instrument } = post;
+    let Post { mut queue, number, cpu, producer, config, rules, instrument, shutdown } = post;
     // Nobody waits for an answer any more once it was given.
-    let opened = pin(cpu).and_then(|()| open(&mut queue, number));
+    let opened = pin(cpu).and_then(|()| open(&mut queue, number, &shutdown));
     let socket = match opened {
         Ok(socket) => socket,
         Err(error) => {
@@ -300,8 +302,8 @@ fn drain<Q: QueueControl>(source: &mut RebindingSource<Q>, drained: &Shutdown) {
 }
 
 /// Opens the socket of a queue and lets packets come to it. A queue that another socket has is tried again for some
-/// seconds: the kernel releases the queue of a socket that was closed in its own time.
-fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, PipelineError> {
+/// seconds, unless `shutdown` is requested: the kernel releases the queue of a socket that was closed in its own time.
+fn open(queue: &mut LiveQueue, number: QueueId, shutdown: &Shutdown) -> Result<XskSource, PipelineError> {
     let began = Instant::now();
     let mut told = false;
     loop {
@@ -312,6 +314,9 @@ fn open(queue: &mut LiveQueue, number: QueueId) -> Result<XskSource, PipelineErr
                 }
                 queue.set_socket(&socket).map_err(|error| PipelineError::Worker { queue: number, error })?;
                 return Ok(socket);
+            }
+            Err(OpenError::Busy(_)) if shutdown.requested() => {
+                return Err(PipelineError::Interrupted { queue: number });
             }
             Err(OpenError::Busy(error)) if began.elapsed() < RELEASE => {
                 if !told {

@@ -101,6 +101,24 @@ fn a_queue_that_is_not_released_is_an_error_after_five_seconds() {
     );
 }
 
+#[test]
+fn a_request_to_stop_ends_the_wait_for_a_queue() {
+    if skipped_without_root() {
+        return;
+    }
+    let pair = VethPair::new(VethOptions::default());
+    let _holder = hold_queue(&pair);
+    let mut daemon = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]);
+    daemon.wait_for("queue 0: held by another socket; trying for 5 s");
+    let began = Instant::now();
+    daemon.signal(rustix::process::Signal::TERM);
+    let ended = daemon.join();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    let last = ended.log.lines().last().unwrap();
+    assert!(last.starts_with("error: asked to stop while queue 0"), "{last}");
+}
+
 /// Whatever happens to the interface is said within this time.
 const AT_ONCE: Duration = Duration::from_millis(1_500);
 
