@@ -10,7 +10,7 @@ use super::icmp;
 use super::transport::FlowTransport;
 use crate::number::IpProtocol;
 
-/// Of the text: `1:` and the base64 of a SHA-1 hash.
+/// Length of the text: `1:` and the base64 of a SHA-1 hash.
 const LENGTH: usize = 30;
 
 /// A Community ID, as the words of its hash.
@@ -93,8 +93,8 @@ impl CommunityId {
 /// Seed of the hash.
 const SEED: u16 = 0;
 
-/// What is hashed. It is so short that with its padding it is one block, so that the general way of hashing, which has
-/// messages of any length, costs more than the hash.
+/// The message that is hashed. With its padding it is one block, for which hashing of messages of any length would cost more
+/// than the hash.
 struct Message {
     block: [u8; 64],
     length: usize,

@@ -1,8 +1,8 @@
-//! Which way a flow goes, as far as its addresses tell.
+//! Direction of a flow by its addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Which way a flow goes.
+/// Direction of a flow, by its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkDirection {
     /// Between private addresses.
@@ -18,9 +18,8 @@ pub enum NetworkDirection {
 impl NetworkDirection {
     /// The direction of a flow that `source` initiated.
     ///
-    /// A private address is taken to be ours, a public one not. Whether a public address is one of ours
-    /// (elastic IP, IPv6 in a VPC) cannot be told from it. A destination that stands for many (multicast,
-    /// broadcast) is on the side of the source.
+    /// A private address counts as the operator's own, a public one does not, although it may be one (elastic IP, IPv6 in a
+    /// VPC). A destination that stands for many (multicast, broadcast) is on the side of the source.
     pub fn of(source: IpAddr, destination: IpAddr) -> Self {
         let from = is_private(source);
         let to = if is_group(destination) { from } else { is_private(destination) };
@@ -43,7 +42,7 @@ impl NetworkDirection {
     }
 }
 
-/// Whether an address is never routed on the Internet: RFC 1918, shared (RFC 6598), link-local, loopback and
+/// `true` if an address is never routed on the Internet: RFC 1918, shared (RFC 6598), link-local, loopback and
 /// unspecified ones; in IPv6 also unique local ones (RFC 4193).
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {

@@ -1,6 +1,6 @@
-//! What the table remembers of a flow.
+//! The state of a flow in the table.
 
-use super::fragments::Held;
+use super::fragments::HeldFragments;
 use super::key::{self, Key, WideAddresses};
 use super::record::Initiator;
 use super::side::Side;
@@ -40,12 +40,11 @@ impl U40 {
     }
 }
 
-/// What the table remembers of a flow on each packet, in two cache lines. What is needed less often is in
-/// [`ColdPart`].
+/// The part of a flow that each packet touches, in two cache lines. The rest is in the [`ColdPart`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Flow {
-    /// [`Key::selector`], with the number of the sampling rate in its spare bits; 0 in a vacant place.
+    /// [`Key::selector`], with the number of the sampling rate in its spare bits; 0 in a vacant slot.
     selector: u64,
     /// [`Key::addresses`]. In IPv6 the lower half is the slot of the addresses.
     pub(super) addresses: u64,
@@ -55,18 +54,18 @@ pub(super) struct Flow {
     pub(super) latest_cookie: u32,
     /// Number of the latest origin.
     pub(super) origin: u16,
-    /// What is known of the initiator and of the record before.
+    /// Flags, the initiator among them.
     pub(super) flags: Flags,
-    /// What is known of the TCP connection.
+    /// State of the TCP connection.
     pub(super) phase: Phase,
-    /// What each end sent.
+    /// Counters of each direction, by the side that sends.
     pub(super) directions: [Direction; 2],
 }
 
 const _: () = assert!(size_of::<Flow>() == 96);
 
-/// What one end of a flow sent since the record before; and for as long as the flow lives, its latest time
-/// and its place in the TCP stream.
+/// Counters of the packets that one side of a flow sent since the last record; and for as long as the flow lives, the latest
+/// time and the position in the TCP stream.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, packed(2))]
 pub(super) struct Direction {
@@ -90,7 +89,7 @@ pub(super) struct Direction {
     pub(super) tcp_flags: u8,
 }
 
-/// The part of a flow that most packets leave alone.
+/// The cold part of a flow, which most packets do not touch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ColdPart {
     /// Neighbours among the flows of the same origin: slot numbers of the flow before and of the one behind, 0 where
@@ -98,35 +97,35 @@ pub(super) struct ColdPart {
     pub(super) neighbours: [u32; 2],
     /// VLAN ids, as [`Key::vlans`].
     pub(super) vlans: u32,
-    /// Packets since the record before that have a record of their own, which accounts for them.
+    /// Packets since the last record that have a record of their own, which accounts for them.
     pub(super) own_records: u32,
     /// Round trip of the TCP handshake in microseconds; 0 where it is not known.
     pub(super) handshake: u32,
     /// The two streams of a TCP connection.
     pub(super) streams: Streams,
-    /// TCP segments out of turn that each end sent.
+    /// TCP segments out of order that each side sent.
     pub(super) disorder: [Disorder; 2],
 }
 
 const _: () = assert!(size_of::<ColdPart>() == 48);
 
-/// TCP segments out of turn.
+/// TCP segments out of order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Disorder {
-    /// Segments that brought again what had been seen, since the record before.
+    /// Retransmitted segments since the last record.
     pub(super) retransmissions: u16,
-    /// Segments that came later than their successors, since the record before.
+    /// Segments that came later than their successors, since the last record.
     pub(super) out_of_order: u16,
-    /// When the latest gap in the stream was seen, on a coarse clock that wraps, while [`Phase::has_gap`].
+    /// Time of the latest gap in the stream, on a coarse clock that wraps, while [`Phase::has_gap`].
     pub(super) gap: u16,
 }
 
-/// Facts about a flow, one bit each.
+/// Flags of a flow, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags(u8);
 
 impl Flags {
-    /// The initiator is the high end.
+    /// The initiator is the high side.
     const HIGH: u8 = 1;
     /// The initiator is known from SYN.
     const SYN: u8 = 2;
@@ -144,36 +143,36 @@ impl Flags {
 
     /// Flags of a flow with this initiator.
     #[inline(always)]
-    pub(super) const fn new(initiator: Side, known_from: Initiator) -> Self {
-        let end = match initiator {
+    pub(super) const fn new(initiator: Side, evidence: Initiator) -> Self {
+        let side = match initiator {
             Side::Low => 0,
             Side::High => Self::HIGH,
         };
-        let evidence = match known_from {
+        let bits = match evidence {
             Initiator::Syn => Self::SYN,
             Initiator::Request => Self::REQUEST,
             Initiator::Earlier => Self::EARLIER,
             Initiator::FirstPacket => 0,
         };
-        Self(end | evidence)
+        Self(side | bits)
     }
 
-    /// Whether a mark is there.
+    /// `true` if a flag is set.
     #[inline(always)]
-    pub(super) const fn has(self, mark: u8) -> bool {
-        self.0 & mark != 0
+    pub(super) const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
     }
 
-    /// Adds a mark.
+    /// Sets a flag.
     #[inline(always)]
-    pub(super) const fn set(&mut self, mark: u8) {
-        self.0 |= mark;
+    pub(super) const fn set(&mut self, flag: u8) {
+        self.0 |= flag;
     }
 
-    /// Takes a mark off.
+    /// Clears a flag.
     #[inline(always)]
-    pub(super) const fn clear(&mut self, mark: u8) {
-        self.0 &= !mark;
+    pub(super) const fn clear(&mut self, flag: u8) {
+        self.0 &= !flag;
     }
 
     /// Corrects the initiator, by a SYN.
@@ -187,8 +186,8 @@ impl Flags {
         if self.has(Self::HIGH) { Side::High } else { Side::Low }
     }
 
-    /// How the initiator is known.
-    pub(super) const fn known_from(self) -> Initiator {
+    /// Evidence of the initiator.
+    pub(super) const fn evidence(self) -> Initiator {
         match self.0 & Self::EARLIER {
             Self::SYN => Initiator::Syn,
             Self::REQUEST => Initiator::Request,
@@ -198,9 +197,9 @@ impl Flags {
     }
 }
 
-/// What a packet adds to a flow's counters.
+/// Counts of one packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Counted {
+pub(super) struct PacketCounts {
     /// Original bytes.
     pub(super) bytes: u32,
     /// Captured bytes.
@@ -226,38 +225,38 @@ impl Flow {
         }
     }
 
-    /// [`Key::selector`]; 0 in a vacant place.
+    /// [`Key::selector`]; 0 in a vacant slot.
     #[inline(always)]
     pub(super) const fn selector(&self) -> u64 {
         key::without_spare(self.selector)
     }
 
-    /// How many flows this one stands for.
+    /// The sampling rate: this flow stands for so many.
     #[inline(always)]
     pub(super) const fn sampling_rate(&self) -> SamplingRate {
         SamplingRate::from_exponent(key::spare(self.selector))
     }
 
-    /// Changes how many flows this one stands for.
+    /// Changes the sampling rate.
     pub(super) const fn set_sampling_rate(&mut self, rate: SamplingRate) {
         self.selector = key::with_spare(self.selector, rate.exponent());
     }
 
-    /// What `end` sent.
+    /// The counters of `side`.
     #[inline(always)]
-    pub(super) const fn direction(&self, end: Side) -> &Direction {
+    pub(super) const fn direction(&self, side: Side) -> &Direction {
         let [low, high] = &self.directions;
-        match end {
+        match side {
             Side::Low => low,
             Side::High => high,
         }
     }
 
-    /// What `end` sent.
+    /// The counters of `side`.
     #[inline(always)]
-    pub(super) const fn direction_mut(&mut self, end: Side) -> &mut Direction {
+    pub(super) const fn direction_mut(&mut self, side: Side) -> &mut Direction {
         let [low, high] = &mut self.directions;
-        match end {
+        match side {
             Side::Low => low,
             Side::High => high,
         }
@@ -312,7 +311,7 @@ impl Flow {
 }
 
 impl ColdPart {
-    /// Forgets what was told in a record.
+    /// Resets the counters after a record.
     pub(super) fn reset(&mut self) {
         for disorder in &mut self.disorder {
             disorder.retransmissions = 0;
@@ -329,7 +328,7 @@ impl Direction {
         self.first.saturating_add(self.span.get())
     }
 
-    /// Whether packets of so many bytes in all would overflow a counter.
+    /// `true` if packets of so many bytes in all would overflow a counter.
     #[inline(always)]
     pub(super) const fn is_full(&self, packets: u32, bytes: u32) -> bool {
         self.packets > u32::MAX - packets || self.bytes.get() + bytes as u64 > U40::MAX
@@ -337,7 +336,7 @@ impl Direction {
 
     /// Counts a packet; [`Direction::is_full`] is false.
     #[inline(always)]
-    pub(super) fn count(&mut self, time: u64, packet: Counted) {
+    pub(super) fn count(&mut self, time: u64, packet: PacketCounts) {
         if self.packets == 0 {
             self.first = time;
             self.span = U40::default();
@@ -356,8 +355,8 @@ impl Direction {
     }
 
     /// Counts packets that were held back; [`Direction::is_full`] is false for them.
-    pub(super) fn count_held(&mut self, held: &Held) {
-        let packet = Counted {
+    pub(super) fn count_held(&mut self, held: &HeldFragments) {
+        let packet = PacketCounts {
             bytes: held.bytes,
             captured_bytes: held.captured_bytes,
             hop_limit: held.lowest_hop_limit,
@@ -380,7 +379,7 @@ impl Direction {
         }
     }
 
-    /// Forgets what was told in a record, but neither the latest time nor the place in the TCP stream.
+    /// Resets the counters after a record, but neither the latest time nor the position in the TCP stream.
     fn reset(&mut self) {
         *self = Self { first: self.last(), next_sequence: self.next_sequence, ..Self::default() };
     }
@@ -413,18 +412,17 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_apart() {
+    fn flags_are_apart() {
         for initiator in [Side::Low, Side::High] {
-            for known_from in [Initiator::Syn, Initiator::Request, Initiator::Earlier, Initiator::FirstPacket]
-            {
-                let mut flags = Flags::new(initiator, known_from);
-                for mark in [Flags::COOKIE, Flags::REPORTED, Flags::HANDSHAKE, Flags::VLANS] {
-                    assert!(!flags.has(mark));
-                    flags.set(mark);
+            for evidence in [Initiator::Syn, Initiator::Request, Initiator::Earlier, Initiator::FirstPacket] {
+                let mut flags = Flags::new(initiator, evidence);
+                for flag in [Flags::COOKIE, Flags::REPORTED, Flags::HANDSHAKE, Flags::VLANS] {
+                    assert!(!flags.has(flag));
+                    flags.set(flag);
                 }
-                assert_eq!((flags.initiator(), flags.known_from()), (initiator, known_from));
+                assert_eq!((flags.initiator(), flags.evidence()), (initiator, evidence));
                 flags.set_initiator(initiator.other());
-                assert_eq!((flags.initiator(), flags.known_from()), (initiator.other(), Initiator::Syn));
+                assert_eq!((flags.initiator(), flags.evidence()), (initiator.other(), Initiator::Syn));
                 flags.clear(Flags::HANDSHAKE);
                 assert!(
                     flags.has(Flags::COOKIE) && flags.has(Flags::REPORTED) && !flags.has(Flags::HANDSHAKE)
@@ -435,11 +433,11 @@ mod tests {
 
     #[test]
     fn late_packets_move_the_first_time_not_the_last() {
-        let packet = Counted { bytes: 100, captured_bytes: 60, hop_limit: 64, tcp_flags: 16 };
+        let packet = PacketCounts { bytes: 100, captured_bytes: 60, hop_limit: 64, tcp_flags: 16 };
         let mut direction = Direction::default();
         direction.count(1000, packet);
-        direction.count(900, Counted { hop_limit: 63, ..packet });
-        direction.count(1500, Counted { hop_limit: 65, tcp_flags: 1, ..packet });
+        direction.count(900, PacketCounts { hop_limit: 63, ..packet });
+        direction.count(1500, PacketCounts { hop_limit: 65, tcp_flags: 1, ..packet });
         direction.count(1400, packet);
         let (first, packets, next_sequence) = (direction.first, direction.packets, direction.next_sequence);
         assert_eq!((first, direction.last(), packets, next_sequence), (900, 1500, 4, 0));

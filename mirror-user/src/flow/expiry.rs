@@ -1,4 +1,4 @@
-//! The end of flows and of intervals, and the records that tell of them.
+//! The end of flows and of intervals, and their records.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::number::FlowCookie;
 use crate::packet::Tunnel;
 use crate::time::Timestamp;
 
-/// Records that fall due by timeout are made at most this many per call of [`FlowTable::expire`], the rest in the calls
-/// that follow, so that a step of the clock does not hold up the packets.
+/// Most records by timeout per call of [`FlowTable::expire`]; the rest follow in later calls, so that a step of the clock
+/// does not hold up the packets.
 const DUE_PER_CALL: usize = 1024;
-/// Flows that end at most at once to make room for tunnels.
+/// Most flows that end at once to make room for tunnels.
 const ENDED_FOR_TUNNELS: usize = 4096;
-/// A flow whose latest packet is further ahead of the time than this, in nanoseconds, is by another clock.
+/// Greatest lead of a flow's latest packet on the time, in nanoseconds: a flow further ahead is by another clock.
 const AHEAD: u64 = 2_000_000_000;
 
 impl FlowTable {
@@ -33,7 +33,7 @@ impl FlowTable {
         self.now = now.0;
         for _ in 0..DUE_PER_CALL {
             if let Some((slot, queue)) = self.oldest_ahead() {
-                // It is by another clock, and may not keep the others from being looked at.
+                // It is by another clock, and may not keep the others from being checked.
                 self.lru.touch(slot, queue);
             } else if let Some((slot, reason)) = self.oldest_timed_out() {
                 self.end(slot, reason, out);
@@ -138,7 +138,7 @@ impl FlowTable {
         flow.is_succeeded_by(cold, segment, sender).then_some(reason)
     }
 
-    /// Whether a flow's record would cover more time than one may, with a packet of `time`.
+    /// `true` if a flow's record would cover more time than one may, with a packet of `time`.
     #[inline(always)]
     pub(super) fn is_active_for_too_long(&self, flow: &Flow, time: u64) -> bool {
         let start = flow.start();
@@ -207,7 +207,7 @@ impl FlowTable {
         self.flows[slot].set_sampling_rate(self.sampler.rate());
     }
 
-    /// Makes the last record of a flow, and forgets it.
+    /// Makes the last record of a flow, and removes it.
     pub(super) fn end(&mut self, slot: Slot, reason: EndReason, out: &mut impl FnMut(&FlowRecord)) {
         self.counters.records += 1;
         out(&self.record(slot, Action::End(reason)));
@@ -222,7 +222,7 @@ impl FlowTable {
         let key = Key { selector, addresses, wide, vlans };
         if matches!(reason, EndReason::Idle | EndReason::Evicted | EndReason::ClockStep)
             && flow.phase.is_established()
-            && matches!(flow.flags.known_from(), Initiator::Syn | Initiator::Earlier)
+            && matches!(flow.flags.evidence(), Initiator::Syn | Initiator::Earlier)
         {
             let identity = self.identity(&key, origin);
             self.initiators.remember(&identity, flow.flags.initiator());
@@ -234,7 +234,7 @@ impl FlowTable {
             key::narrow_hash(addresses, selector, &self.hasher)
         };
         let hash = key::with_vlans(hash, vlans, &self.hasher);
-        self.index.remove(self.index.place(hash), slot);
+        self.index.remove(self.index.position(hash), slot);
         self.lru.remove(slot);
         self.leave_origin(slot);
         self.flows.remove(slot);
@@ -245,7 +245,7 @@ impl FlowTable {
         }
     }
 
-    /// What tells a connection apart from all others, in words that stay true when it is forgotten here.
+    /// The identity of a connection, in words that outlive its flow.
     pub(super) fn identity(&self, key: &Key, origin: u16) -> [u64; 8] {
         let [a, b, c, d] = if key::is_wide(key.selector) {
             let [[a, b], [c, d]] = key.wide.0.map(key::halves);
@@ -269,9 +269,9 @@ impl FlowTable {
         } else {
             key::narrow(flow.addresses).map(|address| IpAddr::V4(Ipv4Addr::from_bits(address)))
         };
-        let [from_low, from_high] = [Side::Low, Side::High].map(|end| {
+        let [from_low, from_high] = [Side::Low, Side::High].map(|side| {
             let [low, high] = cold.disorder;
-            traffic(flow.direction(end), if end == Side::Low { low } else { high })
+            traffic(flow.direction(side), if side == Side::Low { low } else { high })
         });
         let (source, destination, forward, reverse) = match initiator {
             Side::Low => (low, high, from_low, from_high),
@@ -294,7 +294,7 @@ impl FlowTable {
             destination,
             protocol: key::protocol(selector),
             transport: key::transport(selector, initiator),
-            initiator: flow.flags.known_from(),
+            initiator: flow.flags.evidence(),
             forward,
             reverse,
             accounted: packets.saturating_sub(cold.own_records.into()),

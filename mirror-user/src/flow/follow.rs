@@ -5,17 +5,17 @@ use super::record::Initiator;
 use super::side::Side;
 use super::tcp::{ACK, FIN, NEAR, Phase, RST, SYN, Segment, Stage, Streams, is_near};
 
-/// Longest that a segment is late by reordering rather than sent again, where the round trip is not known or
-/// longer: 3 ms, as Wireshark has it.
+/// Longest lateness of a reordered segment, beyond which it was sent again, where the round trip is not known or longer:
+/// 3 ms, as in Wireshark.
 const LONGEST_LATE: u32 = 3_000;
-/// The same where the round trip is shorter than this: 200 µs.
+/// Shortest value of that limit, where the round trip is shorter: 200 µs.
 const SHORTEST_LATE: u32 = 200;
 
 /// Most bytes of payload that a SYN may have (RFC 7413): one segment.
 const LONGEST_SYN: u32 = 1 << 16;
 
 impl Flow {
-    /// Whether `segment`, which [has SYN](Segment::has_syn), begins another connection on the addresses and ports of
+    /// `true` if `segment`, which [has SYN](Segment::has_syn), begins another connection on the addresses and ports of
     /// this one. A SYN that comes late belongs to this one: its sequence number is right before what was seen.
     pub(super) fn is_succeeded_by(&self, cold: &ColdPart, segment: &Segment, sender: Side) -> bool {
         let streams = &cold.streams;
@@ -24,7 +24,7 @@ impl Flow {
             return false;
         }
         if segment.flags & ACK != 0 {
-            // The SYN that it answers tells more than its own number, which a server may choose anew.
+            // The SYN that it answers is better evidence than its own number, which a server may choose anew.
             if streams.has(Streams::BEGUN, other) {
                 let answered = segment.acknowledgment.wrapping_sub(1);
                 return answered.wrapping_sub(streams.lowest(other)) > LONGEST_SYN;
@@ -38,13 +38,13 @@ impl Flow {
         } else if self.phase.has_sequence(sender) || streams.has(Streams::ANSWERED, sender) {
             streams.lowest(sender).wrapping_sub(segment.sequence.wrapping_add(1)) > NEAR
         } else {
-            self.phase.is_over() && !self.is_nothing_but_reset(streams, other)
+            self.phase.is_over() && !self.has_only_reset(streams, other)
         }
     }
 
-    /// Whether nothing of `end` was seen but RST.
-    fn is_nothing_but_reset(&self, streams: &Streams, end: Side) -> bool {
-        self.phase.has_sequence(end) && streams.lowest(end) == self.direction(end).next_sequence
+    /// `true` if nothing of `side` was seen but RST.
+    fn has_only_reset(&self, streams: &Streams, side: Side) -> bool {
+        self.phase.has_sequence(side) && streams.lowest(side) == self.direction(side).next_sequence
     }
 
     /// Follows the connection through a packet that was counted already.
@@ -58,13 +58,13 @@ impl Flow {
         }
     }
 
-    /// Changes the stage, if the segment does. Whether the segment is a part of its sender's stream.
+    /// Changes the stage, if the segment does; `true` if the segment is part of its sender's stream.
     fn change_stage(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) -> bool {
         if segment.flags & RST != 0 {
             self.follow_reset(&mut cold.streams, segment, sender);
             return false;
         }
-        self.note_initiator(segment, sender);
+        self.correct_initiator(segment, sender);
         let streams = &mut cold.streams;
         let stage = self.phase.stage();
         if stage == Stage::None && segment.flags & (SYN | ACK) == ACK {
@@ -91,7 +91,7 @@ impl Flow {
             }
             match stage {
                 Stage::Closed | Stage::Reset | Stage::Refused => stage,
-                Stage::Closing(end) if end == sender => stage,
+                Stage::Closing(side) if side == sender => stage,
                 Stage::Closing(_) => Stage::Closed,
                 // Where only one direction is seen, no other FIN will be.
                 _ if !self.phase.has_sequence(sender.other()) => Stage::Closed,
@@ -107,7 +107,7 @@ impl Flow {
                     }
                     Stage::Open
                 }
-                _ if self.goes_on(streams, segment, sender) => Stage::Open,
+                _ if self.continues(streams, segment, sender) => Stage::Open,
                 _ => stage,
             }
         };
@@ -122,8 +122,8 @@ impl Flow {
     }
 
     /// Corrects the initiator, if the segment shows it and it was not known.
-    fn note_initiator(&mut self, segment: &Segment, sender: Side) {
-        if matches!(self.flags.known_from(), Initiator::FirstPacket | Initiator::Earlier)
+    fn correct_initiator(&mut self, segment: &Segment, sender: Side) {
+        if matches!(self.flags.evidence(), Initiator::FirstPacket | Initiator::Earlier)
             && let Some(initiator) = segment.initiator(sender)
         {
             self.flags.set_initiator(initiator);
@@ -147,9 +147,9 @@ impl Flow {
                     && self.direction(sender).next_sequence == segment.sequence.wrapping_add(1);
                 if resets { Stage::Reset } else { Stage::Handshake }
             }
-            // Nothing is known of the other end but its RST, which this SYN explains.
+            // Nothing is known of the other side but its RST, which this SYN explains.
             Stage::Reset
-                if !answers && streams.reset_by() == other && self.is_nothing_but_reset(streams, other) =>
+                if !answers && streams.reset_by() == other && self.has_only_reset(streams, other) =>
             {
                 Stage::Refused
             }
@@ -163,7 +163,7 @@ impl Flow {
         }
     }
 
-    /// Takes an RST up, if its numbers are plausible.
+    /// Follows an RST, if its numbers are plausible.
     fn follow_reset(&mut self, streams: &mut Streams, segment: &Segment, sender: Side) {
         let other = sender.other();
         let is_known = self.phase.has_sequence(sender);
@@ -185,7 +185,7 @@ impl Flow {
         if !is_plausible {
             return;
         }
-        self.note_initiator(segment, sender);
+        self.correct_initiator(segment, sender);
         let stage = self.phase.stage();
         let next = match stage {
             Stage::Closed | Stage::Reset | Stage::Refused => stage,
@@ -223,15 +223,15 @@ impl Flow {
         }
     }
 
-    /// Whether a segment shows that the connection goes on after FIN or RST, which then were not what they seemed: the
-    /// end that sent them sends new data, or acknowledges what the other sent after an RST.
-    fn goes_on(&self, streams: &Streams, segment: &Segment, sender: Side) -> bool {
+    /// `true` if a segment shows that the connection continues after FIN or RST, which then did not end it: the side that sent
+    /// them sends new data, or acknowledges data that the other sent after an RST.
+    fn continues(&self, streams: &Streams, segment: &Segment, sender: Side) -> bool {
         let next = self.direction(sender).next_sequence;
         let ahead = segment.sequence.wrapping_add(segment.payload_length).wrapping_sub(next);
         let brings_more =
             segment.payload_length > 0 && self.phase.has_sequence(sender) && (1..=NEAR).contains(&ahead);
         match self.phase.stage() {
-            Stage::Closing(end) => end == sender && brings_more,
+            Stage::Closing(side) => side == sender && brings_more,
             Stage::Closed | Stage::Refused => brings_more,
             Stage::Reset if streams.reset_by() == sender => {
                 let more = segment.acknowledgment.wrapping_sub(streams.reached);
@@ -244,7 +244,7 @@ impl Flow {
         }
     }
 
-    /// Notes whether the sender's window is closed.
+    /// Updates the state of the sender's window.
     fn watch_window(&mut self, streams: &mut Streams, segment: &Segment, sender: Side) {
         streams.set(Streams::SHUT, sender, segment.is_shut && segment.flags & SYN == 0);
         let watched = (Streams::SHUT | Streams::PROBED) * 3;
@@ -255,8 +255,8 @@ impl Flow {
         }
     }
 
-    /// Finds segments out of turn. In doubt there are none: what fills a gap soon was late, not sent again;
-    /// and lengths are those of the length fields, so that a packet that was cut looks as long as it was.
+    /// Counts segments out of order and retransmissions. In doubt there are none: a segment that fills a gap soon was late, not
+    /// sent again. Lengths are those of the length fields, so that a truncated packet counts with its original length.
     #[inline(always)]
     fn follow_sequence(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) {
         /// Beyond half of the largest window (RFC 7323, section 2.3) it is no longer the same stream.
@@ -315,8 +315,8 @@ impl Flow {
         }
     }
 
-    /// Whether a segment only asks whether the other's window is still closed (RFC 9293, section 3.8.6.1): a byte,
-    /// mostly the next one, again and again. What follows it may begin before or behind that byte.
+    /// `true` if a segment only probes the other's closed window (RFC 9293, section 3.8.6.1): a byte, mostly the next one, again
+    /// and again. The next segment may begin before or behind that byte.
     fn is_probe(&mut self, streams: &mut Streams, segment: &Segment, sender: Side, ahead: u32) -> bool {
         let is_shut = streams.has(Streams::SHUT, sender.other());
         if is_shut && segment.length() == 1 && segment.payload_length == 1 {
@@ -336,7 +336,7 @@ impl Flow {
 }
 
 impl Disorder {
-    /// Whether `time` is so soon after the latest gap that a segment may just be late.
+    /// `true` if `time` is so soon after the latest gap that a segment may just be late.
     fn is_soon(&self, time: u64, handshake: u32) -> bool {
         let longest = match handshake {
             0 => LONGEST_LATE,

@@ -1,6 +1,6 @@
-//! Which flow the fragments of a packet belong to, whose ports only the first one has.
+//! Attribution of fragments to the flow of their packet, whose ports only the first fragment has.
 //!
-//! Fragments that come before their first one are held back, as sums; they join its flow when it comes.
+//! Fragments that come before the first one are held back, as sums; they join its flow when it comes.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::number::IpProtocol;
 use crate::packet::{Fragment, Ip};
 use crate::time::Timestamp;
 
-/// Packets whose fragments are remembered at most.
+/// Most packets whose fragments are remembered.
 const CAPACITY: usize = 4096;
-/// Places that one packet may stand in.
+/// Entries that one packet may have.
 const WAYS: usize = 4;
-/// Fragments of one packet that are held back at most: as many as a packet of 65,535 bytes has at an MTU of 1,280.
+/// Most fragments of one packet that are held back: as many as a packet of 65,535 bytes has at an MTU of 1,280.
 const MOST_HELD: u32 = 52;
 
-/// What the fragments of a packet have in common (RFC 791, section 3.2; RFC 8200, section 4.5). In a place
-/// that was never used all words are 0.
+/// Identity of a fragmented packet (RFC 791, section 3.2; RFC 8200, section 4.5). In an entry that was never used all words
+/// are 0.
 type Identity = [u64; 8];
 
 /// Fragments that came before their first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    /// How many.
+pub(super) struct HeldFragments {
+    /// Number of packets.
     pub(super) packets: u32,
-    /// How many of them have a record of their own, which accounts for them.
+    /// Number of those with a record of their own, which accounts for them.
     pub(super) own_records: u32,
     /// Original bytes.
     pub(super) bytes: u32,
@@ -43,10 +43,10 @@ pub(super) struct Held {
     pub(super) highest_hop_limit: u8,
 }
 
-/// A fragment, as far as it is held back.
+/// Time and counts of a fragment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    /// When it came.
+pub(super) struct FragmentCounts {
+    /// Time of arrival.
     pub(super) timestamp: Timestamp,
     /// Original bytes.
     pub(super) bytes: u32,
@@ -54,15 +54,15 @@ pub(super) struct Piece {
     pub(super) captured_bytes: u32,
     /// TTL.
     pub(super) hop_limit: u8,
-    /// Whether it has a record of its own.
+    /// It has a record of its own.
     pub(super) has_own_record: bool,
 }
 
-/// What a fragment's packet is known by.
+/// Attribution of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attribution {
     /// The flow has this selector. Fragments that were held back join it.
-    Flow(Selector, Option<Held>),
+    Flow(Selector, Option<HeldFragments>),
     /// The first fragment did not come yet: this one is held back.
     Waits,
     /// There is no room to hold it back.
@@ -71,20 +71,20 @@ pub(super) enum Attribution {
 
 /// A packet of which fragments came.
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct FragmentedPacket {
     identity: Identity,
-    /// Of the first fragment, once it came.
+    /// Selector of the first fragment, once it came.
     selector: Option<Selector>,
     /// Time of the fragment that came first.
     timestamp: Timestamp,
     /// Those that wait for the first one.
-    held: Held,
+    held: HeldFragments,
 }
 
 /// A bounded memory of fragmented packets. Where there is no room the oldest of four is forgotten.
 #[derive(Debug)]
 pub(super) struct Fragments {
-    places: Vec<[Known; WAYS]>,
+    places: Vec<[FragmentedPacket; WAYS]>,
     hasher: Hasher,
     timeout: u64,
     given_up: u64,
@@ -92,7 +92,7 @@ pub(super) struct Fragments {
 
 impl Fragments {
     /// Bytes that the memory takes.
-    pub(super) const BYTES: u64 = (CAPACITY / WAYS * size_of::<[Known; WAYS]>()) as u64;
+    pub(super) const BYTES: u64 = (CAPACITY / WAYS * size_of::<[FragmentedPacket; WAYS]>()) as u64;
 
     /// An empty memory of fragments that belong together within `timeout`.
     pub(super) fn new(timeout: Duration, hasher: Hasher) -> Self {
@@ -101,14 +101,14 @@ impl Fragments {
         Self { places, hasher, timeout, given_up: 0 }
     }
 
-    /// The flow that a fragment belongs to, or how it waits for its first one. The scope is told by its value: its
+    /// The flow that a fragment belongs to, or how it waits for its first one. The scope is given by its value: its
     /// number may be another's by the time that the next fragment comes.
     pub(super) fn attribute(
         &mut self,
         ip: &Ip,
         fragment: Fragment,
         scope: &[u64; 3],
-        piece: Piece,
+        counts: FragmentCounts,
     ) -> Attribution {
         if !has_selector(ip.protocol) {
             return Attribution::Flow(Selector::PROTOCOL, None);
@@ -127,44 +127,45 @@ impl Fragments {
             None => ways.iter_mut().min_by_key(|known| known.timestamp),
         };
         let Some(known) = place else { return Attribution::Unknown };
-        let is_timely = known.timestamp.0.abs_diff(piece.timestamp.0) <= *timeout;
+        let is_timely = known.timestamp.0.abs_diff(counts.timestamp.0) <= *timeout;
         if known.identity != identity || !is_timely {
             *given_up += known.held.unaccounted();
-            *known = Known { identity, timestamp: piece.timestamp, ..Known::default() };
+            *known =
+                FragmentedPacket { identity, timestamp: counts.timestamp, ..FragmentedPacket::default() };
         }
         if is_first {
             let selector = Selector::of(ip);
             known.selector = Some(selector);
-            known.timestamp = piece.timestamp;
+            known.timestamp = counts.timestamp;
             let held = std::mem::take(&mut known.held);
             return Attribution::Flow(selector, (held.packets > 0).then_some(held));
         }
         match known.selector {
             Some(selector) => Attribution::Flow(selector, None),
             None if known.held.packets < MOST_HELD => {
-                known.held.add(piece);
+                known.held.add(counts);
                 Attribution::Waits
             }
             None => Attribution::Unknown,
         }
     }
 
-    /// Gives those up that still wait for their first one: none will come.
+    /// Gives up the fragments that still wait for their first one: none will come.
     pub(super) fn give_up(&mut self) {
         for known in self.places.as_flattened_mut() {
             self.given_up += std::mem::take(&mut known.held).unaccounted();
         }
     }
 
-    /// Fragments that waited in vain, but for those that have a record of their own.
+    /// Fragments that waited in vain, without those that have a record of their own.
     pub(super) const fn given_up(&self) -> u64 {
         self.given_up
     }
 }
 
-impl Held {
-    fn add(&mut self, piece: Piece) {
-        let Piece { timestamp: Timestamp(time), hop_limit, .. } = piece;
+impl HeldFragments {
+    fn add(&mut self, counts: FragmentCounts) {
+        let FragmentCounts { timestamp: Timestamp(time), hop_limit, .. } = counts;
         if self.packets == 0 {
             *self = Self {
                 first: time,
@@ -175,9 +176,9 @@ impl Held {
             };
         }
         self.packets += 1;
-        self.own_records += u32::from(piece.has_own_record);
-        self.bytes = self.bytes.saturating_add(piece.bytes);
-        self.captured_bytes = self.captured_bytes.saturating_add(piece.captured_bytes);
+        self.own_records += u32::from(counts.has_own_record);
+        self.bytes = self.bytes.saturating_add(counts.bytes);
+        self.captured_bytes = self.captured_bytes.saturating_add(counts.captured_bytes);
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         self.lowest_hop_limit = self.lowest_hop_limit.min(hop_limit);
@@ -190,7 +191,7 @@ impl Held {
     }
 }
 
-/// Whether flows of this protocol are told apart by more than addresses.
+/// `true` if flows of this protocol are told apart by more than addresses.
 fn has_selector(protocol: IpProtocol) -> bool {
     matches!(
         protocol,
@@ -224,8 +225,8 @@ mod tests {
         Ip { fragment: Some(Fragment { identification, offset, more }), transport, ..ip }
     }
 
-    fn piece(seconds: u64) -> Piece {
-        Piece {
+    fn counts(seconds: u64) -> FragmentCounts {
+        FragmentCounts {
             timestamp: Timestamp(seconds * SECOND),
             bytes: 1500,
             captured_bytes: 100,
@@ -235,7 +236,7 @@ mod tests {
     }
 
     fn attribute(fragments: &mut Fragments, ip: &Ip, scope: u64, seconds: u64) -> Attribution {
-        fragments.attribute(ip, ip.fragment.unwrap(), &[scope, 0, 0], piece(seconds))
+        fragments.attribute(ip, ip.fragment.unwrap(), &[scope, 0, 0], counts(seconds))
     }
 
     fn fragments() -> Fragments {
@@ -281,7 +282,7 @@ mod tests {
         let mut fragments = fragments();
         assert_eq!(attribute(&mut fragments, &fragment(7, 2960, false), 1, 101), Attribution::Waits);
         assert_eq!(attribute(&mut fragments, &fragment(7, 1480, true), 1, 100), Attribution::Waits);
-        let held = Held {
+        let held = HeldFragments {
             packets: 2,
             own_records: 0,
             bytes: 3000,
@@ -303,9 +304,9 @@ mod tests {
         let mut fragments = fragments();
         let mut refused = 0;
         for number in 0..100 {
-            let piece = Piece { has_own_record: number < 10, ..piece(100) };
+            let counts = FragmentCounts { has_own_record: number < 10, ..counts(100) };
             let ip = fragment(7, 8, true);
-            let attribution = fragments.attribute(&ip, ip.fragment.unwrap(), &[1, 0, 0], piece);
+            let attribution = fragments.attribute(&ip, ip.fragment.unwrap(), &[1, 0, 0], counts);
             refused += u64::from(attribution == Attribution::Unknown);
         }
         assert_eq!(refused, 100 - u64::from(MOST_HELD));

@@ -1,7 +1,7 @@
 //! A keyed hash of whole words.
 //!
-//! Senders choose the addresses and ports that are hashed here, so the place of a flow must not be
-//! foreseeable: every word is mixed with a secret before it is multiplied. The construction is that of wyhash
+//! Senders choose the addresses and ports that are hashed here, so that the position of a flow must not be
+//! predictable: every word is mixed with a secret before it is multiplied. The construction is that of wyhash
 //! and foldhash, 64×64 bit multiplications whose halves are folded; one to three of them per packet take 1–3
 //! ns.
 

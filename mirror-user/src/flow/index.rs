@@ -1,9 +1,9 @@
-//! From a hash to the slot of a flow: one cache line per look-up.
+//! Index from the hash of a flow to its slot: one cache line per look-up.
 //!
 //! A bucket is a cache line of 15 words and a count. A word holds a slot and, in the bits that slots do not
-//! need, a tag from the hash: with room for a million flows 12 bits, so one look-up in 500 has to look at a
-//! wrong flow. The entry of a full bucket goes to the next one; the count says how many went past, so that a
-//! look-up knows where to stop and removal leaves no tombstones behind.
+//! need, a tag from the hash: with room for a million flows 12 bits, so that one look-up in 500 reads a wrong
+//! flow. The entry of a full bucket goes to the next one; the count of those that went past ends a look-up, so that removal
+//! leaves no tombstones behind.
 
 use super::memory;
 use super::slab::Slot;
@@ -19,16 +19,16 @@ const LOAD: usize = 10;
 struct Bucket {
     /// Tag in the upper bits, slot number in the lower ones; 0 where there is none.
     words: [u32; WORDS],
-    /// Entries that found this bucket full and stand in a later one.
+    /// Entries that found this bucket full and are in a later one.
     passed: u32,
 }
 
 const _: () = assert!(size_of::<Bucket>() == memory::CACHE_LINE);
 
-/// A hash as the index wants it.
+/// Position of a hash in the index.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// Where the look-up begins.
+pub(super) struct IndexPosition {
+    /// Bucket in which the look-up begins.
     bucket: u32,
     /// Upper bits of a word, never 0, so that no empty word is taken for a match.
     tag: u32,
@@ -59,37 +59,37 @@ impl Index {
         Self { buckets, slot_mask: u32::MAX.checked_shr(capacity.leading_zeros()).unwrap_or(0) }
     }
 
-    /// Where entries of `hash` belong.
+    /// The position of `hash`.
     #[inline(always)]
-    pub(super) fn place(&self, hash: u64) -> Place {
+    pub(super) fn position(&self, hash: u64) -> IndexPosition {
         let bucket = (((hash >> 32) * self.buckets.len() as u64) >> 32) as u32;
         #[expect(clippy::cast_possible_truncation, reason = "the lower half of the hash")]
         let tag = hash as u32 & !self.slot_mask;
-        Place { bucket, tag: if tag == 0 { self.slot_mask + 1 } else { tag } }
+        IndexPosition { bucket, tag: if tag == 0 { self.slot_mask + 1 } else { tag } }
     }
 
-    /// Fetches the first bucket of `place` ahead of its use.
+    /// Fetches the first bucket of `position` ahead of its use.
     #[inline(always)]
-    pub(super) fn prefetch(&self, place: Place) {
-        if let Some(bucket) = self.buckets.get(place.bucket as usize) {
+    pub(super) fn prefetch(&self, position: IndexPosition) {
+        if let Some(bucket) = self.buckets.get(position.bucket as usize) {
             memory::prefetch(bucket);
         }
     }
 
-    /// The first slot in the first bucket that may be the one at `place`; [`Slot::NONE`] if there is none. A
+    /// The first slot in the first bucket that may be the one at `position`; [`Slot::NONE`] if there is none. A
     /// hint for prefetching.
     #[inline(always)]
-    pub(super) fn candidate(&self, place: Place) -> Slot {
-        let Some(bucket) = self.buckets.get(place.bucket as usize) else { return Slot::NONE };
-        let matches = bucket.matches(place.tag, self.slot_mask);
+    pub(super) fn candidate(&self, position: IndexPosition) -> Slot {
+        let Some(bucket) = self.buckets.get(position.bucket as usize) else { return Slot::NONE };
+        let matches = bucket.matches(position.tag, self.slot_mask);
         bucket.slot(matches, self.slot_mask).unwrap_or(Slot::NONE)
     }
 
-    /// The slot at `place` that `is_it` is true of.
+    /// The slot at `position` for which `is_it` returns `true`.
     #[inline(always)]
-    pub(super) fn find(&self, place: Place, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        for bucket in self.chain(place) {
-            let mut matches = bucket.matches(place.tag, self.slot_mask);
+    pub(super) fn find(&self, position: IndexPosition, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        for bucket in self.chain(position) {
+            let mut matches = bucket.matches(position.tag, self.slot_mask);
             while let Some(slot) = bucket.slot(matches, self.slot_mask) {
                 if is_it(slot) {
                     return Some(slot);
@@ -104,24 +104,24 @@ impl Index {
     }
 
     /// Enters `slot`, which is not there yet.
-    pub(super) fn insert(&mut self, place: Place, slot: Slot) {
-        let (before, from) = self.buckets.split_at_mut(place.bucket as usize);
+    pub(super) fn insert(&mut self, position: IndexPosition, slot: Slot) {
+        let (before, from) = self.buckets.split_at_mut(position.bucket as usize);
         for bucket in from.iter_mut().chain(before) {
             if let Some(word) = bucket.words.iter_mut().find(|word| **word == 0) {
-                *word = place.tag | slot.number();
+                *word = position.tag | slot.number();
                 return;
             }
             bucket.passed += 1;
         }
     }
 
-    /// Takes out `slot`, which was entered at `place`.
-    pub(super) fn remove(&mut self, place: Place, slot: Slot) {
-        let entry = place.tag | slot.number();
-        let Some(distance) = self.chain(place).position(|bucket| bucket.words.contains(&entry)) else {
+    /// Takes out `slot`, which was entered at `position`.
+    pub(super) fn remove(&mut self, position: IndexPosition, slot: Slot) {
+        let entry = position.tag | slot.number();
+        let Some(distance) = self.chain(position).position(|bucket| bucket.words.contains(&entry)) else {
             return;
         };
-        let (before, from) = self.buckets.split_at_mut(place.bucket as usize);
+        let (before, from) = self.buckets.split_at_mut(position.bucket as usize);
         let mut buckets = from.iter_mut().chain(before);
         for bucket in buckets.by_ref().take(distance) {
             bucket.passed -= 1;
@@ -133,9 +133,9 @@ impl Index {
         }
     }
 
-    /// All buckets from that of `place` on, once around.
-    fn chain(&self, place: Place) -> impl Iterator<Item = &Bucket> {
-        let (before, from) = self.buckets.split_at_checked(place.bucket as usize).unwrap_or_default();
+    /// All buckets from that of `position` on, once around.
+    fn chain(&self, position: IndexPosition) -> impl Iterator<Item = &Bucket> {
+        let (before, from) = self.buckets.split_at_checked(position.bucket as usize).unwrap_or_default();
         from.iter().chain(before)
     }
 }
@@ -186,21 +186,21 @@ mod tests {
             for (insert, hash) in steps {
                 if insert {
                     let Some(number) = free.pop() else { continue };
-                    index.insert(index.place(hash), Slot::from_number(number));
+                    index.insert(index.position(hash), Slot::from_number(number));
                     entered.insert(number, hash);
                 } else if let Some(number) = entered.keys().copied().min() {
                     let hash = entered.remove(&number).unwrap();
-                    index.remove(index.place(hash), Slot::from_number(number));
+                    index.remove(index.position(hash), Slot::from_number(number));
                     free.push(number);
-                    prop_assert_eq!(index.find(index.place(hash), |slot| slot.number() == number), None);
+                    prop_assert_eq!(index.find(index.position(hash), |slot| slot.number() == number), None);
                 }
                 for (&number, &hash) in &entered {
-                    let found = index.find(index.place(hash), |slot| slot.number() == number);
+                    let found = index.find(index.position(hash), |slot| slot.number() == number);
                     prop_assert_eq!(found.map(Slot::number), Some(number));
                 }
             }
             for (number, hash) in entered {
-                index.remove(index.place(hash), Slot::from_number(number));
+                index.remove(index.position(hash), Slot::from_number(number));
             }
             prop_assert!(index.buckets.iter().all(|bucket| bucket.passed == 0 && bucket.words == [0; WORDS]));
         }

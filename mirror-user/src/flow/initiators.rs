@@ -1,24 +1,24 @@
-//! The initiators of connections that fell silent: which end began is known from SYN, and is not to be guessed anew
-//! when the connection speaks again.
+//! Memory of the initiators of connections that fell silent: the side that began is known from SYN, and need not be guessed
+//! when packets come again.
 //!
-//! The memory is bounded and by hash, four places for each: what comes too much puts the oldest of four out. Only
-//! connections that were established are remembered, so that a flood of SYN puts nobody out.
+//! The memory is bounded and by hash, four entries for each: a fifth replaces the oldest. Only
+//! connections that were established are remembered, so that a flood of SYN replaces none.
 
 use super::hash::Hasher;
 use super::side::Side;
 
-/// Connections that are remembered at most: 1 MiB.
+/// Most connections that are remembered: 1 MiB.
 const CAPACITY: usize = 1 << 16;
-/// Places that one connection may stand in.
+/// Entries that one connection may be in.
 const WAYS: usize = 4;
 
-/// What tells a connection apart: addresses, ports and protocol, VLANs, and the scope by its value.
+/// Identity of a connection: addresses, ports and protocol, VLANs, and the scope by its value.
 pub(super) type Identity = [u64; 8];
 
 /// A connection: its hash with the initiator in the lowest bit, and the age of the entry.
 #[derive(Clone, Copy, Debug, Default)]
-struct Remembered {
-    /// 0 in a place that was never used.
+struct Entry {
+    /// 0 in an entry that was never used.
     word: u64,
     age: u64,
 }
@@ -26,14 +26,14 @@ struct Remembered {
 /// Initiators of connections that fell silent.
 #[derive(Debug)]
 pub(super) struct Initiators {
-    places: Vec<[Remembered; WAYS]>,
+    places: Vec<[Entry; WAYS]>,
     hasher: Hasher,
     age: u64,
 }
 
 impl Initiators {
     /// Bytes that the memory takes.
-    pub(super) const BYTES: u64 = (CAPACITY / WAYS * size_of::<[Remembered; WAYS]>()) as u64;
+    pub(super) const BYTES: u64 = (CAPACITY / WAYS * size_of::<[Entry; WAYS]>()) as u64;
 
     /// An empty memory.
     pub(super) fn new(hasher: Hasher) -> Self {
@@ -46,23 +46,23 @@ impl Initiators {
         self.age += 1;
         let age = self.age;
         let Some(ways) = self.places.get_mut(number) else { return };
-        let place = match ways.iter().position(|remembered| remembered.word & !1 == word) {
+        let place = match ways.iter().position(|entry| entry.word & !1 == word) {
             Some(place) => ways.get_mut(place),
-            None => ways.iter_mut().min_by_key(|remembered| remembered.age),
+            None => ways.iter_mut().min_by_key(|entry| entry.age),
         };
         if let Some(place) = place {
-            *place = Remembered { word: word | initiator as u64, age };
+            *place = Entry { word: word | initiator as u64, age };
         }
     }
 
     /// The initiator of a connection, if it is remembered.
     pub(super) fn recall(&self, identity: &Identity) -> Option<Side> {
         let (word, number) = self.place(identity);
-        let remembered = self.places.get(number)?.iter().find(|remembered| remembered.word & !1 == word)?;
+        let remembered = self.places.get(number)?.iter().find(|entry| entry.word & !1 == word)?;
         Some(if remembered.word & 1 == 0 { Side::Low } else { Side::High })
     }
 
-    /// The word that stands for a connection, and where: 62 bits under a secret seed, so that one connection is not
+    /// The word that stands for a connection, and the number of its entries: 62 bits under a secret seed, so that one connection is not
     /// taken for another.
     fn place(&self, identity: &Identity) -> (u64, usize) {
         /// So that no word is 0.

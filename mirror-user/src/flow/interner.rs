@@ -1,4 +1,4 @@
-//! Small numbers for values of which there are few, for as long as somebody holds them.
+//! Small numbers for few values, for as long as somebody holds them.
 
 use super::hash::Hasher;
 use super::index::Index;
@@ -7,7 +7,7 @@ use super::slab::{Slab, Slot, Vacant};
 /// A value with its number of holders.
 #[derive(Clone, Copy, Debug)]
 struct Interned<const N: usize, T> {
-    /// What equal values have equal; of a vacant place, the next one.
+    /// The words that tell values apart.
     words: [u64; N],
     value: Option<T>,
     holders: u32,
@@ -55,8 +55,8 @@ impl<const N: usize, T: Copy> Interner<N, T> {
     /// The number of the value that `words` tell apart.
     #[inline(always)]
     pub(super) fn find(&self, words: &[u64; N]) -> Option<u16> {
-        let place = self.index.place(self.hasher.words(words));
-        self.index.find(place, |slot| self.interned[slot].words == *words).map(number)
+        let position = self.index.position(self.hasher.words(words));
+        self.index.find(position, |slot| self.interned[slot].words == *words).map(number)
     }
 
     /// Adds a value that is not there yet, with one holder. None where there is no room.
@@ -65,7 +65,7 @@ impl<const N: usize, T: Copy> Interner<N, T> {
             return None;
         }
         let slot = self.interned.insert(Interned { words: *words, value: Some(value), holders: 1 });
-        self.index.insert(self.index.place(self.hasher.words(words)), slot);
+        self.index.insert(self.index.position(self.hasher.words(words)), slot);
         Some(number(slot))
     }
 
@@ -75,7 +75,7 @@ impl<const N: usize, T: Copy> Interner<N, T> {
         self.interned[slot(number)].holders += 1;
     }
 
-    /// Takes a holder off. The value, if that was the last one.
+    /// Removes a holder; returns the value if that was the last one.
     #[inline(always)]
     pub(super) fn release(&mut self, number: u16) -> Option<T> {
         let interned = &mut self.interned[slot(number)];
@@ -84,12 +84,12 @@ impl<const N: usize, T: Copy> Interner<N, T> {
             return None;
         }
         let Interned { words, value, .. } = *interned;
-        self.index.remove(self.index.place(self.hasher.words(&words)), slot(number));
+        self.index.remove(self.index.position(self.hasher.words(&words)), slot(number));
         self.interned.remove(slot(number));
         value
     }
 
-    /// How many values are held.
+    /// Number of values held.
     pub(super) const fn len(&self) -> usize {
         self.interned.len()
     }

@@ -1,4 +1,4 @@
-//! What makes two packets parts of one flow.
+//! The key of a flow.
 
 use std::net::IpAddr;
 
@@ -10,13 +10,13 @@ use super::transport::FlowTransport;
 use crate::number::IpProtocol;
 use crate::packet::{Icmp, Ip, Ports, Transport};
 
-/// What a transport header adds to the key, as its sender sees it.
+/// The part of the key that the transport header gives, as its sender sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selector {
     /// Bits of [`Key::selector`] besides the ports: the form and, of ICMP, type, code and identifier, as they are where
-    /// the low end is the sender.
+    /// the low side is the sender.
     word: u64,
-    /// The bits of `word` that are the other way round where the high end is the sender: of an ICMP query those in
+    /// The bits of `word` that are the other way round where the high side is the sender: of an ICMP query those in
     /// which the types of request and reply differ, of another ICMP message one that tells the sender. So A that asks
     /// B, and B that asks A, have different keys.
     turned: u64,
@@ -27,7 +27,7 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    /// Nothing: of a protocol without ports, or a header that was cut off.
+    /// The selector of a protocol without ports, or of a header that was cut off.
     pub(super) const PROTOCOL: Self =
         Self { word: FORM_PROTOCOL << FORM, turned: 0, source: 0, destination: 0 };
 
@@ -41,7 +41,7 @@ impl Selector {
             | Transport::Icmpv6(Icmp { kind, code, identifier }) => {
                 let form = if identifier.is_some() { FORM_ICMP_IDENTIFIER } else { FORM_ICMP };
                 let query = icmp::query(ip.protocol, kind);
-                // Who asks itself is its own other end.
+                // A host that asks itself is its own other side.
                 let kind = query.filter(|_| ip.source == ip.destination).map_or(kind, |query| query.request);
                 let low = u64::from(u16::from_be_bytes([kind, code]));
                 let high = u64::from(identifier.unwrap_or(0));
@@ -63,13 +63,13 @@ impl Selector {
     }
 }
 
-/// Set in every key, so that none equals that of a vacant place.
+/// Set in every key, so that none equals that of a vacant slot.
 const OCCUPIED: u64 = 1 << 40;
 /// Set in keys of IPv6.
 const WIDE: u64 = 1 << 41;
 /// The kind of the selector: two bits.
 const FORM: u32 = 42;
-/// Bits that keys leave to what is remembered of their flow: four.
+/// Spare bits of the key, which the flow uses for its own state: four.
 const SPARE: u32 = 44;
 const SPARE_BITS: u64 = 0xf << SPARE;
 /// The tunnel scope: 16 bits.
@@ -82,12 +82,12 @@ const FORM_PROTOCOL: u64 = 0;
 const FORM_PORTS: u64 = 1;
 const FORM_ICMP: u64 = 2;
 const FORM_ICMP_IDENTIFIER: u64 = 3;
-/// In an ICMP message that is no query and has no identifier: the high end is the sender.
+/// In an ICMP message that is no query and has no identifier: the high side is the sender.
 const FROM_HIGH: u64 = 1 << 16;
 /// The same where it has an identifier: the form becomes [`FORM_PORTS`], which ICMP has no other use for.
 const FROM_HIGH_IDENTIFIER: u64 = (FORM_ICMP_IDENTIFIER ^ FORM_PORTS) << FORM;
 
-/// Addresses of IPv6: of the low end, and of the high one. Aligned so that both are in one cache line.
+/// Addresses of IPv6: of the low side, and of the high one. Aligned so that both are in one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(align(32))]
 pub(super) struct WideAddresses(pub(super) [u128; 2]);
@@ -95,11 +95,11 @@ pub(super) struct WideAddresses(pub(super) [u128; 2]);
 /// The key of a flow, packed so that it is compared in two words (four more in IPv6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    /// Bits from the lowest: port of the low end (or ICMP code, then type) 16, port of the high end (or ICMP
+    /// Bits from the lowest: port of the low side (or ICMP code, then type) 16, port of the high side (or ICMP
     /// identifier) 16, protocol 8, [`OCCUPIED`], [`WIDE`], form of the selector 2, spare 4, tunnel scope 16.
     pub(super) selector: u64,
-    /// IPv4: address of the low end in the lower half, of the high end in the upper one. IPv6: the lower half
-    /// is 0, the upper one has bits of the hash, since the addresses themselves stand elsewhere.
+    /// IPv4: address of the low side in the lower half, of the high side in the upper one. IPv6: the lower half
+    /// is 0, the upper one has bits of the hash, since the addresses themselves are elsewhere.
     pub(super) addresses: u64,
     /// Addresses of IPv6; 0 in IPv4.
     pub(super) wide: WideAddresses,
@@ -108,7 +108,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The key of a packet in the tunnel scope `scope`, its hash, and the end that sent it.
+    /// The key of a packet in the tunnel scope `scope`, its hash, and the side that sent it.
     #[inline(always)]
     pub(super) fn of(
         ip: &Ip,
@@ -120,7 +120,7 @@ impl Key {
         let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE | selector.word;
         let (source_port, destination_port) = (u64::from(selector.source), u64::from(selector.destination));
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
-            // Without a branch: which end is the lower one is as good as random.
+            // Without a branch: the lower side is as good as random.
             let source = u64::from(source.to_bits()) << 16 | source_port;
             let destination = u64::from(destination.to_bits()) << 16 | destination_port;
             let (low, high) = (source.min(destination), source.max(destination));
@@ -223,31 +223,31 @@ pub(super) const fn spare(selector: u64) -> u64 {
     (selector & SPARE_BITS) >> SPARE
 }
 
-/// Whether a selector word is of IPv6.
+/// `true` if a selector word is of IPv6.
 #[inline(always)]
 pub(super) const fn is_wide(selector: u64) -> bool {
     selector & WIDE != 0
 }
 
-/// The addresses word of an IPv6 key, with the place of the addresses themselves in its lower half.
+/// The addresses word of an IPv6 key, with the slot of the addresses themselves in its lower half.
 pub(super) fn with_wide_slot(addresses: u64, slot: Slot) -> u64 {
     addresses & !LOWER_HALF | u64::from(slot.number())
 }
 
-/// The place of the addresses in a word of [`with_wide_slot`].
+/// The slot of the addresses in a word of [`with_wide_slot`].
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half of the word")]
 pub(super) const fn wide_slot(addresses: u64) -> Slot {
     Slot::from_number(addresses as u32)
 }
 
-/// Whether two address words of IPv6 have the same bits of the hash.
+/// `true` if two address words of IPv6 have the same bits of the hash.
 #[inline(always)]
 pub(super) const fn same_hash(one: u64, other: u64) -> bool {
     (one ^ other) & !LOWER_HALF == 0
 }
 
-/// The addresses of an IPv4 key: of the low end, and of the high one.
+/// The addresses of an IPv4 key: of the low side, and of the high one.
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of the word")]
 pub(super) const fn narrow(addresses: u64) -> [u32; 2] {
     [addresses as u32, (addresses >> 32) as u32]
@@ -265,7 +265,7 @@ pub(super) fn transport(word: u64, sender: Side) -> FlowTransport {
     let (low, high) = (word as u16, (word >> 16) as u16);
     let [kind, code] = low.to_be_bytes();
     let protocol = protocol(word);
-    // Of a query the low end's type stands there: the reply's, where the high end asks.
+    // The word has the type of the low side's message: the reply's, where the high side asks.
     let kind = icmp::query(protocol, kind).map_or(kind, |query| query.request);
     match (word >> FORM & 3, sender) {
         (FORM_PORTS, _) if matches!(protocol, IpProtocol::ICMP | IpProtocol::ICMPV6) => {

@@ -1,20 +1,20 @@
-//! The flows in the order of their last packets.
+//! The flows in the order of their last packets: the least recently used first.
 
 use super::memory;
 use super::slab::Slot;
 
-/// What a flow waits for.
+/// List of flows that wait for the same timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LruList {
-    /// More packets, for as long as the idle timeout.
+    /// Flows that wait for more packets, for the idle timeout.
     Idle,
-    /// Stragglers of a connection that is over, for as long as the closing timeout.
+    /// Flows whose connection is over and that wait for late packets, for the closing timeout.
     Closing,
 }
 
 /// Neighbours in a ring, as positions in [`Lru::links`].
 #[derive(Clone, Copy, Debug, Default)]
-struct Link {
+struct Neighbours {
     previous: u32,
     next: u32,
 }
@@ -36,10 +36,10 @@ const fn position(slot: Slot) -> u32 {
 /// Two rings through the slots, one for each [`LruList`], each from the longest idle flow to the latest.
 ///
 /// Eight bytes per flow, apart from the flows: moving a flow to the end touches three links, and links of a
-/// million flows still fit into the last level of a processor's cache.
+/// million flows still fit into the last level of a CPU's cache.
 #[derive(Debug)]
 pub(super) struct Lru {
-    links: Vec<Link>,
+    links: Vec<Neighbours>,
     /// The longest idle flow of [`LruList::Idle`] that has not been passed by [`Lru::pass_quiet`] since its
     /// last packet; the ring's own position where there is none.
     quiet: u32,
@@ -48,14 +48,14 @@ pub(super) struct Lru {
 impl Lru {
     /// Bytes that room for `capacity` slots takes.
     pub(super) const fn bytes(capacity: usize) -> u64 {
-        (capacity as u64 + 2) * size_of::<Link>() as u64
+        (capacity as u64 + 2) * size_of::<Neighbours>() as u64
     }
 
     /// Room for `capacity` slots, numbered from 1 to `capacity`.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         let mut links = memory::huge_vec(capacity + 2);
         for queue in [LruList::Idle, LruList::Closing] {
-            links.push(Link { previous: ring(queue), next: ring(queue) });
+            links.push(Neighbours { previous: ring(queue), next: ring(queue) });
         }
         Self { links, quiet: ring(LruList::Idle) }
     }
@@ -63,7 +63,7 @@ impl Lru {
     /// Enters a slot as the latest of `queue`. Slots are new in the order of their numbers.
     pub(super) fn insert(&mut self, slot: Slot, queue: LruList) {
         if position(slot) as usize >= self.links.len() {
-            self.links.push(Link::default());
+            self.links.push(Neighbours::default());
         }
         self.append(slot, queue);
     }
@@ -81,7 +81,7 @@ impl Lru {
     /// Takes a slot out.
     #[inline(always)]
     pub(super) fn remove(&mut self, slot: Slot) {
-        let Link { previous, next } = *self.link(position(slot));
+        let Neighbours { previous, next } = *self.link(position(slot));
         self.link_mut(previous).next = next;
         self.link_mut(next).previous = previous;
         if self.quiet == position(slot) {
@@ -124,7 +124,7 @@ impl Lru {
     #[inline(always)]
     fn append(&mut self, slot: Slot, queue: LruList) {
         let last = self.link(ring(queue)).previous;
-        *self.link_mut(position(slot)) = Link { previous: last, next: ring(queue) };
+        *self.link_mut(position(slot)) = Neighbours { previous: last, next: ring(queue) };
         self.link_mut(last).next = position(slot);
         self.link_mut(ring(queue)).previous = position(slot);
         if queue == LruList::Idle && self.quiet == ring(LruList::Idle) {
@@ -134,12 +134,12 @@ impl Lru {
 
     /// The link at `position`: a ring's, or that of a slot that was inserted, so it is there.
     #[inline(always)]
-    fn link(&self, position: u32) -> &Link {
+    fn link(&self, position: u32) -> &Neighbours {
         &self.links[position as usize]
     }
 
     #[inline(always)]
-    fn link_mut(&mut self, position: u32) -> &mut Link {
+    fn link_mut(&mut self, position: u32) -> &mut Neighbours {
         &mut self.links[position as usize]
     }
 }

@@ -1,5 +1,4 @@
-//! What the processor and the kernel are told of memory ahead of its use. Nothing here changes what a program
-//! computes.
+//! Hints to the CPU and the kernel about memory ahead of its use. Nothing here changes the program's results.
 #![expect(unsafe_code, reason = "prefetch instructions and madvise have no safe interface")]
 
 use std::mem::MaybeUninit;
@@ -24,7 +23,7 @@ pub(super) fn prefetch<T>(value: &T) {
 
 /// A vector with room for `capacity` values, on huge pages where the kernel allows them.
 ///
-/// Where it does not (`/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the vector works all the
+/// Where the kernel does not (`/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the vector works all the
 /// same. Pages are taken from the system when they are first written, so room that is never used costs
 /// address space only.
 pub(super) fn huge_vec<T>(capacity: usize) -> Vec<T> {

@@ -1,4 +1,4 @@
-//! What is said of a flow.
+//! Records of flows.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::number::{FlowCookie, IpProtocol, QueueId};
 use crate::packet::Tunnel;
 use crate::time::Timestamp;
 
-/// What is said of a flow, or of one interval of it.
+/// The record of a flow, or of one interval of it.
 ///
-/// Counters, TCP flags, times and TTLs are those of the packets since the record before, so that sums over
+/// Counters, TCP flags, times and TTLs are those of the packets since the last record, so that sums over
 /// records are exact: each packet of a flow is in exactly one record. A short flow has one record,
 /// [`Action::End`]. A longer one has [`Action::Open`] when its first interval is over, [`Action::Update`] for
 /// each further one, and at last [`Action::End`], whose counters are 0 if no packet came since.
@@ -20,13 +20,13 @@ use crate::time::Timestamp;
 pub struct FlowRecord {
     /// Queue that the packets came by.
     pub queue: QueueId,
-    /// How many flows this one stands for: a reader multiplies by it what is counted here.
+    /// Sampling rate: this flow stands for so many, and a reader multiplies the counters by it.
     pub sampling_rate: SamplingRate,
-    /// Which of the flow's records it is.
+    /// Place of the record among those of the flow.
     pub action: Action,
-    /// First packet that is counted here; if there is none, the last one that was counted before.
+    /// Time of the first packet that is counted here; if there is none, of the last one that was counted before.
     pub start: Timestamp,
-    /// Last packet that is counted here; if there is none, the last one that was counted before.
+    /// Time of the last packet that is counted here; if there is none, of the last one that was counted before.
     pub end: Timestamp,
     /// Tunnel of the latest packet, with the latest cookie.
     pub tunnel: Tunnel,
@@ -40,9 +40,9 @@ pub struct FlowRecord {
     pub destination: IpAddr,
     /// Protocol.
     pub protocol: IpProtocol,
-    /// Ports, or what stands for them.
+    /// Ports, or the fields that stand for them.
     pub transport: FlowTransport,
-    /// How the initiator is known.
+    /// Evidence of the initiator.
     pub initiator: Initiator,
     /// Packets of the initiator.
     pub forward: Traffic,
@@ -50,11 +50,11 @@ pub struct FlowRecord {
     pub reverse: Traffic,
     /// Packets that this record accounts for: all but those that have a record of their own.
     pub accounted: u64,
-    /// What became of the TCP connection; none where the flow is not TCP, or no packet had its TCP header.
+    /// State of the TCP connection; none where the flow is not TCP, or no packet had its TCP header.
     pub connection: Option<Connection>,
     /// From SYN to the initiator's first acknowledgment: the round trip between both ends. None where the
     /// handshake was not seen, or SYN was repeated, so that it is not known which one was answered.
-    /// Microseconds.
+    /// In whole microseconds.
     pub handshake: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl FlowRecord {
         self.forward.packets + self.reverse.packets
     }
 
-    /// Whether retransmissions and segments out of order may be artefacts of mirroring: packets behind a Gateway Load
+    /// `true` if retransmissions and segments out of order may be artefacts of mirroring: packets behind a Gateway Load
     /// Balancer endpoint may be delivered out of order (AWS, "Traffic Mirroring considerations"), and a packet that is
     /// mirrored at two interfaces comes twice.
     pub const fn has_doubtful_order(&self) -> bool {
@@ -92,7 +92,7 @@ impl FlowRecord {
     }
 }
 
-/// Which of a flow's records it is.
+/// Place of a record among those of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// The first of several.
@@ -114,7 +114,7 @@ impl Action {
     }
 }
 
-/// Why a flow has ended.
+/// Reason for which a flow has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
     /// No packet for the idle timeout.
@@ -149,7 +149,7 @@ impl EndReason {
     }
 }
 
-/// How the initiator of a flow is known.
+/// Evidence of a flow's initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiator {
     /// It sent SYN, or was sent an answer to it: SYN and ACK, or the RST of a refusal.
@@ -174,7 +174,7 @@ impl Initiator {
     }
 }
 
-/// What became of a TCP connection.
+/// State of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
     /// SYN was seen, and nothing that completes the handshake.
@@ -217,13 +217,13 @@ pub struct Traffic {
     pub bytes: u64,
     /// Bytes of them that were captured.
     pub captured_bytes: u64,
-    /// When the first and the last packet came; none if there was no packet.
+    /// Times of the first and of the last packet; none if there was no packet.
     pub times: Option<(Timestamp, Timestamp)>,
     /// Lowest and highest TTL or hop limit; none if there was no packet.
     pub hop_limits: Option<(u8, u8)>,
     /// TCP flags seen, as on the wire: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
     pub tcp_flags: u8,
-    /// TCP segments that brought again what had been seen, up to 65,535 per record.
+    /// Retransmitted TCP segments, up to 65,535 per record.
     pub retransmissions: u16,
     /// TCP segments that came later than their successors, up to 65,535 per record.
     pub out_of_order: u16,

@@ -1,4 +1,4 @@
-//! Which flows are recorded when not all can be.
+//! Selection of the flows that are recorded when not all can be.
 //!
 //! A flow is selected by a hash of its addresses, ports and protocol, which is the same in both directions, in all
 //! tunnels and on all workers and appliances that have the same seed: the two halves of a conversation, and a
@@ -40,7 +40,7 @@ impl Sampler {
         self.rate = rate;
     }
 
-    /// Whether the flow is selected.
+    /// `true` if the flow is selected.
     #[inline(always)]
     pub(super) fn selects(&self, key: &Key) -> bool {
         self.rate == SamplingRate::EVERY

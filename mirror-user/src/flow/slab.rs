@@ -1,16 +1,15 @@
-//! Values of one type at fixed places, made and forgotten without the allocator.
+//! Values of one type in fixed slots, made and removed without the allocator.
 
 use std::ops::{Index, IndexMut};
 
 use super::memory;
 
-/// The place of a value in a [`Slab`]. Only a slab makes them, and it never shrinks, so a slot always has a
-/// place.
+/// Position of a value in a [`Slab`]. Only a slab makes them, and it never shrinks, so that a slot always has a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 
 impl Slot {
-    /// No place: a vacant value is read there.
+    /// No slot: a vacant value is read there.
     pub(super) const NONE: Self = Self(0);
 
     /// Its number: 1 and up, 0 for [`Slot::NONE`].
@@ -26,11 +25,11 @@ impl Slot {
     }
 }
 
-/// A value that can be absent, and then hold the next place that is free.
+/// A value that can be absent, and then hold the next free slot.
 pub(super) trait Vacant: Copy {
     /// The absent value.
     fn vacant(next: Slot) -> Self;
-    /// What [`Vacant::vacant`] was given.
+    /// The argument of [`Vacant::vacant`].
     fn next(&self) -> Slot;
 }
 
@@ -38,7 +37,7 @@ pub(super) trait Vacant: Copy {
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     values: Vec<T>,
-    /// What is read at [`Slot::NONE`].
+    /// The value at [`Slot::NONE`].
     none: T,
     free: Slot,
     occupied: usize,
@@ -64,17 +63,17 @@ impl<T: Vacant> Slab<T> {
         }
     }
 
-    /// How many values are there.
+    /// Number of values.
     pub(super) const fn len(&self) -> usize {
         self.occupied
     }
 
-    /// Whether the room is used up.
+    /// `true` if the room is used up.
     pub(super) const fn is_full(&self) -> bool {
         self.occupied >= self.capacity
     }
 
-    /// Puts `value` into a free place, the one that was freed last. A slab that is full allocates: ask
+    /// Puts `value` into a free slot, the one that was freed last. A slab that is full allocates: ask
     /// [`Slab::is_full`] before.
     pub(super) fn insert(&mut self, value: T) -> Slot {
         self.occupied += 1;
@@ -89,7 +88,7 @@ impl<T: Vacant> Slab<T> {
         slot
     }
 
-    /// Forgets the value at `slot`.
+    /// Removes the value at `slot`.
     pub(super) fn remove(&mut self, slot: Slot) {
         self.occupied -= 1;
         self[slot] = T::vacant(self.free);

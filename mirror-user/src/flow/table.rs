@@ -1,4 +1,4 @@
-//! The flow table of one worker, and what became of the packets that it was given.
+//! The flow table of one worker, and its counters.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::config::FlowConfig;
 use super::entry::{ColdPart, Flow};
-use super::fragments::{Fragments, Held};
+use super::fragments::{Fragments, HeldFragments};
 use super::hash::Hasher;
 use super::index::Index;
 use super::initiators::Initiators;
 use super::key::WideAddresses;
 use super::lru::Lru;
 use super::memory;
-use super::prepared::Visit;
+use super::prepared_packet::PreparedPacket;
 use super::sampling::Sampler;
 use super::slab::Slab;
 use super::tunnels::Tunnels;
@@ -30,7 +30,7 @@ static RANDOM_SAMPLING_SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new()
 pub struct FlowTable {
     pub(super) config: FlowConfig,
     pub(super) timeouts: Timeouts,
-    /// The time that [`FlowTable::expire`] was told last.
+    /// The time of the last call of [`FlowTable::expire`].
     pub(super) now: u64,
     pub(super) hasher: Hasher,
     pub(super) sampler: Sampler,
@@ -44,10 +44,10 @@ pub struct FlowTable {
     pub(super) wide: Slab<WideAddresses>,
     pub(super) lru: Lru,
     pub(super) counters: FlowCounters,
-    /// The packets that were taken up and are not counted yet.
-    pub(super) batch: Vec<Visit>,
-    /// Fragments that come with packets of the batch, which they waited for.
-    pub(super) joining: Vec<Held>,
+    /// The packets that are prepared and not counted yet.
+    pub(super) batch: Vec<PreparedPacket>,
+    /// Fragments that join packets of the batch, which they waited for.
+    pub(super) joining: Vec<HeldFragments>,
 }
 
 /// The timeouts of [`FlowConfig`] in nanoseconds.
@@ -68,7 +68,7 @@ impl Timeouts {
     }
 }
 
-/// What became of the packets that a table was given.
+/// Counters of the packets that a table was given, by their outcome.
 ///
 /// Once [`FlowTable::drain`] was called, the first is the sum of the next five, and `attributed` is the sum of the
 /// packets of all records. Packets with a record of their own are left out of the four reasons not to be in a flow.
@@ -108,7 +108,7 @@ impl FlowTable {
             + Tunnels::bytes(config.max_tunnels)
             + Fragments::BYTES
             + Initiators::BYTES
-            + (BATCH_FRAMES * (size_of::<Visit>() + size_of::<Held>())) as u64
+            + (BATCH_FRAMES * (size_of::<PreparedPacket>() + size_of::<HeldFragments>())) as u64
     }
 
     /// An empty table. All memory is set aside here; the system gives pages as flows first need them.
@@ -148,7 +148,7 @@ impl FlowTable {
         self.sampler.set_rate(rate);
     }
 
-    /// What became of the packets so far.
+    /// The counters so far.
     pub fn counters(&self) -> FlowCounters {
         let FlowCounters { fragments_unattributed, .. } = self.counters;
         let given_up = self.fragments.given_up();

@@ -1,21 +1,21 @@
-//! Ports of a flow, or what stands for them.
+//! Ports of a flow, or the fields that stand for them.
 
 use super::icmp;
 use crate::number::IpProtocol;
 
-/// Ports of a flow, or what stands for them, seen from the initiator.
+/// Ports of a flow, or the fields that stand for them, seen from the initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowTransport {
     /// Ports of TCP, UDP or SCTP.
     Ports {
-        /// Of the initiator.
+        /// Port of the initiator.
         source: u16,
-        /// Of the other end.
+        /// Port of the other side.
         destination: u16,
     },
     /// ICMP of either family.
     Icmp {
-        /// Type: of a request and its replies, that of the request.
+        /// Type; that of the request for a request and its replies.
         kind: u8,
         /// Code.
         code: u8,

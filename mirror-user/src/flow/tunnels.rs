@@ -2,7 +2,7 @@
 //!
 //! # Room
 //!
-//! Senders choose much of what tells tunnels apart, so they may come in any number. There is room for as many new ones
+//! Senders choose much of a tunnel's identity, so that there may be any number of tunnels. There is room for as many new ones
 //! as a batch of packets can have; after the batch the tunnels that have been idle longest [give way](Tunnels::find_victims).
 //! If one Gateway Load Balancer endpoint has more than half of all tunnels, those of that endpoint go first: no sender
 //! can take the room of all others.
@@ -17,10 +17,10 @@ use crate::batch::BATCH_FRAMES;
 use crate::number::Vni;
 use crate::packet::{Packet, Tunnel};
 
-/// Of a tunnel what belongs to the flow key, in words: GWLB endpoint and VNIs.
+/// The part of a tunnel that belongs to the flow key, in words: GWLB endpoint and VNIs.
 pub(super) type Scope = [u64; 2];
 
-/// Where packets come from, as far as records tell.
+/// Origin of packets, as records state it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Origin {
     /// The tunnel, without the cookie.
@@ -29,7 +29,7 @@ struct Origin {
     scope: u16,
 }
 
-/// Numbers for the origins of flows, and for what of them is part of the flow key.
+/// Numbers for the origins of flows, and for their scopes.
 ///
 /// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Outer addresses and attachment are told in
 /// records, but may change within a flow. A scope lives as long as its origins; an origin as long as a flow or a
@@ -116,7 +116,7 @@ impl Tunnels {
         Some((number, scope))
     }
 
-    /// Where the origin of a tunnel's packets is remembered.
+    /// Position of a tunnel's origin among the recent ones.
     #[inline(always)]
     fn recent(&self, tunnel: &Tunnel) -> usize {
         let [geneve, vxlan] =
@@ -152,7 +152,7 @@ impl Tunnels {
         number.map(|number| (number, scope))
     }
 
-    /// What tells the scope of a packet apart from all others, whatever becomes of the numbers, with its VLANs.
+    /// The value of a packet's scope with its VLANs, which outlives the numbers.
     pub(super) fn scope(packet: &Packet) -> [u64; 3] {
         let [endpoint, vni] = words(&packet.tunnel).1;
         [endpoint, vni, pack_vlans(vlans(packet)).into()]
@@ -163,7 +163,7 @@ impl Tunnels {
         self.origins.hold(origin);
     }
 
-    /// Gives up what [`Tunnels::hold`] gave.
+    /// Releases an origin that [`Tunnels::hold`] returned.
     #[inline(always)]
     pub(super) fn release(&mut self, origin: u16) {
         if let Some(origin) = self.origins.release(origin) {
@@ -176,12 +176,12 @@ impl Tunnels {
         self.origins.get(origin).map_or(Tunnel::UNKNOWN, |origin| origin.tunnel)
     }
 
-    /// What of an origin that is held is part of the flow key.
+    /// The scope of an origin that is held.
     pub(super) fn scope_of(&self, origin: u16) -> Scope {
         words(&self.get(origin)).1
     }
 
-    /// How many origins are held.
+    /// Number of origins held.
     pub(super) const fn len(&self) -> usize {
         self.origins.len()
     }
@@ -198,16 +198,16 @@ impl Tunnels {
         }
     }
 
-    /// Begins the next batch of packets; none of the one before is held any more, but by flows. Whether there are
-    /// more origins than may stay.
+    /// Begins the next batch of packets; only flows hold origins of the previous one. `true` if there are more origins than may
+    /// stay.
     #[inline(always)]
     pub(super) fn next_batch(&mut self) -> bool {
         self.batch = self.batch.wrapping_add(1);
         self.origins.len() > self.most
     }
 
-    /// Finds the origins that give way: the one that is too many, and in a large table some more, so that there is
-    /// not a search for each one. How many there are; [`Tunnels::victim`] tells them.
+    /// Finds the origins that give way: the one that is too many, and in a large table some more, so that not every one needs a
+    /// search. Returns their number; [`Tunnels::victim`] returns each.
     pub(super) fn find_victims(&mut self) -> usize {
         let excess = self.origins.len().saturating_sub(self.most);
         let greedy = self.greedy_endpoint();
@@ -257,7 +257,7 @@ impl Tunnels {
     }
 }
 
-/// The endpoint of an origin, as far as it takes part in the vote.
+/// The endpoint of an origin, for the vote.
 fn endpoint_of(origin: &Origin) -> Option<u64> {
     origin.tunnel.endpoint.map(|endpoint| endpoint.0)
 }
@@ -268,7 +268,7 @@ pub(super) fn vlans(packet: &Packet) -> [Option<u16>; 2] {
     packet.link.map_or([None; 2], |link| link.vlans)
 }
 
-/// Whether two tunnels differ in nothing but the cookie.
+/// `true` if two tunnels differ in nothing but the cookie.
 #[inline(always)]
 fn is_same(one: &Tunnel, other: &Tunnel) -> bool {
     one.vxlan_vni == other.vxlan_vni
@@ -279,7 +279,7 @@ fn is_same(one: &Tunnel, other: &Tunnel) -> bool {
         && one.outer_destination == other.outer_destination
 }
 
-/// What tells origins apart, and what tells scopes apart.
+/// The words that tell origins apart, and those that tell scopes apart.
 fn words(tunnel: &Tunnel) -> ([u64; 7], Scope) {
     /// A field of up to 31 bits with the bit above it set, so that none differs from 0.
     fn field(value: Option<u32>) -> u64 {

@@ -1,12 +1,12 @@
-//! The way of a batch of packets through the table.
+//! The passes of a batch of packets through the table.
 
-use super::entry::{ColdPart, Counted, Flags, Flow};
-use super::fragments::{Attribution, Piece};
+use super::entry::{ColdPart, Flags, Flow, PacketCounts};
+use super::fragments::{Attribution, FragmentCounts};
 use super::icmp;
 use super::key::{self, Key, Selector};
 use super::lru::LruList;
 use super::memory;
-use super::prepared::Visit;
+use super::prepared_packet::PreparedPacket;
 use super::record::{FlowRecord, Initiator};
 use super::side::Side;
 use super::slab::Slot;
@@ -37,13 +37,13 @@ impl FlowTable {
         self.complete(out);
     }
 
-    /// Takes up a packet, which is then known well enough to be forgotten. [`FlowTable::complete`] counts it, and is due
-    /// after [`BATCH_FRAMES`] packets; [`FlowTable::update`] does both. A packet with a record of its own is accounted for by
+    /// Prepares a packet, which need not be kept afterwards. [`FlowTable::complete`] counts it, and is due after
+    /// [`BATCH_FRAMES`] packets; [`FlowTable::update`] does both. A packet with a record of its own is accounted for by
     /// that record; any other by the record of its flow, or as one that belongs to none.
     #[inline(always)]
     pub fn prepare(&mut self, timestamp: Timestamp, packet: &Packet, has_own_record: bool) {
-        if let Some(visit) = self.look_up(timestamp, packet, has_own_record) {
-            self.batch.push(visit);
+        if let Some(packet) = self.prepared(timestamp, packet, has_own_record) {
+            self.batch.push(packet);
         }
     }
 
@@ -54,10 +54,10 @@ impl FlowTable {
         let mut batch = std::mem::take(&mut self.batch);
         self.fetch(&mut batch);
         let mut joining = 0;
-        for visit in &batch {
-            let slot = self.visit(visit, out);
-            if visit.is_joined {
-                self.join(slot, joining, visit.sender, out);
+        for packet in &batch {
+            let slot = self.count(packet, out);
+            if packet.is_joined {
+                self.join(slot, joining, packet.sender, out);
                 joining += 1;
             }
         }
@@ -69,9 +69,14 @@ impl FlowTable {
         }
     }
 
-    /// First pass: what can be told of a packet by itself.
+    /// First pass: the parts that need the packet alone.
     #[inline(always)]
-    fn look_up(&mut self, timestamp: Timestamp, packet: &Packet, has_own_record: bool) -> Option<Visit> {
+    fn prepared(
+        &mut self,
+        timestamp: Timestamp,
+        packet: &Packet,
+        has_own_record: bool,
+    ) -> Option<PreparedPacket> {
         let unaccounted = u64::from(!has_own_record);
         self.counters.packets += 1;
         let Network::Ip(ip) = &packet.network else {
@@ -85,14 +90,14 @@ impl FlowTable {
         let (selector, is_joined) = match ip.fragment {
             None => (Selector::of(ip), false),
             Some(fragment) => {
-                let piece = Piece {
+                let counts = FragmentCounts {
                     timestamp,
                     bytes: packet.original_length,
                     captured_bytes: packet.captured_length,
                     hop_limit: ip.hop_limit,
                     has_own_record,
                 };
-                match self.fragments.attribute(ip, fragment, &Tunnels::scope(packet), piece) {
+                match self.fragments.attribute(ip, fragment, &Tunnels::scope(packet), counts) {
                     Attribution::Flow(selector, held) => {
                         self.joining.extend(held);
                         (selector, held.is_some())
@@ -108,15 +113,15 @@ impl FlowTable {
         };
         let vlans = key::pack_vlans(tunnels::vlans(packet));
         let (key, hash, sender) = Key::of(ip, selector, scope, vlans, &self.hasher);
-        let place = self.index.place(hash);
-        self.index.prefetch(place);
+        let position = self.index.position(hash);
+        self.index.prefetch(position);
         let segment = match &ip.transport {
             Transport::Tcp(tcp) => tcp.state.as_ref().map(Segment::new),
             _ => None,
         };
-        Some(Visit {
+        Some(PreparedPacket {
             key,
-            place,
+            position,
             candidate: Slot::NONE,
             timestamp,
             sender,
@@ -125,7 +130,7 @@ impl FlowTable {
             has_own_record,
             is_joined,
             cookie: packet.tunnel.cookie.map(|cookie| cookie.0),
-            counted: Counted {
+            counts: PacketCounts {
                 bytes: packet.original_length,
                 captured_bytes: packet.captured_length,
                 hop_limit: ip.hop_limit,
@@ -135,17 +140,17 @@ impl FlowTable {
         })
     }
 
-    /// Second and third pass: where flows probably are, and the memory that will be needed there.
+    /// Second and third pass: the probable slots of the flows, and prefetching the memory that will be needed there.
     #[inline(always)]
-    fn fetch(&self, batch: &mut [Visit]) {
-        for visit in &mut *batch {
-            visit.candidate = self.index.candidate(visit.place);
-            memory::prefetch(&self.flows[visit.candidate]);
-            self.lru.prefetch(visit.candidate);
+    fn fetch(&self, batch: &mut [PreparedPacket]) {
+        for packet in &mut *batch {
+            packet.candidate = self.index.candidate(packet.position);
+            memory::prefetch(&self.flows[packet.candidate]);
+            self.lru.prefetch(packet.candidate);
         }
-        for visit in &*batch {
-            self.lru.prefetch_neighbours(visit.candidate);
-            let flow = &self.flows[visit.candidate];
+        for packet in &*batch {
+            self.lru.prefetch_neighbours(packet.candidate);
+            let flow = &self.flows[packet.candidate];
             if key::is_wide(flow.selector()) {
                 memory::prefetch(&self.wide[key::wide_slot(flow.addresses)]);
             }
@@ -154,21 +159,21 @@ impl FlowTable {
 
     /// Last pass: counts a packet in its flow, unless that was not selected.
     #[inline(always)]
-    fn visit(&mut self, visit: &Visit, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
-        let Timestamp(time) = visit.timestamp;
-        let mut known = self.find(visit);
+    fn count(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
+        let Timestamp(time) = packet.timestamp;
+        let mut known = self.find(packet);
         if let Some(slot) = known
-            && let Some(reason) = self.reason_to_end(slot, time, visit.sender, visit.segment.as_ref())
+            && let Some(reason) = self.reason_to_end(slot, time, packet.sender, packet.segment.as_ref())
         {
             self.end(slot, reason, out);
             known = None;
         }
         let slot = match known {
             Some(slot) => slot,
-            None if self.sampler.selects(&visit.key) => self.open(visit, out),
+            None if self.sampler.selects(&packet.key) => self.open(packet, out),
             None => {
-                self.tunnels.release(visit.origin);
-                self.counters.not_sampled += u64::from(!visit.has_own_record);
+                self.tunnels.release(packet.origin);
+                self.counters.not_sampled += u64::from(!packet.has_own_record);
                 return None;
             }
         };
@@ -176,30 +181,30 @@ impl FlowTable {
         if flow.sampling_rate() > self.sampler.rate() {
             self.lower_sampling_rate(slot, out);
         } else if self.is_active_for_too_long(flow, time)
-            || flow.direction(visit.sender).is_full(1, visit.counted.bytes)
+            || flow.direction(packet.sender).is_full(1, packet.counts.bytes)
         {
             self.report(slot, out);
         }
 
         let flow = &mut self.flows[slot];
-        flow.direction_mut(visit.sender).count(time, visit.counted);
-        if let Some(cookie) = visit.cookie {
+        flow.direction_mut(packet.sender).count(time, packet.counts);
+        if let Some(cookie) = packet.cookie {
             flow.add_cookie(cookie);
         }
-        if (visit.segment.is_some() || visit.has_own_record)
+        if (packet.segment.is_some() || packet.has_own_record)
             && let Some(cold) = self.cold_parts.get_mut(slot.number() as usize)
         {
-            cold.own_records = cold.own_records.saturating_add(visit.has_own_record.into());
-            if let Some(segment) = &visit.segment {
-                flow.follow(cold, segment, visit.sender, time);
+            cold.own_records = cold.own_records.saturating_add(packet.has_own_record.into());
+            if let Some(segment) = &packet.segment {
+                flow.follow(cold, segment, packet.sender, time);
             }
         }
         let queue = if flow.phase.is_over() { LruList::Closing } else { LruList::Idle };
-        if flow.origin == visit.origin {
+        if flow.origin == packet.origin {
             // The flow has its own hold.
-            self.tunnels.release(visit.origin);
+            self.tunnels.release(packet.origin);
         } else {
-            self.change_origin(slot, visit.origin);
+            self.change_origin(slot, packet.origin);
         }
         self.lru.touch(slot, queue);
         self.counters.attributed += 1;
@@ -229,14 +234,14 @@ impl FlowTable {
     }
 
     #[inline(always)]
-    fn find(&self, visit: &Visit) -> Option<Slot> {
-        if self.is_at(&visit.key, visit.candidate) {
-            return Some(visit.candidate);
+    fn find(&self, packet: &PreparedPacket) -> Option<Slot> {
+        if self.is_at(&packet.key, packet.candidate) {
+            return Some(packet.candidate);
         }
-        self.index.find(visit.place, |slot| self.is_at(&visit.key, slot))
+        self.index.find(packet.position, |slot| self.is_at(&packet.key, slot))
     }
 
-    /// Whether the flow at `slot` has this key; no vacant place has.
+    /// `true` if the flow at `slot` has this key; no vacant slot has.
     #[inline(always)]
     fn is_at(&self, key: &Key, slot: Slot) -> bool {
         let flow = &self.flows[slot];
@@ -251,7 +256,7 @@ impl FlowTable {
         }
     }
 
-    /// Whether the packets of a flow have these VLANs.
+    /// `true` if the packets of a flow have these VLANs.
     #[inline(always)]
     fn has_vlans(&self, slot: Slot, vlans: u32) -> bool {
         if self.flows[slot].flags.has(Flags::VLANS) {
@@ -262,33 +267,33 @@ impl FlowTable {
     }
 
     /// Makes the flow of a packet, at the cost of the longest idle one if there is no room.
-    fn open(&mut self, visit: &Visit, out: &mut impl FnMut(&FlowRecord)) -> Slot {
+    fn open(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Slot {
         if self.flows.is_full() {
             self.make_room(out);
         }
-        let mut flags = visit.flags();
-        if visit.segment.is_some() && flags.known_from() == Initiator::FirstPacket {
-            let identity = self.identity(&visit.key, visit.origin);
+        let mut flags = packet.flags();
+        if packet.segment.is_some() && flags.evidence() == Initiator::FirstPacket {
+            let identity = self.identity(&packet.key, packet.origin);
             if let Some(initiator) = self.initiators.recall(&identity) {
                 flags = Flags::new(initiator, Initiator::Earlier);
             }
         }
-        if visit.key.vlans != 0 {
+        if packet.key.vlans != 0 {
             flags.set(Flags::VLANS);
         }
-        let mut flow = Flow::new(&visit.key, self.sampler.rate(), flags, visit.origin);
-        self.tunnels.hold_again(visit.origin);
-        if key::is_wide(visit.key.selector) {
-            flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(visit.key.wide));
+        let mut flow = Flow::new(&packet.key, self.sampler.rate(), flags, packet.origin);
+        self.tunnels.hold_again(packet.origin);
+        if key::is_wide(packet.key.selector) {
+            flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(packet.key.wide));
         }
         let slot = self.flows.insert(flow);
-        let cold = ColdPart { vlans: visit.key.vlans, ..ColdPart::default() };
+        let cold = ColdPart { vlans: packet.key.vlans, ..ColdPart::default() };
         match self.cold_parts.get_mut(slot.number() as usize) {
             Some(place) => *place = cold,
             None => self.cold_parts.push(cold),
         }
-        self.enter_origin(slot, visit.origin);
-        self.index.insert(visit.place, slot);
+        self.enter_origin(slot, packet.origin);
+        self.index.insert(packet.position, slot);
         self.lru.insert(slot, LruList::Idle);
         self.counters.created += 1;
         slot
@@ -338,7 +343,7 @@ impl FlowTable {
     }
 }
 
-/// Who asked, where the packet is of an ICMP query.
+/// The side that sent the request, where the packet belongs to an ICMP query.
 #[inline(always)]
 fn requester(ip: &Ip, sender: Side) -> Option<Side> {
     let (Transport::Icmp(Icmp { kind, .. }) | Transport::Icmpv6(Icmp { kind, .. })) = ip.transport else {

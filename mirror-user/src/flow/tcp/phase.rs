@@ -1,9 +1,9 @@
-//! How far a TCP connection has come, in a byte.
+//! The state of a TCP connection, in a byte.
 
 use crate::flow::record::Connection;
 use crate::flow::side::Side;
 
-/// How far a connection has come.
+/// Stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::flow) enum Stage {
     /// No TCP header was read.
@@ -12,9 +12,9 @@ pub(in crate::flow) enum Stage {
     Handshake,
     /// Beyond the handshake.
     Open,
-    /// FIN of this end.
+    /// FIN of this side.
     Closing(Side),
-    /// All FINs that can be expected.
+    /// Every FIN that can be expected was seen.
     Closed,
     /// RST.
     Reset,
@@ -22,8 +22,8 @@ pub(in crate::flow) enum Stage {
     Refused,
 }
 
-/// The state of a TCP connection, in a byte: the stage in three bits; for each end whether its place in the stream is
-/// known, and whether its stream has a gap; and whether a window is watched.
+/// The state of a TCP connection, in a byte: the stage in three bits; for each side one bit for its position in
+/// the stream being known, and one for a gap in its stream; and one for a watched window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::flow) struct Phase(pub(in crate::flow) u8);
 
@@ -35,13 +35,13 @@ impl Phase {
     pub(in crate::flow) const CLOSED: u8 = 5;
     pub(in crate::flow) const SEQUENCE: u8 = 8;
     pub(in crate::flow) const GAP: u8 = 32;
-    /// An end has closed its window, or was probed whether it still has.
+    /// A side has closed its window, or the other has probed it.
     pub(in crate::flow) const WATCHED: u8 = 128;
 
-    /// The bit `mark` of `end`.
+    /// The bit `flag` of `side`.
     #[inline(always)]
-    pub(in crate::flow) const fn of(mark: u8, end: Side) -> u8 {
-        mark << end as u8
+    pub(in crate::flow) const fn of(flag: u8, side: Side) -> u8 {
+        flag << side as u8
     }
 
     #[inline(always)]
@@ -73,41 +73,41 @@ impl Phase {
         self.0 = self.0 & !Self::STAGE | number;
     }
 
-    /// Whether the place of `end` in its stream is known.
+    /// `true` if the position of `side` in its stream is known.
     #[inline(always)]
-    pub(in crate::flow) const fn has_sequence(self, end: Side) -> bool {
-        self.0 & Self::of(Self::SEQUENCE, end) != 0
+    pub(in crate::flow) const fn has_sequence(self, side: Side) -> bool {
+        self.0 & Self::of(Self::SEQUENCE, side) != 0
     }
 
-    /// Whether the stream of `end` has a gap that may still be filled by late segments.
+    /// `true` if the stream of `side` has a gap that late segments may still fill.
     #[inline(always)]
-    pub(in crate::flow) const fn has_gap(self, end: Side) -> bool {
-        self.0 & Self::of(Self::GAP, end) != 0
+    pub(in crate::flow) const fn has_gap(self, side: Side) -> bool {
+        self.0 & Self::of(Self::GAP, side) != 0
     }
 
-    /// Whether the connection is beyond the handshake and before any FIN, and no window is watched.
+    /// `true` if the connection is beyond the handshake and before any FIN, and no window is watched.
     #[inline(always)]
     pub(in crate::flow) const fn is_plainly_open(self) -> bool {
         self.0 & (Self::STAGE | Self::WATCHED) == Self::OPEN
     }
 
-    /// Whether the connection is over, and only stragglers are to be expected.
+    /// `true` if the connection is over, and only late segments are to be expected.
     #[inline(always)]
     pub(in crate::flow) const fn is_over(self) -> bool {
         self.0 & Self::STAGE >= Self::CLOSED
     }
 
-    /// Whether it ended by FIN, if it [is over](Phase::is_over).
+    /// `true` if it ended by FIN, where it [is over](Phase::is_over).
     pub(in crate::flow) const fn is_closed(self) -> bool {
         matches!(self.stage(), Stage::Closed)
     }
 
-    /// Whether data may have flowed: it is neither a mere attempt nor a refusal.
+    /// `true` if data may have flowed: it is neither a mere attempt nor a refusal.
     pub(in crate::flow) const fn is_established(self) -> bool {
         matches!(self.stage(), Stage::Open | Stage::Closing(_) | Stage::Closed | Stage::Reset)
     }
 
-    /// What records say; none where no TCP header was read. `timed_out`: the flow ends by its idle timeout.
+    /// The state for records; none where no TCP header was read. `timed_out`: the flow ends by its idle timeout.
     pub(in crate::flow) const fn connection(self, timed_out: bool) -> Option<Connection> {
         Some(match self.stage() {
             Stage::None => return None,

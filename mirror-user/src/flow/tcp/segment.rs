@@ -1,4 +1,4 @@
-//! A TCP segment, as far as a flow follows it.
+//! The fields of a TCP segment that a flow follows.
 
 use crate::flow::side::Side;
 use crate::packet::TcpState;
@@ -51,20 +51,20 @@ impl Segment {
         }
     }
 
-    /// Whether it is the answer to a SYN that nobody listens to: RST with the sequence number 0, and an
+    /// `true` if it is the answer to a SYN that nobody listens to: RST with the sequence number 0, and an
     /// acknowledgment (RFC 9293, section 3.10.7.1).
     #[inline(always)]
     pub(in crate::flow) const fn is_refusal(&self) -> bool {
         self.flags & (SYN | ACK | RST) == RST | ACK && self.sequence == 0
     }
 
-    /// Whether it has SYN, and may begin another connection.
+    /// `true` if it has SYN, and may begin another connection.
     #[inline(always)]
     pub(in crate::flow) const fn has_syn(&self) -> bool {
         self.flags & (SYN | RST) == SYN
     }
 
-    /// The length that it takes up in the sequence numbers (RFC 9293, section 3.4).
+    /// The length that it takes in sequence numbers (RFC 9293, section 3.4).
     #[inline(always)]
     pub(in crate::flow) fn length(&self) -> u32 {
         let flags = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);

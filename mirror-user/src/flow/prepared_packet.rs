@@ -1,7 +1,7 @@
-//! A packet of the batch in hand, prepared for its flow.
+//! A packet of the current batch, prepared for its flow.
 
-use super::entry::{Counted, Flags};
-use super::index::Place;
+use super::entry::{Flags, PacketCounts};
+use super::index::IndexPosition;
 use super::key::Key;
 use super::record::Initiator;
 use super::side::Side;
@@ -9,12 +9,12 @@ use super::slab::Slot;
 use super::tcp::Segment;
 use crate::time::Timestamp;
 
-/// A packet of the batch that belongs to a flow or may begin one, worked out before the memory of the flow is touched.
+/// A packet of the batch that belongs to a flow or may begin one, prepared before the memory of the flow is touched.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Visit {
+pub(super) struct PreparedPacket {
     pub(super) key: Key,
-    pub(super) place: Place,
-    /// Where the flow probably is.
+    pub(super) position: IndexPosition,
+    /// Probable slot of the flow.
     pub(super) candidate: Slot,
     pub(super) timestamp: Timestamp,
     pub(super) sender: Side,
@@ -22,16 +22,16 @@ pub(super) struct Visit {
     pub(super) origin: u16,
     /// The initiator of the flow, if it is known from an ICMP query.
     pub(super) requester: Option<Side>,
-    /// Whether it has a record of its own, which accounts for it.
+    /// The packet has a record of its own, which accounts for it.
     pub(super) has_own_record: bool,
-    /// Whether the next one of [`FlowTable::joining`] comes with it.
+    /// The next one of [`FlowTable::joining`](super::table::FlowTable::joining) comes with it.
     pub(super) is_joined: bool,
     pub(super) cookie: Option<u32>,
-    pub(super) counted: Counted,
+    pub(super) counts: PacketCounts,
     pub(super) segment: Option<Segment>,
 }
 
-impl Visit {
+impl PreparedPacket {
     /// The flags of the flow whose first packet this is.
     pub(super) fn flags(&self) -> Flags {
         let initiator = self.segment.and_then(|segment| segment.initiator(self.sender));
