@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::level::{DegradeLevel, LEVELS};
 use crate::number::SamplingRate;
 
-/// Which levels a worker may take.
+/// Levels that a worker may take.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum,
 )]
@@ -26,10 +26,10 @@ pub enum DegradeMode {
     Auto,
 }
 
-/// What a [`Degradation`] is told.
+/// Configuration of a [`Degradation`](super::Degradation).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DegradeConfig {
-    /// Which levels the worker may take.
+    /// Levels that the worker may take.
     pub mode: DegradeMode,
     /// Rates of the sampled levels, in ascending order. The mode [`DegradeMode::Sampled`] uses the first.
     pub rates: [SamplingRate; 2],
@@ -37,13 +37,13 @@ pub struct DegradeConfig {
     pub high_fill: f32,
     /// Part of the receive ring that may be filled in calm times, below `high_fill`.
     pub low_fill: f32,
-    /// How long the ring must be full, and the least time between two changes of the level.
+    /// Time for which the ring must be full, and the least time between two changes of the level.
     pub window: Duration,
-    /// How long pressure must have lasted for the step down from each level, from [`DegradeLevel::Full`] on, in ascending order.
+    /// Time for which pressure must have lasted for the step down from each level, from [`DegradeLevel::Full`] on, in ascending order.
     pub down_after: [Duration; LEVELS - 1],
-    /// How long it must be calm for a step up, at first; longer than the window.
+    /// Time for which it must be calm for a step up, at first; longer than the window.
     pub calm: Duration,
-    /// How long it must be calm at most, after relapses.
+    /// Longest time for which it must be calm, after relapses.
     pub longest_calm: Duration,
     /// To leave a level within this time after stepping up to it is a relapse.
     pub relapse: Duration,
@@ -101,7 +101,7 @@ impl DegradeConfig {
     }
 }
 
-/// Why a [`DegradeConfig`] cannot be followed.
+/// Reason for which a [`DegradeConfig`] cannot be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
 pub enum DegradeConfigError {
     /// [`DegradeConfig::rates`].

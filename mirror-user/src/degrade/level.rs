@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::number::SamplingRate;
 
-/// How many levels there are.
+/// Number of levels.
 pub const LEVELS: usize = 5;
 
-/// What a worker records of its packets, from all to nothing.
+/// Degradation level: the records that a worker makes, from all to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DegradeLevel {
     /// Everything that the configuration asks for.
@@ -31,7 +31,7 @@ impl DegradeLevel {
         }
     }
 
-    /// How flows are sampled; none where they are not followed at all.
+    /// Sampling rate of flows; none where they are not followed at all.
     pub const fn sampling(self) -> Option<SamplingRate> {
         match self {
             Self::Full | Self::Flows => Some(SamplingRate::EVERY),

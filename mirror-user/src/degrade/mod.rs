@@ -1,7 +1,7 @@
-//! Declared degradation: what a worker leaves off when it cannot keep up, by rule, instead of losing packets at random.
+//! Declared degradation: a worker that cannot keep up leaves out records by rule, instead of losing packets at random.
 //!
-//! A [`Degradation`] belongs to one worker. It is told of the pressure that the worker is under, and answers at which
-//! [`DegradeLevel`] to work. It counts time and packets at each level, for the ledger. It does no work itself and reads no
+//! A [`Degradation`] belongs to one worker. It takes the pressure on the worker, and returns the [`DegradeLevel`] at which to
+//! work. It counts time and packets at each level, for the ledger. It does no work itself and reads no
 //! clock.
 //!
 //! # The rule of the automatic mode
@@ -14,12 +14,12 @@
 //!   long to show effect.
 //! - Up one level when for [`DegradeConfig::calm`] no packet was dropped, no record refused, and the ring was filled below
 //!   [`DegradeConfig::low_fill`].
-//! - Who has to leave a level within [`DegradeConfig::relapse`] after stepping up to it must be calm for twice as long before
-//!   stepping up to that level again, up to [`DegradeConfig::longest_calm`]. When a level has held for that time, or the worker
+//! - A worker that has to leave a level within [`DegradeConfig::relapse`] after stepping up to it must be calm for twice as
+//!   long before it steps up to that level again, up to [`DegradeConfig::longest_calm`]. When a level has held for that time, or the worker
 //!   could go further up, the wait for it is the first one again.
 //! - [`DegradeLevel::Counters`], at which nothing is recorded, is left after [`DegradeConfig::longest_calm`] for a try, calm or not.
 //!
-//! # What follows from it, with the values of [`DegradeConfig::default`]
+//! # Consequences, with the values of [`DegradeConfig::default`]
 //!
 //! A sender of mirrored traffic can cause pressure, and must not gain much by it.
 //!
@@ -44,7 +44,7 @@ use crate::time::Timestamp;
 /// Time between two observations that counts as observed, at most: longer silence is no evidence of anything.
 const LONGEST_SILENCE: Duration = Duration::from_millis(500);
 
-/// What a worker has seen since the last time that it said so.
+/// Pressure on a worker since the last observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pressure {
     /// Part of the receive ring that is filled: 0 to 1.
@@ -55,7 +55,7 @@ pub struct Pressure {
     pub sink_queue_full: u64,
 }
 
-/// Why a level was changed.
+/// Reason for a change of the level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransitionReason {
     /// The receive ring was filled too far for too long.
@@ -90,7 +90,7 @@ pub struct Transition {
     pub from: DegradeLevel,
     /// The level from now on: the next one.
     pub to: DegradeLevel,
-    /// Why.
+    /// The reason.
     pub reason: TransitionReason,
 }
 
@@ -100,39 +100,39 @@ impl fmt::Display for Transition {
     }
 }
 
-/// What was done at a level.
+/// Use of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LevelUse {
     /// The level.
     pub level: DegradeLevel,
-    /// How long it was in force, from the first observation to the latest.
+    /// Time for which it was in force, from the first observation to the latest.
     pub time: Duration,
     /// Packets that were worked on meanwhile.
     pub packets: u64,
 }
 
-/// At which level a worker works.
+/// The degradation of one worker.
 #[derive(Debug)]
 pub struct Degradation {
     config: DegradeConfig,
-    /// What was done at each level, from [`DegradeLevel::Full`] down.
+    /// Use of each level, from [`DegradeLevel::Full`] down.
     levels: [LevelUse; LEVELS],
-    /// The position of the level in force.
+    /// Position of the level in force.
     current: usize,
     latest: Option<Timestamp>,
     /// Time since the level changed, or since the first observation.
     since_change: Duration,
     /// Time since the level in force was stepped up to, if it may still turn out too early.
     since_up: Option<Duration>,
-    /// For how long the ring has been filled too far.
+    /// Time for which the ring has been filled too far.
     high_for: Option<Duration>,
-    /// For how long there has been pressure.
+    /// Time for which there has been pressure.
     pressed_for: Option<Duration>,
     /// Time since there was pressure last.
     since_pressed: Duration,
-    /// For how long it has been calm.
+    /// Time for which it has been calm.
     calm_for: Option<Duration>,
-    /// For how long it must be calm for a step up to each level.
+    /// Time for which it must be calm for a step up to each level.
     calm_needed: [Duration; LEVELS],
 }
 
@@ -170,7 +170,7 @@ impl Degradation {
         self.levels.get(self.current).map_or(DegradeLevel::Full, |used| used.level)
     }
 
-    /// What was done at each level, from [`DegradeLevel::Full`] down to [`DegradeLevel::Counters`].
+    /// Use of each level, from [`DegradeLevel::Full`] down to [`DegradeLevel::Counters`].
     pub const fn levels(&self) -> &[LevelUse; LEVELS] {
         &self.levels
     }
@@ -182,7 +182,7 @@ impl Degradation {
         }
     }
 
-    /// Takes note of the pressure, at least every few milliseconds, and changes the level where the rule says so.
+    /// Takes the pressure, at least every few milliseconds, and changes the level where the rule says so.
     ///
     /// A clock that is set back stands still for that observation, and goes on from there.
     pub fn observe(&mut self, now: Timestamp, pressure: Pressure) -> Option<Transition> {
@@ -194,20 +194,20 @@ impl Degradation {
         if self.config.mode != DegradeMode::Auto {
             return None;
         }
-        let reason = self.follow(elapsed.min(LONGEST_SILENCE), pressure);
+        let reason = self.update(elapsed.min(LONGEST_SILENCE), pressure);
         if self.since_change < self.config.window {
             return None;
         }
         match reason {
             Some(reason) if self.has_lasted() => self.step_down(reason),
             None if self.is_calm_enough() => self.step_up(TransitionReason::Calm),
-            _ if self.is_blind_for_long() => self.step_up(TransitionReason::Try),
+            _ if self.is_try_due() => self.step_up(TransitionReason::Try),
             Some(_) | None => None,
         }
     }
 
-    /// Brings the state up to date. Why there is pressure now, if there is.
-    fn follow(&mut self, elapsed: Duration, pressure: Pressure) -> Option<TransitionReason> {
+    /// Updates the state; returns the reason for pressure, if there is any.
+    fn update(&mut self, elapsed: Duration, pressure: Pressure) -> Option<TransitionReason> {
         let DegradeConfig { window, calm, relapse, high_fill, low_fill, .. } = self.config;
         let lasting = |state: Option<Duration>| state.map_or(Duration::ZERO, |so_far| so_far + elapsed);
         self.since_change += elapsed;
@@ -242,24 +242,24 @@ impl Degradation {
         reason
     }
 
-    /// Whether the pressure has lasted long enough for a step down.
+    /// `true` if the pressure has lasted long enough for a step down.
     fn has_lasted(&self) -> bool {
         let needed = self.config.down_after.get(self.current);
         needed.is_some_and(|needed| self.pressed_for.is_some_and(|pressed_for| pressed_for >= *needed))
     }
 
-    /// Whether it has been calm for long enough for a step up.
+    /// `true` if it has been calm for long enough for a step up.
     fn is_calm_enough(&self) -> bool {
         let above = self.current.checked_sub(1).and_then(|above| self.calm_needed.get(above));
         above.is_some_and(|needed| self.calm_for.is_some_and(|calm_for| calm_for >= *needed))
     }
 
-    /// Whether nothing was recorded for so long that it is time for a try.
-    fn is_blind_for_long(&self) -> bool {
+    /// `true` if nothing was recorded for so long that a try is due.
+    fn is_try_due(&self) -> bool {
         self.level() == DegradeLevel::Counters && self.since_change >= self.config.longest_calm
     }
 
-    /// Changes for how long it must be calm for a step up to the level in force.
+    /// Changes the time for which it must be calm for a step up to the level in force.
     fn set_calm_needed(&mut self, change: impl FnOnce(Duration) -> Duration) {
         if let Some(needed) = self.calm_needed.get_mut(self.current) {
             *needed = change(*needed);
@@ -289,7 +289,7 @@ impl Degradation {
         let from = self.level();
         self.current = position;
         self.since_change = Duration::ZERO;
-        // What was seen at the level before says nothing of this one.
+        // Observations at the previous level say nothing of this one.
         self.high_for = None;
         self.calm_for = None;
         Some(Transition { from, to, reason })

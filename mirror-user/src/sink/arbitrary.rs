@@ -136,7 +136,7 @@ fn connection() -> impl Strategy<Value = Connection> {
 }
 
 prop_compose! {
-    /// What can be said of a flow, whether or not it goes together.
+    /// Any record of a flow, consistent or not.
     pub fn flow()(
         queue in any::<u32>().prop_map(QueueId),
         sampling_rate in (0..16_u32).prop_map(|exponent| SamplingRate::one_in(1 << exponent).unwrap()),

@@ -6,16 +6,16 @@ use super::{ndjson, pcapng};
 use crate::batch::{BATCH_BYTES, BATCH_RECORDS};
 use crate::record::Batch;
 
-/// Where a write that failed has left off in the encoded bytes of a batch.
+/// Point at which a write ended within the encoded bytes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct CutPoint {
     /// Records that were written as a whole.
     pub records: usize,
     /// Length up to the end of the last line or block that was written as a whole.
     pub whole: usize,
     /// The end of the line or block that was written in part; [`Self::whole`] where there is none.
     pub end: usize,
-    /// Whether that line or block is a record: a header is none.
+    /// That line or block is a record; a header is none.
     pub is_record: bool,
 }
 
@@ -58,7 +58,7 @@ impl Encoder {
         }
     }
 
-    /// As it stands when only these of the bytes that it has encoded are in the file.
+    /// Its state when only these of the bytes that it has encoded are in the file.
     pub fn after(self, bytes: &[u8]) -> Self {
         match self {
             Self::Ndjson(clock) => Self::Ndjson(clock),
@@ -66,7 +66,7 @@ impl Encoder {
         }
     }
 
-    /// Whether the bytes of packets are written, and not only what is known of them.
+    /// `true` if the format has the bytes of packets, and not only their description.
     pub const fn wants_bytes(format: Format) -> bool {
         match format {
             Format::Ndjson => false,
@@ -92,14 +92,14 @@ impl Format {
         }
     }
 
-    /// What a write of `bytes` means that took the first `taken` of them.
-    pub(super) fn cut(self, bytes: &[u8], taken: usize) -> Cut {
+    /// The point at which a write of `bytes` ended that took the first `taken` of them.
+    pub(super) fn cut(self, bytes: &[u8], taken: usize) -> CutPoint {
         let front = bytes.get(..taken).unwrap_or(bytes);
         let whole = self.whole(front);
         let rest = bytes.get(whole..).unwrap_or_default();
         let is_torn = whole < front.len();
         match self {
-            Self::Ndjson => Cut {
+            Self::Ndjson => CutPoint {
                 records: front.iter().filter(|&&byte| byte == b'\n').count(),
                 whole,
                 end: match rest.iter().position(|&byte| byte == b'\n') {
@@ -110,8 +110,8 @@ impl Format {
             },
             Self::Pcapng => {
                 let torn = pcapng::blocks(rest).next().filter(|_| is_torn);
-                Cut {
-                    records: pcapng::blocks(front).filter(pcapng::Block::is_packet).count(),
+                CutPoint {
+                    records: pcapng::blocks(front).filter(pcapng::EncodedBlock::is_packet).count(),
                     whole,
                     end: whole + torn.map_or(0, |block| block.end),
                     is_record: torn.is_some_and(|block| block.is_packet()),

@@ -1,4 +1,4 @@
-//! Why a sink cannot start or could not finish, and what the operator can do about it.
+//! Errors of the sinks, and their remedies.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum SinkError {
     /// Standard output is closed.
     #[error("cannot write to standard output: {error}; {}", remedy(error))]
     Stdout {
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// The file cannot be opened for writing.
@@ -23,7 +23,7 @@ pub enum SinkError {
     Create {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// The directory cannot be created, read or written to.
@@ -31,7 +31,7 @@ pub enum SinkError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// Another process writes there.
@@ -43,7 +43,7 @@ pub enum SinkError {
     InUse {
         /// The file or directory.
         path: PathBuf,
-        /// The process, where the kernel tells.
+        /// The process, where it is known.
         holder: Option<String>,
     },
     /// A thread cannot be started.
@@ -54,15 +54,15 @@ pub enum SinkError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
-    /// A file could not be made durable. What is in it is not to be relied on.
+    /// A file could not be made durable. Its content is not to be relied on.
     #[error("cannot make {} durable: {error}; {}. Its records count as lost", path.display(), remedy(error))]
     Sync {
         /// The file, by the name that it has now.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// A file with all of its records is not there under its final name.
@@ -70,7 +70,7 @@ pub enum SinkError {
     Publish {
         /// The file, by the name that it was written under.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// A sink thread has panicked.
@@ -82,7 +82,7 @@ pub enum SinkError {
     Panicked {
         /// The output.
         path: PathBuf,
-        /// What it said.
+        /// The panic's message.
         message: String,
     },
     /// An output has not taken its records in time.
@@ -94,7 +94,7 @@ pub enum SinkError {
 }
 
 impl SinkError {
-    /// How the records of a file are lost that was not finished for this reason.
+    /// Loss of the records of a file that was not finished for this reason.
     pub(super) const fn loss(&self) -> Loss {
         match self {
             Self::Sync { .. } => Loss::SyncFailed,
@@ -103,7 +103,7 @@ impl SinkError {
     }
 }
 
-/// What the operator can do about an error of an output.
+/// The remedy for an error of an output.
 pub(super) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull => "free space on that file system, or write to another",

@@ -1,6 +1,6 @@
 //! Formats of records.
 
-/// How records are written.
+/// Format of records.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize,
 )]

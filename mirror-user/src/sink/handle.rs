@@ -12,7 +12,7 @@ use super::error::SinkError;
 /// A thread of the sinks, which may fail.
 pub(super) type Handle = JoinHandle<Result<(), SinkError>>;
 
-/// Does `work`; a panic of it is said at once, and is an error.
+/// Does `work`; a panic of it is logged at once, and is an error.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub(super) fn contain(
     counters: &SinkCounters,
     work: impl FnOnce() -> Result<(), SinkError>,
 ) -> Result<(), SinkError> {
-    // Whatever `work` was about is not used again, or only looked at for what is lost.
+    // The state of `work` is not used again, or only to count lost records.
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let message = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();

@@ -7,19 +7,19 @@ use crate::time::Timestamp;
 
 /// Text of up to eight bytes in a register, the first in the lowest byte; above it zeros.
 #[derive(Clone, Copy)]
-struct Short {
+struct ShortText {
     bytes: u64,
     /// In bytes.
     length: u32,
 }
 
-impl Short {
-    /// Both, one behind the other; they must not be longer than eight bytes together.
+impl ShortText {
+    /// Both texts joined; they must not be longer than eight bytes together.
     const fn then(self, next: Self) -> Self {
         Self { bytes: self.bytes | next.bytes << (8 * self.length), length: self.length + next.length }
     }
 
-    /// All but the last byte.
+    /// The text without its last byte.
     const fn without_last(self) -> Self {
         Self { length: self.length - 1, ..self }
     }
@@ -29,8 +29,8 @@ impl Short {
     }
 }
 
-/// Appends the first `length` of the bytes of `text`: all of them, and then fewer are kept. That is much quicker than
-/// a copy of a length that the compiler does not know.
+/// Appends the first `length` bytes of `text`: appends all of them and truncates. That is much quicker than a copy of a
+/// length that the compiler does not know.
 #[inline]
 pub(super) fn first_of<const BYTES: usize>(text: &[u8; BYTES], length: usize, out: &mut Vec<u8>) {
     let end = out.len() + length;
@@ -68,10 +68,10 @@ fn large_decimal(number: u64, out: &mut Vec<u8>) {
 
 /// A number of up to eight digits in decimal.
 #[inline(never)]
-fn without_leading_zeros(number: u64) -> Short {
+fn without_leading_zeros(number: u64) -> ShortText {
     let digits = digits(number);
     let leading_zeros = (digits.trailing_zeros() / 8).min(7);
-    Short { bytes: (digits | ZEROS) >> (8 * leading_zeros), length: 8 - leading_zeros }
+    ShortText { bytes: (digits | ZEROS) >> (8 * leading_zeros), length: 8 - leading_zeros }
 }
 
 /// The last eight digits of a number that has no more, with leading zeros.
@@ -96,8 +96,8 @@ const fn digits(number: u64) -> u64 {
 }
 
 /// Each octet in decimal, with a dot behind.
-static OCTETS: [Short; 256] = {
-    let mut octets = [Short { bytes: 0, length: 0 }; 256];
+static OCTETS: [ShortText; 256] = {
+    let mut octets = [ShortText { bytes: 0, length: 0 }; 256];
     let mut octet = 0_u8;
     loop {
         let [hundreds, tens, ones] = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
@@ -106,7 +106,7 @@ static OCTETS: [Short; 256] = {
             10.. => ([tens, ones, b'.', 0, 0, 0, 0, 0], 3),
             _ => ([ones, b'.', 0, 0, 0, 0, 0, 0], 2),
         };
-        octets[octet as usize] = Short { bytes: u64::from_le_bytes(text), length };
+        octets[octet as usize] = ShortText { bytes: u64::from_le_bytes(text), length };
         if octet == u8::MAX {
             break octets;
         }
@@ -172,7 +172,7 @@ fn ipv6(address: Ipv6Addr, out: &mut Vec<u8>) {
     joined(tail, out);
 }
 
-/// Where the longest run of at least two zero groups begins, the first of several such, and its length.
+/// Position of the longest run of at least two zero groups, the first of several such, and its length.
 fn longest_zeros(groups: [u16; 8]) -> (usize, usize) {
     let mut longest = (0, 0);
     let mut run = 0;
@@ -196,14 +196,14 @@ fn joined(groups: &[u16], out: &mut Vec<u8>) {
 }
 
 /// A group of an IPv6 address without leading zeros.
-fn group(group: u16) -> Short {
+fn group(group: u16) -> ShortText {
     let [high, low] = group.to_be_bytes().map(|byte| HEXADECIMAL[usize::from(byte)]);
     let leading_zeros = (group.leading_zeros() / 4).min(3);
     let text = u32::from_le_bytes([high[0], high[1], low[0], low[1]]) >> (8 * leading_zeros);
-    Short { bytes: text.into(), length: 4 - leading_zeros }
+    ShortText { bytes: text.into(), length: 4 - leading_zeros }
 }
 
-/// Writes times. It keeps the text of a day, as one time mostly is of the same day as the one before.
+/// Writes timestamps. It keeps the text of a day, as most timestamps are of the same day as the one before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimestampWriter {
     /// Days since 1970-01-01.
@@ -224,10 +224,10 @@ impl TimestampWriter {
         let seconds = nanoseconds / 1_000_000_000;
         let day = (seconds / 86_400) as u32;
         if day != self.day {
-            self.turn_to(day);
+            self.set_day(day);
         }
         let (second, nanosecond) = ((seconds % 86_400) as u32, nanoseconds % 1_000_000_000);
-        // In its place: to put it together elsewhere and then copy it would have the copy wait for the parts.
+        // In its place: a copy of parts that were put together elsewhere would wait for them.
         out.extend_from_slice(&self.midnight);
         if let Some(text) = out.last_chunk_mut::<30>() {
             text[11..13].copy_from_slice(&two_digits(second / 3_600));
@@ -239,7 +239,7 @@ impl TimestampWriter {
     }
 
     #[cold]
-    fn turn_to(&mut self, day: u32) {
+    fn set_day(&mut self, day: u32) {
         self.day = day;
         let (year, month, day) = date(day);
         self.midnight[0..2].copy_from_slice(&two_digits(year / 100));
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::sink::arbitrary::ip_address;
 
-    /// What `write` appends.
+    /// The text that `write` appends.
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);

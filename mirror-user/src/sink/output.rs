@@ -7,12 +7,12 @@ use super::counters::Unfinished;
 use super::error::SinkError;
 use crate::time::Timestamp;
 
-/// A write that failed, perhaps half-way.
+/// A write that failed, perhaps after a part of the bytes.
 #[derive(Debug)]
 pub struct PartialWrite {
     /// Bytes at the front that are written for good. In an output that can take bytes back, they end with a record.
     pub taken: usize,
-    /// Why it failed.
+    /// The error of the write.
     pub error: io::Error,
 }
 
@@ -25,17 +25,17 @@ impl From<io::Error> for PartialWrite {
 
 /// Takes the encoded batches of one sink thread. It is not used before the capture has begun.
 pub trait Output: Send {
-    /// Where the bytes go at the moment, for messages.
+    /// Path that the bytes go to at the moment, for messages.
     fn path(&self) -> &Path;
 
-    /// Whether it is one file from start to end, never rotated.
+    /// `true` if it is one file from start to end, never rotated.
     fn is_single(&self) -> bool;
 
-    /// Whether what is written stays in a file, which can be lost as a whole until it is finished; a pipe or a terminal
-    /// passes it on.
+    /// `true` if written bytes stay in a file, which can be lost as a whole until it is finished; a pipe or a terminal passes
+    /// them on.
     fn is_file(&self) -> bool;
 
-    /// Opens a file at time `now` where none is open. Returns whether the file is empty, so that the next write has
+    /// Opens a file at time `now` where none is open. Returns `true` if the file is empty, so that the next write has
     /// to begin with the header of the format.
     ///
     /// # Errors
@@ -50,10 +50,10 @@ pub trait Output: Send {
     /// When not all was written. The next write may well succeed.
     fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite>;
 
-    /// Whether the open file is to be finished at time `now`.
+    /// `true` if the open file is to be finished at time `now`.
     fn is_due(&self, now: Timestamp) -> bool;
 
-    /// Finishes the open file, which has the records `unfinished`. It says what became of them: at once, or when it is
+    /// Finishes the open file, which has the records `unfinished`. It settles them: at once, or when the outcome is
     /// known.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ impl Interfaces {
         })
     }
 
-    /// Those that a file describes after these of the bytes that were encoded for it.
+    /// The interfaces that a file describes after these bytes of it.
     pub fn after(mut self, bytes: &[u8]) -> Self {
         for block in blocks(bytes) {
             match (block.kind, block.first) {
@@ -113,30 +113,30 @@ impl Interfaces {
 
 /// A block in encoded bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
+pub(super) struct EncodedBlock {
     kind: u32,
-    /// What its body begins with: of an interface description, its link type.
+    /// First field of its body; of an interface description, the link type.
     first: u16,
-    /// Where it ends.
+    /// Offset of its end.
     pub end: usize,
 }
 
-impl Block {
-    /// Whether it is a record, and not a header.
+impl EncodedBlock {
+    /// `true` if it is a record, and not a header.
     pub fn is_packet(&self) -> bool {
         self.kind == ENHANCED_PACKET
     }
 }
 
 /// The whole blocks at the front of bytes that this module has written.
-pub(super) fn blocks(bytes: &[u8]) -> impl Iterator<Item = Block> {
+pub(super) fn blocks(bytes: &[u8]) -> impl Iterator<Item = EncodedBlock> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let head = bytes.get(start..)?.first_chunk::<10>()?;
         let [k0, k1, k2, k3, l0, l1, l2, l3, f0, f1] = *head;
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         start += length.max(head.len());
-        (start <= bytes.len()).then_some(Block {
+        (start <= bytes.len()).then_some(EncodedBlock {
             kind: u32::from_le_bytes([k0, k1, k2, k3]),
             first: u16::from_le_bytes([f0, f1]),
             end: start,
@@ -196,7 +196,7 @@ fn set<const BYTES: usize>(start: usize, value: [u8; BYTES], out: &mut [u8]) {
     }
 }
 
-/// Appends the tunnel identity; what a packet does not have is left out.
+/// Appends the tunnel identity; absent parts are left out.
 fn comment(tunnel: &Tunnel, queue: QueueId, out: &mut Vec<u8>) {
     if let Some(endpoint) = tunnel.endpoint {
         out.extend_from_slice(b"gwlbe_id=");

@@ -1,6 +1,6 @@
 //! The hand-off from a worker to its sink thread.
 //!
-//! Each worker has a fixed pool of batches, allocated once. A batch goes round: the worker fills it, a bounded queue
+//! Each worker has a fixed pool of batches, allocated once. A batch circulates: the worker fills it, a bounded queue
 //! takes it to the sink thread, another brings it back empty. Both queues have room for the whole pool, so neither
 //! side ever waits for room; the pool itself is the bound. A worker that finds it exhausted drops the packet.
 
@@ -15,13 +15,13 @@ use crate::DropReason;
 use crate::batch::BATCH_BYTES;
 use crate::record::{Amount, Batch};
 
-/// How often a producer that waits for the sink looks whether anybody still does.
-const LOOK: Duration = Duration::from_millis(20);
+/// Interval at which a producer that waits for the sink checks whether it should give up.
+const CHECK: Duration = Duration::from_millis(20);
 
 /// A worker's end: takes records, never blocks, never allocates.
 #[derive(Debug)]
 pub struct Producer {
-    /// Which of the consumer's workers this is.
+    /// Number of this worker among the consumer's.
     slot: usize,
     /// The batch that is being filled.
     current: Option<Batch>,
@@ -33,7 +33,7 @@ pub struct Producer {
     returned: Receiver<Batch>,
     filled: Sender<Filled>,
     counters: Arc<WorkerCounters>,
-    /// Whether nobody waits for the sink any more.
+    /// Set when nobody waits for the sink any more.
     given_up: Arc<AtomicBool>,
     wants_bytes: bool,
 }
@@ -49,12 +49,12 @@ pub(super) struct Filled {
 #[derive(Debug)]
 pub(super) struct Consumer {
     filled: Receiver<Filled>,
-    workers: Vec<Worker>,
+    workers: Vec<ReturnEnd>,
 }
 
-/// What the consumer knows of a worker.
+/// The consumer's end towards one worker.
 #[derive(Debug)]
-struct Worker {
+struct ReturnEnd {
     returns: Sender<Batch>,
     counters: Arc<WorkerCounters>,
 }
@@ -84,19 +84,19 @@ pub(super) fn queue(
             given_up: Arc::clone(given_up),
             wants_bytes,
         });
-        consumer.workers.push(Worker { returns, counters: Arc::clone(counters) });
+        consumer.workers.push(ReturnEnd { returns, counters: Arc::clone(counters) });
     }
     (producers, consumer)
 }
 
 impl Producer {
-    /// Whether the sink wants the bytes of packets in [`Batch::bytes`].
+    /// `true` if the sink wants the bytes of packets in [`Batch::bytes`].
     pub fn wants_bytes(&self) -> bool {
         self.wants_bytes
     }
 
     /// The batch to put the next record into: it has room for one more record and, where the sink wants bytes, for
-    /// [`LONGEST_PACKET`](crate::batch::LONGEST_PACKET) of them. What was put into it is recorded sooner or later,
+    /// [`LONGEST_PACKET`](crate::batch::LONGEST_PACKET) of them. Its records are recorded sooner or later,
     /// or counted as a failed write.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Producer {
     /// The next batch that comes back, as long as somebody waits for the sink.
     fn wait(&self) -> Option<Batch> {
         while !self.given_up.load(Relaxed) {
-            match self.returned.recv_timeout(LOOK) {
+            match self.returned.recv_timeout(CHECK) {
                 Err(RecvTimeoutError::Timeout) => {}
                 returned => return returned.ok(),
             }

@@ -1,4 +1,4 @@
-//! How long a sink thread runs at a time.
+//! Time slice of a sink thread.
 #![expect(unsafe_code, reason = "a system call that takes a pointer to a C structure")]
 
 use std::io;
@@ -6,14 +6,14 @@ use std::mem;
 
 use tracing::debug;
 
-/// The shortest turn that the kernel gives, in nanoseconds.
+/// The shortest time slice that the kernel gives, in nanoseconds.
 const SHORTEST_NS: u64 = 100_000;
 const THIS_THREAD: libc::pid_t = 0;
 const NO_FLAGS: libc::c_uint = 0;
 
-/// Asks for turns on the processor that are short instead of some milliseconds long. The calling thread gets no more of
-/// the processor by that, but gets it soon after it wakes (`EEVDF`, since Linux 6.12; earlier kernels change nothing):
-/// where every processor has a worker that watches its ring, a batch would else wait until the worker's turn is over.
+/// Requests the shortest time slice for the calling thread instead of some milliseconds. The thread gets no more CPU time by
+/// that, but is scheduled soon after it wakes (`EEVDF`, since Linux 6.12; earlier kernels change nothing): where every CPU has
+/// a worker that spins on its ring, a batch would else wait until the worker's time slice is over.
 pub(super) fn shorten() {
     if let Err(error) = set_slice(SHORTEST_NS) {
         debug!("records may wait some milliseconds for their sink: sched_setattr: {error}");
@@ -30,7 +30,7 @@ fn set_slice(nanoseconds: u64) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, THIS_THREAD, &raw const attributes, NO_FLAGS) })
 }
 
-/// How the calling thread is scheduled.
+/// Scheduling attributes of the calling thread.
 fn attributes() -> io::Result<libc::sched_attr> {
     // SAFETY: the structure consists of integers, for which all zeros is a value.
     let mut attributes: libc::sched_attr = unsafe { mem::zeroed() };
@@ -51,12 +51,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_turn_changes() {
+    fn only_the_time_slice_changes() {
         let before = attributes().unwrap();
         set_slice(SHORTEST_NS).unwrap();
         let after = attributes().unwrap();
         assert_eq!((after.sched_policy, after.sched_nice), (before.sched_policy, before.sched_nice));
-        // 0 before Linux 6.12, which has no turns of its own for a thread.
+        // 0 before Linux 6.12, which has no time slice for a single thread.
         assert!([0, SHORTEST_NS].contains(&after.sched_runtime), "{}", after.sched_runtime);
     }
 }

@@ -19,8 +19,8 @@ use super::time_slice;
 use crate::record::{Amount, Batch};
 use crate::time::Timestamp;
 
-/// How often the age of a file is looked at while no batches come.
-const TICK: Duration = Duration::from_millis(250);
+/// Interval at which the age of a file is checked while no batches come.
+const CHECK: Duration = Duration::from_millis(250);
 
 /// A sink thread's state.
 pub(super) struct Writer {
@@ -33,20 +33,20 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     counters: Arc<SinkCounters>,
     /// The batch that is being written.
-    in_hand: Option<Filled>,
-    /// The rest of a record whose first part has gone out.
-    owed: Option<Owed>,
+    current: Option<Filled>,
+    /// The rest of a record whose first part is written.
+    rest: Option<RecordRest>,
     /// The records in the output's current file.
     unfinished: Unfinished,
     /// The error that the output is in, which was logged when it began.
     failure: Option<io::Error>,
 }
 
-/// The rest of a line or block that a pipe took in part. It goes before all else, or what follows would be unreadable.
-struct Owed {
-    rest: Vec<u8>,
+/// The rest of a line or block that a pipe took in part. It is written first, or further records would be unreadable.
+struct RecordRest {
+    bytes: Vec<u8>,
     slot: usize,
-    /// Nothing where it is a header.
+    /// The record; nothing where it is a header.
     amount: Amount,
 }
 
@@ -67,8 +67,8 @@ impl Writer {
             encoder,
             buffer,
             counters,
-            in_hand: None,
-            owed: None,
+            current: None,
+            rest: None,
             unfinished,
             failure: None,
         }
@@ -85,13 +85,13 @@ impl Writer {
         let path = self.output.path().to_owned();
         let ended = contain(&path, &counters, || self.work());
         if matches!(ended, Err(SinkError::Panicked { .. })) {
-            self.wind_up();
+            self.discard();
         }
         ended
     }
 
     fn work(&mut self) -> Result<(), SinkError> {
-        let mut timeout = Some(TICK);
+        let mut timeout = Some(CHECK);
         if self.output.is_single() {
             timeout = None;
             // Only the header, so that a reader can begin, and a file without packets is valid as well.
@@ -100,7 +100,7 @@ impl Writer {
         loop {
             match self.consumer.receive(timeout) {
                 Ok(filled) => {
-                    self.in_hand = Some(filled);
+                    self.current = Some(filled);
                     self.write_next();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -112,10 +112,10 @@ impl Writer {
                 error!("{error}");
             }
         }
-        if let Err(error) = self.pay() {
+        if let Err(error) = self.write_rest() {
             self.failure = Some(error);
         }
-        if let Some(Owed { slot, amount, .. }) = self.owed.take() {
+        if let Some(RecordRest { slot, amount, .. }) = self.rest.take() {
             self.consumer.lose(slot, amount, Loss::WriteFailed);
         }
         let path = self.output.path().to_owned();
@@ -128,39 +128,39 @@ impl Writer {
         self.output.finish(unfinished)
     }
 
-    /// Writes the batch in hand, counts its records, those that the output took as recorded and the others as lost, and
+    /// Writes the current batch, counts its records, those that the output took as recorded and the others as lost, and
     /// gives it back. Without a batch, writes only the header of a new file.
     fn write_next(&mut self) {
         let (slot, amount) = self
-            .in_hand
+            .current
             .as_ref()
             .map_or_else(Default::default, |filled| (filled.slot, filled.batch.amount()));
         let mut recorded = amount;
-        let mut owed = Amount::default();
+        let mut incomplete = Amount::default();
         let written = self.write();
         if let Err(PartialWrite { taken, .. }) = &written {
-            (recorded, owed) = self.split(*taken);
+            (recorded, incomplete) = self.split(*taken);
         }
         self.consumer.record(slot, recorded);
-        self.consumer.lose(slot, amount - recorded - owed, Loss::WriteFailed);
+        self.consumer.lose(slot, amount - recorded - incomplete, Loss::WriteFailed);
         if self.output.is_file() {
             self.unfinished.add(slot, recorded);
         }
-        if let Some(filled) = self.in_hand.take() {
+        if let Some(filled) = self.current.take() {
             self.consumer.give_back(filled);
         }
-        self.note(written.map_err(|torn| torn.error));
+        self.log_state(written.map_err(|torn| torn.error));
     }
 
-    /// Encodes and writes the batch in hand.
+    /// Encodes and writes the current batch.
     fn write(&mut self) -> Result<(), PartialWrite> {
         self.buffer.clear();
-        self.pay()?;
+        self.write_rest()?;
         let mut encoder = self.encoder;
         if self.output.prepare(now())? {
             encoder = Encoder::begin(self.format, &mut self.buffer);
         }
-        match &self.in_hand {
+        match &self.current {
             Some(filled) => encoder.encode(&filled.batch, &mut self.buffer),
             None => encoder.encode(&Batch::default(), &mut self.buffer),
         }
@@ -170,50 +170,51 @@ impl Writer {
         Ok(())
     }
 
-    /// Works out what it means that the output took only the first `taken` of the encoded bytes: the records that are
-    /// written, and the one that has yet to be written to its end.
+    /// Splits the current batch where the output took only the first `taken` of the encoded bytes: into the records that are
+    /// written, and the one that is still to be completed.
     fn split(&mut self, taken: usize) -> (Amount, Amount) {
         let cut = self.format.cut(&self.buffer, taken);
         self.encoder = self.encoder.after(self.buffer.get(..cut.end).unwrap_or_default());
         self.counters.add_bytes(taken);
-        let Some(Filled { slot, batch }) = &self.in_hand else {
-            self.owe(taken, cut.end, 0, Amount::default());
+        let Some(Filled { slot, batch }) = &self.current else {
+            self.keep_rest(taken, cut.end, 0, Amount::default());
             return Default::default();
         };
         let recorded = batch.amount_of_first(cut.records);
         let next = batch.amount_of_first(cut.records + usize::from(cut.is_record)) - recorded;
         let slot = *slot;
-        self.owe(taken, cut.end, slot, next);
+        self.keep_rest(taken, cut.end, slot, next);
         (recorded, next)
     }
 
-    fn owe(&mut self, taken: usize, end: usize, slot: usize, amount: Amount) {
-        if let Some(rest) = self.buffer.get(taken..end).filter(|rest| !rest.is_empty()) {
-            self.owed = Some(Owed { rest: rest.to_vec(), slot, amount });
+    /// Keeps the bytes of a record that are still to be written.
+    fn keep_rest(&mut self, taken: usize, end: usize, slot: usize, amount: Amount) {
+        if let Some(bytes) = self.buffer.get(taken..end).filter(|bytes| !bytes.is_empty()) {
+            self.rest = Some(RecordRest { bytes: bytes.to_vec(), slot, amount });
         }
     }
 
-    /// Writes the rest of a record whose first part has gone out.
-    fn pay(&mut self) -> io::Result<()> {
-        let Some(owed) = &mut self.owed else { return Ok(()) };
-        if let Err(PartialWrite { taken, error }) = self.output.write(&owed.rest) {
-            owed.rest.drain(..taken.min(owed.rest.len()));
+    /// Writes the rest of a record whose first part is written.
+    fn write_rest(&mut self) -> io::Result<()> {
+        let Some(rest) = &mut self.rest else { return Ok(()) };
+        if let Err(PartialWrite { taken, error }) = self.output.write(&rest.bytes) {
+            rest.bytes.drain(..taken.min(rest.bytes.len()));
             self.counters.add_bytes(taken);
             return Err(error);
         }
-        self.counters.add_bytes(owed.rest.len());
-        self.consumer.record(owed.slot, owed.amount);
-        self.owed = None;
+        self.counters.add_bytes(rest.bytes.len());
+        self.consumer.record(rest.slot, rest.amount);
+        self.rest = None;
         Ok(())
     }
 
-    /// After a panic: counts what was in hand and what still comes as lost, so that nobody waits for this thread, and
-    /// finishes the file, which has whole records.
-    fn wind_up(mut self) {
-        if let Some(Owed { slot, amount, .. }) = self.owed.take() {
+    /// After a panic: counts the current batch and all later ones as lost, so that nobody waits for this thread, and finishes
+    /// the file, which has whole records.
+    fn discard(mut self) {
+        if let Some(RecordRest { slot, amount, .. }) = self.rest.take() {
             self.consumer.lose(slot, amount, Loss::Panicked);
         }
-        let mut next = self.in_hand.take();
+        let mut next = self.current.take();
         loop {
             if let Some(filled) = next.take() {
                 self.consumer.lose(filled.slot, filled.batch.amount(), Loss::Panicked);
@@ -231,8 +232,8 @@ impl Writer {
         }
     }
 
-    /// Logs where the state of the output changes. That the reader of standard output has gone is no fault.
-    fn note(&mut self, written: io::Result<()>) {
+    /// Logs a change of the output's state. A reader of standard output that has gone is no fault.
+    fn log_state(&mut self, written: io::Result<()>) {
         let before = self.failure.as_ref().map(io::Error::kind);
         self.failure = written.err();
         match &self.failure {

@@ -1,4 +1,4 @@
-//! What the records of packets and of flows have in common.
+//! Members that the records of packets and of flows have in common.
 
 use std::net::IpAddr;
 
@@ -166,7 +166,7 @@ pub(super) fn icmp(kind: u8, code: u8, out: &mut Vec<u8>) {
     out.push(b',');
 }
 
-/// What the tests of both kinds of records have in common.
+/// Samples for the tests of both kinds of records.
 #[cfg(test)]
 pub(super) mod samples {
     use super::*;

@@ -21,11 +21,11 @@
 //!            "sampling_rate":1,"queue":0}}
 //! ```
 //!
-//! That is all there can be, on one line; `destination` under `mirror` has the members that `source` has.
+//! Those are all members, on one line; `destination` under `mirror` has the members that `source` has.
 //!
-//! - `@timestamp` is that of the last packet, `event.end`: the time at which the record is known, so that records come
-//!   about in the order of time however long their flows are.
-//! - `source` is the initiator; `mirror.initiator` says how that is known.
+//! - `@timestamp` is that of the last packet, `event.end`: the time at which the record is known, so that records are
+//!   roughly in the order of time however long their flows are.
+//! - `source` is the initiator; `mirror.initiator` gives the evidence.
 //! - Counters, times, TTLs and TCP flags are those of the interval since the flow's record before. `event.type` is
 //!   `start` for the first of several records, `info` for further ones and `end` for the last or only one.
 //! - Bytes are those of the mirrored packets from their Ethernet header on.
@@ -49,7 +49,7 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, ou
         FlowTransport::Ports { source, destination } => Some((source, destination)),
         FlowTransport::Icmp { .. } | FlowTransport::Unread => None,
     };
-    // Before it is needed: its hash is one long chain of dependent steps, and the processor encodes beside them.
+    // Before it is needed: its hash is one long chain of dependent steps, beside which the CPU encodes.
     let community_id = record.community_id();
     begin(record.end, clock, out);
     event(record, clock, out);

@@ -1,6 +1,6 @@
 //! One JSON object per line, with the names of the Elastic Common Schema (ECS) as nested objects.
 //!
-//! What ECS has no name for stands under `mirror`, as ECS asks of fields that are a program's own: the tunnel, the
+//! Fields that ECS has no name for are under `mirror`, as ECS asks of a program's own fields: the tunnel, the
 //! lengths, the queue, and also ICMP's type and code. A member that a packet or flow does not have is absent.
 
 mod common;

@@ -14,7 +14,7 @@
 //!            "captured_bytes":74,"original_bytes":74,"truncated":false,"sampling_rate":1,"queue":0}}
 //! ```
 //!
-//! That is all there can be, on one line; `icmp` is there only for ICMP, and `ethertype` only where the packet is not
+//! Those are all members, on one line; `icmp` is there only for ICMP, and `ethertype` only where the packet is not
 //! IP, and has an EtherType, not a length as in IEEE 802.3. `sampling_rate` is 1: packets have records only while every packet has one.
 
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Writes of whole records, also where a write fails half-way.
+//! Atomic writes: whole records only, also where a write fails after a part of the bytes.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -9,27 +9,27 @@ use rustix::io::Errno;
 use crate::sink::format::Format;
 use crate::sink::output::PartialWrite;
 
-/// Appends to a file so that it never ends in half a record, even where the disk fills up in the midst of one.
+/// Appends to a file so that it never ends in a partial record, even where the disk fills up in the midst of one.
 #[derive(Debug)]
 pub(super) struct AtomicWriter {
     file: File,
     format: Format,
-    /// Whether bytes can be taken back: a pipe or a terminal has passed them on.
+    /// The file can take bytes back; a pipe or a terminal has passed them on.
     is_regular: bool,
     /// Bytes of whole records; of a pipe or terminal, all bytes that it took.
     length: u64,
-    /// Bytes of half a record at the end of the file, still to be taken back.
-    torn: u64,
+    /// Bytes of a partial record at the end of the file, still to be truncated.
+    partial: u64,
 }
 
 impl AtomicWriter {
     /// Appends records of this format at the file's current position.
     pub fn new(file: File, format: Format) -> io::Result<Self> {
         let is_regular = file.metadata()?.is_file();
-        Ok(Self { file, format, is_regular, length: 0, torn: 0 })
+        Ok(Self { file, format, is_regular, length: 0, partial: 0 })
     }
 
-    /// Whether it is a file, which has to be finished, and not a pipe or a terminal.
+    /// `true` if it is a file, which has to be finished, and not a pipe or a terminal.
     pub fn is_regular(&self) -> bool {
         self.is_regular
     }
@@ -44,24 +44,24 @@ impl AtomicWriter {
         self.length
     }
 
-    /// Whether nothing was written yet.
+    /// `true` if nothing was written yet.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Writes all of `bytes`. Where that fails, a regular file keeps those of the records that fitted.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
-        self.take_back()?;
+        self.truncate_partial()?;
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Err(error) = self.write_some(&mut rest) {
                 let mut taken = bytes.len() - rest.len();
                 if self.is_regular {
                     let whole = self.format.whole(bytes.get(..taken).unwrap_or_default());
-                    self.torn = (taken - whole) as u64;
+                    self.partial = (taken - whole) as u64;
                     taken = whole;
                     // Where this fails, the next write tries again first.
-                    let _ = self.take_back();
+                    let _ = self.truncate_partial();
                 }
                 self.length += taken as u64;
                 return Err(PartialWrite { taken, error });
@@ -91,27 +91,27 @@ impl AtomicWriter {
         }
     }
 
-    /// Cuts off what a failed write has left.
-    fn take_back(&mut self) -> io::Result<()> {
-        if self.torn > 0 {
+    /// Truncates the file to the last whole record.
+    fn truncate_partial(&mut self) -> io::Result<()> {
+        if self.partial > 0 {
             // By the position and not by the length, since standard output may append to a file.
-            let whole = self.file.stream_position()?.saturating_sub(self.torn);
+            let whole = self.file.stream_position()?.saturating_sub(self.partial);
             self.file.set_len(whole)?;
             self.file.seek(SeekFrom::Start(whole))?;
-            self.torn = 0;
+            self.partial = 0;
         }
         Ok(())
     }
 
     /// Makes everything durable. A file that was synchronised has nothing left that closing it could report.
     pub fn finish(&mut self) -> io::Result<()> {
-        self.take_back()?;
+        self.truncate_partial()?;
         if self.is_regular { self.file.sync_all() } else { Ok(()) }
     }
 
     /// The file, which ends in a whole write.
     pub fn into_file(mut self) -> io::Result<File> {
-        self.take_back()?;
+        self.truncate_partial()?;
         Ok(self.file)
     }
 }
@@ -180,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_write_is_taken_back_before_the_next() {
+    fn a_partial_write_is_truncated_before_the_next() {
         let mut file = tempfile::tempfile().unwrap();
         let mut writer = AtomicWriter::new(file.try_clone().unwrap(), Format::Ndjson).unwrap();
         writer.write(b"first").unwrap();
         // As a write leaves it that fails half-way, and could not be taken back at once.
         (&writer.file).write_all(b"sec").unwrap();
-        writer.torn = 3;
+        writer.partial = 3;
         writer.write(b"third").unwrap();
         let mut content = String::new();
         file.rewind().unwrap();
@@ -203,7 +203,7 @@ mod tests {
         let file = File::options().append(true).open(&path).unwrap();
         let mut writer = AtomicWriter::new(file, Format::Ndjson).unwrap();
         (&writer.file).write_all(b"sec").unwrap();
-        writer.torn = 3;
+        writer.partial = 3;
         writer.write(b"third").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "beforethird");
     }
@@ -212,8 +212,8 @@ mod tests {
     fn a_full_device_takes_nothing() {
         let file = File::options().write(true).open("/dev/full").unwrap();
         let mut writer = AtomicWriter::new(file, Format::Ndjson).unwrap();
-        let torn = writer.write(b"record").unwrap_err();
-        assert_eq!((torn.taken, torn.error.kind()), (0, ErrorKind::StorageFull));
+        let partial = writer.write(b"record").unwrap_err();
+        assert_eq!((partial.taken, partial.error.kind()), (0, ErrorKind::StorageFull));
         assert!(writer.is_empty());
     }
 }

@@ -1,5 +1,5 @@
 //! Opening and locking an output before a capture starts. Until it has begun, nothing is changed that cannot be undone:
-//! a file that was there keeps its content, and what was made is taken away again if the start fails.
+//! a file that was there keeps its content, and whatever was created is removed again if the start fails.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -12,10 +12,10 @@ use super::file_name::PREFIX;
 use crate::files;
 use crate::sink::error::SinkError;
 
-/// How often opening a file is tried that others create and remove at the same time.
+/// Attempts to open a file that others create and remove at the same time.
 const TRIES: usize = 16;
 
-/// What was made for a start; dropped, it is taken away again.
+/// Files and directories that were created for a start; dropped, they are removed again.
 #[derive(Debug, Default)]
 pub struct Created(Vec<CreatedEntry>);
 
@@ -27,7 +27,7 @@ enum CreatedEntry {
 }
 
 impl Created {
-    /// The start has succeeded: all of it stays.
+    /// Keeps all of them: the start has succeeded.
     pub fn keep(mut self) {
         self.0.clear();
     }
@@ -48,7 +48,7 @@ impl Drop for Created {
     }
 }
 
-/// Opens a file or named pipe for writing, and locks it. A file that is not there is made.
+/// Opens a file or named pipe for writing, and locks it. A file that is not there is created.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ impl Drop for Created {
 pub fn file(path: &Path) -> Result<(File, Created), SinkError> {
     let failed = |error| SinkError::Create { path: path.to_owned(), error };
     for _ in 0..TRIES {
-        let (file, made) = match open(path) {
+        let (file, created) = match open(path) {
             Ok(file) => (file, Created::default()),
             Err(error) if error.kind() == ErrorKind::NotFound => match files::create_new(path) {
                 Ok(file) => {
@@ -75,13 +75,13 @@ pub fn file(path: &Path) -> Result<(File, Created), SinkError> {
         }
         // Whoever held it before may have removed it.
         if file.metadata().map_err(failed)?.nlink() > 0 {
-            return Ok((file, made));
+            return Ok((file, created));
         }
     }
     Err(failed(io::Error::other("others create and remove it all the time")))
 }
 
-/// Opens what is there for writing.
+/// Opens an existing file for writing.
 fn open(path: &Path) -> io::Result<File> {
     let is_shared = files::is_shared(files::parent(path))?;
     let kind = if is_shared { fs::symlink_metadata(path) } else { fs::metadata(path) }?.file_type();
@@ -111,8 +111,8 @@ fn open_pipe(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     at_once
 }
 
-/// Opens a directory and locks it against other captures. It is made if it is missing, and it is found out that files can
-/// be made in it. The lock lasts as long as the file that is returned.
+/// Opens a directory and locks it against other captures. It is created if it is missing, and a file is created in it
+/// as a check. The lock lasts as long as the file that is returned.
 ///
 /// # Errors
 ///
@@ -125,27 +125,27 @@ pub fn directory(path: &Path) -> Result<(File, Created), SinkError> {
         let reason = "it is a symbolic link in a directory that anybody can write to";
         return Err(unusable(io::Error::new(ErrorKind::AlreadyExists, reason)));
     }
-    let made = make(path).map_err(unusable)?;
+    let created = create(path).map_err(unusable)?;
     let directory =
         OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path).map_err(unusable)?;
     lock(&directory, path)?;
-    probe(path).map_err(unusable)?;
+    check_writable(path).map_err(unusable)?;
     fs::read_dir(path).map_err(unusable)?;
-    Ok((directory, made))
+    Ok((directory, created))
 }
 
-/// Makes a directory and those above it, as far as they are missing.
-fn make(path: &Path) -> io::Result<Created> {
-    let mut made = Created::default();
+/// Creates a directory and those above it, as far as they are missing.
+fn create(path: &Path) -> io::Result<Created> {
+    let mut created = Created::default();
     let missing: Vec<_> = path.ancestors().take_while(|ancestor| is_missing(ancestor)).collect();
     for directory in missing.into_iter().rev() {
         match files::create_directory(directory) {
-            Ok(()) => made.0.push(CreatedEntry::Directory(directory.to_owned())),
+            Ok(()) => created.0.push(CreatedEntry::Directory(directory.to_owned())),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(made)
+    Ok(created)
 }
 
 fn is_missing(path: &Path) -> bool {
@@ -153,7 +153,7 @@ fn is_missing(path: &Path) -> bool {
 }
 
 /// Fails where files cannot be created, so that this is known before the first packet comes.
-fn probe(directory: &Path) -> io::Result<()> {
+fn check_writable(directory: &Path) -> io::Result<()> {
     let path = directory.join(format!(".{PREFIX}probe"));
     files::create_temporary(&path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
@@ -175,7 +175,7 @@ fn lock(file: &File, path: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// The process that has locked `file`, as far as the kernel tells: where it is in another namespace, it does not.
+/// Process that has locked `file`; [`None`] where it is in another namespace.
 fn holder(file: &File) -> Option<String> {
     let metadata = file.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
@@ -185,7 +185,7 @@ fn holder(file: &File) -> Option<String> {
     Some(format!("process {pid} ({})", name.trim()))
 }
 
-/// Who has locked the file of this identity as a whole, by /proc/locks (proc_locks(5)).
+/// Process that has locked the file of this identity as a whole, by /proc/locks (proc_locks(5)).
 fn pid_of_lock(locks: &str, identity: &str) -> Option<u32> {
     locks.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);

@@ -1,4 +1,4 @@
-//! Makes complete files durable and gives them their final names, apart from the sink threads: an fsync of a large
+//! The thread that makes complete files durable and gives them their final names, apart from the sink threads: an fsync of a large
 //! file takes seconds, for which a sink thread would not take batches.
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::sink::handle::{Handle, contain};
 /// Complete files that can wait for the disk. When there are more, the sink threads wait: the disk is too slow.
 const WAITING: usize = 64;
 
-/// Starts the thread. When the capture begins, it recovers what earlier runs have left in `directory`; it ends when the
+/// Starts the thread. When the capture begins, it recovers the files of earlier runs in `directory`; it ends when the
 /// last sender is dropped and the last file finished. Its result is the last error, if a file could not be finished.
 pub fn start(
     directory: &Path,

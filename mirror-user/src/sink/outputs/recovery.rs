@@ -1,7 +1,7 @@
-//! Files that an earlier run was killed over.
+//! Recovery of the files of an earlier run that was killed.
 //!
-//! Their records were counted as recorded, so they are not left for someone to find: each file is cut behind its
-//! last whole record and gets its final name, with a warning that names it. A file without a whole record is
+//! Their records were counted as recorded, so that they are not left behind: each file is truncated after its last whole
+//! record and gets its final name, with a warning that names it. A file without a whole record is
 //! removed. A file that another process is writing is locked, and left alone.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,8 +18,8 @@ use crate::sink::error::{SinkError, remedy};
 use crate::sink::format::Format;
 use crate::sink::pcapng;
 
-/// Recovers what lies in `directory`, which this process has locked. What cannot be recovered keeps its name, and is
-/// logged.
+/// Recovers the partial files in `directory`, which this process has locked. One that cannot be recovered keeps its name,
+/// and is logged.
 pub fn recover(directory: &Path) {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -57,7 +57,7 @@ pub fn recover(directory: &Path) {
     }
 }
 
-/// What was done with a leftover.
+/// Result of recovering a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Recovered {
     /// Nothing: another process is writing it.
@@ -68,12 +68,12 @@ enum Recovered {
     Kept {
         /// Its length.
         bytes: u64,
-        /// Bytes that were cut off at the end.
+        /// Bytes that were truncated at the end.
         cut: u64,
     },
 }
 
-/// Why a leftover is not recovered.
+/// Reason for which a file is not recovered.
 #[derive(Debug, thiserror::Error)]
 enum RecoveryError {
     #[error(transparent)]

@@ -1,8 +1,8 @@
-//! A series of files in a directory, rotated by size and age.
+//! Files in a directory, rotated by size and age.
 //!
 //! A file is written as `.mirror-<UTC time>-w<worker>-<number>.<format>.partial` and gets its final name, which is
 //! the same without the dot and `.partial`, when it is complete and durable: whatever collects `mirror-*` never sees
-//! half a file. Names sort by the time at which the file was begun, then by worker, then by number.
+//! an incomplete file. Names sort by the time at which the file was begun, then by worker, then by number.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -24,16 +24,16 @@ use crate::sink::notation::Utc;
 use crate::sink::output::{Output, PartialWrite};
 use crate::time::Timestamp;
 
-/// When a file is finished.
+/// Limits at which a file is finished.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
-    /// When it has at least this many bytes.
+    /// Bytes of a file that is finished.
     pub bytes: u64,
-    /// When it was begun this long ago.
+    /// Age of a file that is finished.
     pub after: Duration,
 }
 
-/// The files of one worker.
+/// The rotating files of one worker.
 #[derive(Debug)]
 pub struct RotatingFiles {
     directory: PathBuf,
@@ -42,13 +42,13 @@ pub struct RotatingFiles {
     rotation: Rotation,
     /// Number of the next file.
     number: u64,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     finisher: Sender<CompleteFile>,
 }
 
 /// The file that is being written.
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     partial: PathBuf,
     complete: PathBuf,
     writer: AtomicWriter,
@@ -56,7 +56,7 @@ struct Open {
 }
 
 impl RotatingFiles {
-    /// A series without a file yet: one is begun with the first batch. Complete files go to `finisher`.
+    /// Rotating files, still without a file: one is begun with the first batch. Complete files go to `finisher`.
     pub fn new(
         directory: &Path,
         format: Format,
@@ -68,7 +68,7 @@ impl RotatingFiles {
     }
 
     /// Begins a file under a name that no other has or had: not in this run, nor in an earlier one.
-    fn begin(&mut self, now: Timestamp) -> io::Result<Open> {
+    fn begin(&mut self, now: Timestamp) -> io::Result<OpenFile> {
         let time = Utc::from(now);
         loop {
             let name = format!(
@@ -90,7 +90,7 @@ impl RotatingFiles {
                 Ok(file) if fs::symlink_metadata(&complete).is_err() => {
                     self.number += 1;
                     let writer = AtomicWriter::new(file, self.format)?;
-                    return Ok(Open { partial, complete, writer, begun: now });
+                    return Ok(OpenFile { partial, complete, writer, begun: now });
                 }
                 Ok(_) => fs::remove_file(&partial)?,
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -105,8 +105,8 @@ impl RotatingFiles {
     }
 
     /// Hands a file over to be finished; one in which nothing could be written is removed.
-    fn close(&self, open: Open, unfinished: Unfinished) -> Result<(), SinkError> {
-        let Open { partial, complete, writer, .. } = open;
+    fn close(&self, open: OpenFile, unfinished: Unfinished) -> Result<(), SinkError> {
+        let OpenFile { partial, complete, writer, .. } = open;
         if writer.is_empty() {
             unfinished.keep();
             return fs::remove_file(&partial).map_err(|error| SinkError::Publish { path: partial, error });
@@ -128,11 +128,11 @@ impl RotatingFiles {
     }
 }
 
-/// Creates a file and locks it, so that it is not taken for the leftover of a run that is over.
+/// Creates a file and locks it, so that it is not taken for a file of an earlier run.
 fn create_locked(path: &Path) -> io::Result<File> {
     let file = files::create_new(path)?;
     let locked = file.try_lock();
-    // Before it was locked, another process that starts may have taken it for an empty leftover and removed it.
+    // Before it was locked, another process that starts may have taken it for an empty file of an earlier run and removed it.
     if matches!(locked, Err(TryLockError::WouldBlock)) || file.metadata()?.nlink() == 0 {
         return Err(ErrorKind::AlreadyExists.into());
     }

@@ -20,7 +20,7 @@ pub struct SingleFile {
     path: PathBuf,
     writer: AtomicWriter,
     is_stdout: bool,
-    /// Whether the file has still the content that it had before the capture.
+    /// The file still has its content from before the capture.
     is_stale: bool,
     counters: Arc<SinkCounters>,
 }
