@@ -1,4 +1,4 @@
-//! From the arguments of a command to capture files.
+//! Capture files that the arguments of a command stand for.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::capture_file::{CaptureFile, Next};
+use super::capture_file::{CaptureFile, ReadOn};
 use super::report::{FileReport, Problem};
 
 /// The capture files that arguments stand for.
@@ -68,14 +68,14 @@ fn captures_in(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     Ok(files.into_iter().partition(|path| is_capture(path)))
 }
 
-/// Whether a file is a capture. One that cannot be opened, or not be decompressed, counts as one, so that it is told of.
+/// `true` if a file is a capture. One that cannot be opened or decompressed counts as one, so that it is reported.
 fn is_capture(path: &Path) -> bool {
     let Ok(mut capture) = CaptureFile::open(path.to_owned(), Arc::default()) else { return true };
     loop {
         match capture.detect(Duration::ZERO) {
-            Next::Packet => return true,
-            Next::Wait => {}
-            Next::End => {
+            ReadOn::Packet => return true,
+            ReadOn::Wait => {}
+            ReadOn::End => {
                 return matches!(
                     capture.finish().problem,
                     Some(Problem::Open(_) | Problem::Compression { .. } | Problem::Io { .. })

@@ -30,7 +30,7 @@ enum FileFormat {
 
 /// Outcome of reading on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum ReadOn {
     /// There is another packet in the slot.
     Packet,
     /// Nothing for now.
@@ -56,18 +56,18 @@ impl CaptureFile {
         }
     }
 
-    /// Whether packets come as they are captured, not out of a file.
+    /// `true` if packets come as they are captured, not from a file.
     pub(super) const fn is_stream(&self) -> bool {
         self.window.is_stream()
     }
 
-    /// Finds out the format. Waits for at most `wait`, and answers [`Next::Packet`] where the format is known.
-    pub(super) fn detect(&mut self, wait: Duration) -> Next {
+    /// Detects the format. Waits for at most `wait`, and answers [`ReadOn::Packet`] where the format is known.
+    pub(super) fn detect(&mut self, wait: Duration) -> ReadOn {
         if !matches!(self.format, FileFormat::Unknown) {
-            return Next::Packet;
+            return ReadOn::Packet;
         }
         let magic = match self.window.fill(4, wait) {
-            Available::Wait => return Next::Wait,
+            Available::Wait => return ReadOn::Wait,
             Available::Enough => self.window.first().copied(),
             Available::Ended => None,
         };
@@ -75,18 +75,18 @@ impl CaptureFile {
             Some(magic) if pcapng::is_magic(magic) => self.format = FileFormat::PcapNg(Box::default()),
             Some(magic) if pcap::is_magic(magic) => self.format = FileFormat::Pcap(pcap::Reader::default()),
             _ => {
-                self.report.problem = Some(self.no_capture());
-                return Next::End;
+                self.report.problem = Some(self.problem_of_format());
+                return ReadOn::End;
             }
         }
-        Next::Packet
+        ReadOn::Packet
     }
 
-    /// Why a file is no capture that can be read.
-    fn no_capture(&mut self) -> Problem {
+    /// Problem for which a file is no capture that can be read.
+    fn problem_of_format(&mut self) -> Problem {
         let is_compressed = self.window.is_compressed();
         let begins = self.window.bytes();
-        if let Some(stopped) = self.window.stopped() {
+        if let Some(stopped) = self.window.stop_reason() {
             return Problem::stopped(stopped, 0);
         }
         if begins.is_empty() {
@@ -99,37 +99,37 @@ impl CaptureFile {
         }
     }
 
-    /// Reads on. Packets that cannot be read are counted, and passed over. Waits for at most `wait`.
-    pub(super) fn next(&mut self, slot: &mut Slot, wait: Duration) -> Next {
+    /// Reads on. Packets that cannot be read are counted and skipped. Waits for at most `wait`.
+    pub(super) fn next(&mut self, slot: &mut Slot, wait: Duration) -> ReadOn {
         match self.detect(wait) {
-            Next::Packet => {}
+            ReadOn::Packet => {}
             other => return other,
         }
         let Self { window, format, report } = self;
         loop {
             let step = match format {
-                FileFormat::Unknown => return Next::Wait,
+                FileFormat::Unknown => return ReadOn::Wait,
                 FileFormat::Pcap(reader) => reader.next(window, slot, wait),
                 FileFormat::PcapNg(reader) => reader.next(window, slot, wait),
             };
             match step {
                 Step::Packet => {
                     report.packets += 1;
-                    return Next::Packet;
+                    return ReadOn::Packet;
                 }
                 Step::Unread(unread) => report.count(unread),
-                Step::Wait => return Next::Wait,
+                Step::Wait => return ReadOn::Wait,
                 Step::End => {
                     // The data may stop between two packets as well.
                     report.problem =
-                        window.stopped().map(|stopped| Problem::stopped(stopped, report.packets));
-                    return Next::End;
+                        window.stop_reason().map(|stopped| Problem::stopped(stopped, report.packets));
+                    return ReadOn::End;
                 }
                 Step::Fault(fault) => {
                     if let Some(unread) = fault.packet {
                         report.count(unread);
                     }
-                    report.problem = Some(match window.stopped() {
+                    report.problem = Some(match window.stop_reason() {
                         Some(stopped) => Problem::stopped(stopped, report.packets),
                         None => Problem::Damaged {
                             kind: fault.kind,
@@ -139,13 +139,13 @@ impl CaptureFile {
                             is_compressed: window.is_compressed(),
                         },
                     });
-                    return Next::End;
+                    return ReadOn::End;
                 }
             }
         }
     }
 
-    /// Ends reading, and tells what was found.
+    /// Ends reading, and returns the report.
     pub(super) fn finish(self) -> FileReport {
         let Self { mut report, format, window } = self;
         if report.problem.is_some() {

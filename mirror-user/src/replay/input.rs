@@ -12,15 +12,15 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// Whether the argument stands for standard input.
+/// `true` if the argument stands for standard input.
 pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// An open input. Reading waits no longer than it is told to.
+/// An open input. Reading waits no longer than its caller allows.
 pub(super) struct Input {
     file: File,
-    /// Whether it is no regular file: more may come at any time, and a read may have to wait for it.
+    /// It is no regular file: more may come at any time, and a read may have to wait for it.
     is_stream: bool,
     progress: Arc<AtomicU64>,
 }
@@ -50,7 +50,7 @@ impl Input {
         self.is_stream
     }
 
-    /// Bytes that the file has, where that is known.
+    /// Bytes of the file, where that is known.
     pub(super) fn length(&self) -> Option<u64> {
         let metadata = self.file.metadata().ok()?;
         metadata.is_file().then_some(metadata.len())
@@ -60,7 +60,7 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// The system's.
+    /// The system's error.
     pub(super) fn read(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<Option<usize>> {
         if self.is_stream && !self.is_ready(wait)? {
             return Ok(None);

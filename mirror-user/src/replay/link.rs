@@ -1,4 +1,4 @@
-//! Link types of capture files (<https://www.tcpdump.org/linktypes.html>): what stands in front of the IP header.
+//! LinkFormat types of capture files (<https://www.tcpdump.org/linktypes.html>): the bytes in front of the IP header.
 
 use super::slot::Slot;
 use crate::source::LinkType;
@@ -7,9 +7,9 @@ use crate::source::LinkType;
 /// (draft-ietf-opsawg-pcap, section 4).
 const LINK_TYPE_BITS: u32 = 0x03ff_ffff;
 
-/// A link type whose packets hold Ethernet or IP at a known place.
+/// A link type whose packets hold Ethernet or IP at a known offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum LinkFormat {
     Ethernet,
     /// An IP header behind so many bytes.
     Ip {
@@ -21,7 +21,7 @@ pub(super) enum Link {
     Cooked2,
 }
 
-impl Link {
+impl LinkFormat {
     /// Bytes of the header of Linux cooked captures.
     const COOKED: usize = 16;
     /// Bytes of the header of Linux cooked captures, version 2.
@@ -43,7 +43,7 @@ impl Link {
         })
     }
 
-    /// Puts a packet into `slot`, without what stands in front of Ethernet, an EtherType or IP.
+    /// Puts a packet into `slot`, without the bytes in front of Ethernet, an EtherType or IP.
     pub(super) fn fill(self, slot: &mut Slot, bytes: &[u8], original_length: u32) {
         slot.bytes.clear();
         let (link_type, ethertype, behind) = match self {
@@ -66,7 +66,7 @@ pub(super) const fn number(field: u32) -> u32 {
     field & LINK_TYPE_BITS
 }
 
-/// Name of a link type, for some that are met and cannot be read.
+/// Name of a link type, also of some that cannot be read.
 pub(super) const fn name(number: u32) -> Option<&'static str> {
     Some(match number {
         0 => "BSD loopback",
@@ -100,14 +100,14 @@ mod tests {
 
     #[test]
     fn bits_of_the_frame_check_sequence_do_not_count() {
-        assert_eq!(Link::of(0x4400_0001), Some(Link::Ethernet));
-        assert_eq!(Link::of(0xf400_0065), Some(Link::Ip { behind: 0 }));
+        assert_eq!(LinkFormat::of(0x4400_0001), Some(LinkFormat::Ethernet));
+        assert_eq!(LinkFormat::of(0xf400_0065), Some(LinkFormat::Ip { behind: 0 }));
         assert_eq!(number(0x2400_0069), 105);
-        assert_eq!(Link::of(0x2400_0069), None);
+        assert_eq!(LinkFormat::of(0x2400_0069), None);
     }
 
     #[test]
-    fn headers_are_removed_up_to_what_tells_the_payload() {
+    fn headers_are_removed_up_to_the_ethertype() {
         let bytes: Vec<u8> = (0..40).collect();
         for (number, expected, link_type) in [
             (1, bytes.clone(), LinkType::Ethernet),
@@ -117,7 +117,7 @@ mod tests {
             (276, [&bytes[..2], &bytes[20..]].concat(), LinkType::EtherType),
         ] {
             let mut slot = Slot::default();
-            Link::of(number).unwrap().fill(&mut slot, &bytes, 100);
+            LinkFormat::of(number).unwrap().fill(&mut slot, &bytes, 100);
             let removed = 40 - u32::try_from(expected.len()).unwrap();
             assert_eq!((slot.bytes, slot.original_length), (expected, 100 - removed), "link type {number}");
             assert_eq!(slot.link_type, link_type);
@@ -125,7 +125,7 @@ mod tests {
         for length in 0..20 {
             for number in [0, 113, 276] {
                 let mut slot = Slot::default();
-                Link::of(number).unwrap().fill(&mut slot, &bytes[..length], 3);
+                LinkFormat::of(number).unwrap().fill(&mut slot, &bytes[..length], 3);
                 assert!(
                     slot.bytes.len() <= length,
                     "a packet that ends within the header is shorter than it"

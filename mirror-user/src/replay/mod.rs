@@ -5,15 +5,15 @@
 //! 1. `arguments`: from the arguments of a command to files; a directory stands for the captures in it.
 //! 2. `input`: the bytes of a file, of a pipe or of standard input.
 //! 3. `decompress`: gzip and zstd; `window`: the decompressed bytes, in memory of fixed size.
-//! 4. `pcap` and `pcapng`: the packets in them, one format each; `step` has what can come of reading on. `link`: what stands
-//!    in front of Ethernet or IP.
-//! 5. `capture`: one file, from its first byte to its last; `report`: what was found in it, and what could not be read.
+//! 4. `pcap` and `pcapng`: the packets in them, one format each; `step` has the outcomes of reading on. `link`: the bytes in
+//!    front of Ethernet or IP.
+//! 5. `capture_file`: one file, from its first byte to its last; `report`: its packets, and the ones that could not be read.
 //!
-//! Reading is tolerant: side information never decides over packets. What cannot be read is counted; a file that cannot be
-//! read on is named with place, reason and remedy, and the files behind it are read.
+//! Reading is tolerant: side information never decides over packets. Packets that cannot be read are counted; a file that
+//! cannot be read on is named with position, reason and remedy, and the files behind it are read.
 //!
-//! A pipe is a live source: its packets are handed out as they come, and `clock` tells the time between them. `survey`
-//! looks at packets that belong to no tunnel.
+//! A pipe is a live source: its packets are handed out as they come, and `stream_clock` has the time between them. `survey`
+//! describes packets that belong to no tunnel.
 
 mod arguments;
 mod capture_file;
@@ -40,14 +40,14 @@ pub use self::arguments::CaptureFiles;
 pub use self::report::{FileReport, ReplayError, Report};
 pub use self::survey::Survey;
 
-use self::capture_file::{CaptureFile, Next};
+use self::capture_file::{CaptureFile, ReadOn};
 use self::slot::Slot;
 use self::stream_clock::StreamClock;
 use crate::batch::BATCH_FRAMES;
 use crate::source::{Frame, FrameSource, Received};
 use crate::time::Timestamp;
 
-/// How long a call waits for packets of a stream. A request to stop waits no longer than that.
+/// Longest wait of a call for packets of a stream, and so of a request to stop.
 const WAIT: Duration = Duration::from_millis(20);
 
 /// Capture files, one after the other, as one stream of frames.
@@ -58,17 +58,17 @@ pub struct ReplaySource {
     progress: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     slots: Vec<Slot>,
-    /// How many of `slots` hold a frame of the current batch.
+    /// Number of `slots` that hold a frame of the current batch.
     held: usize,
-    /// Whether the last call found nothing.
+    /// The last call found nothing.
     idle: bool,
     clock: StreamClock,
     survey: Survey,
 }
 
 impl ReplaySource {
-    /// Opens the first of `files` that is a capture, to fail early; `-` is standard input. Of a pipe it is not waited for
-    /// the first bytes. The number of bytes read so far, as they lie on disk, is added to `progress`. The stream ends where
+    /// Opens the first of `files` that is a capture, to fail early; `-` is standard input. Does not wait for the
+    /// first bytes of a pipe. The number of bytes read so far, as they lie on disk, is added to `progress`. The stream ends where
     /// `stop` becomes true.
     ///
     /// # Errors
@@ -101,13 +101,13 @@ impl ReplaySource {
         Err(source.report.error().unwrap_or(ReplayError { problems: vec!["there are no files".to_owned()] }))
     }
 
-    /// What was found in the files so far; all of it once the source has ended.
+    /// The report of the files so far; of all files once the source has ended.
     pub fn into_report(mut self) -> (Report, Survey) {
         self.close();
         (self.report, self.survey)
     }
 
-    /// Opens the next file that can be opened. Says whether there is one.
+    /// Opens the next file that can be opened; `true` if there is one.
     fn open_next(&mut self) -> bool {
         for path in self.files.by_ref() {
             match CaptureFile::open(path, Arc::clone(&self.progress)) {
@@ -121,39 +121,39 @@ impl ReplaySource {
         false
     }
 
-    /// Closes the current file, and keeps what was found in it.
+    /// Closes the current file, and keeps its report.
     fn close(&mut self) {
         if let Some(capture) = self.current.take() {
             self.report.files.push(capture.finish());
         }
     }
 
-    /// Whether the current file is a capture, as far as it can be told without waiting.
+    /// `true` if the current file is a capture, as far as can be told without waiting.
     fn is_capture(&mut self) -> bool {
         let Some(capture) = &mut self.current else { return false };
         loop {
             match capture.detect(Duration::ZERO) {
-                Next::Packet => return true,
-                Next::Wait if capture.is_stream() => return true,
-                Next::Wait => {}
-                Next::End => return false,
+                ReadOn::Packet => return true,
+                ReadOn::Wait if capture.is_stream() => return true,
+                ReadOn::Wait => {}
+                ReadOn::End => return false,
             }
         }
     }
 
-    /// Reads packets into the slots until these are full, or nothing comes. Says whether more may come.
+    /// Reads packets into the slots until these are full, or nothing comes; `true` if more may come.
     fn fill(&mut self) -> bool {
         let wait = if self.idle { WAIT } else { Duration::ZERO };
         while let Some(slot) = self.slots.get_mut(self.held) {
             let Some(capture) = &mut self.current else { return false };
             let wait = if self.held == 0 { wait } else { Duration::ZERO };
             match capture.next(slot, wait) {
-                Next::Packet => {
+                ReadOn::Packet => {
                     self.held += 1;
-                    self.survey.look(&slot.frame());
+                    self.survey.add(&slot.frame());
                 }
-                Next::Wait => return true,
-                Next::End => {
+                ReadOn::Wait => return true,
+                ReadOn::End => {
                     self.close();
                     self.open_next();
                 }
@@ -191,7 +191,7 @@ impl FrameSource for ReplaySource {
     }
 
     fn idle_limit(&self) -> u32 {
-        // A pipe that is empty has been waited for. A file is never empty, and to look for its packets is to read on.
+        // The source has waited for an empty pipe already. A file is never empty before its end.
         if self.is_stream() { 1 } else { u32::MAX }
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::link::{self, Link};
+use super::link::{self, LinkFormat};
 use super::order::Order;
 use super::slot::{LONGEST, Slot};
 use super::step::{Fault, FaultKind, Step, Unread};
@@ -74,7 +74,7 @@ impl Header {
     }
 }
 
-/// Whether a file that begins with `magic` is of this format.
+/// `true` if a file that begins with `magic` is of this format.
 pub(super) const fn is_magic(magic: [u8; 4]) -> bool {
     Header::magic(magic).is_some()
 }
@@ -120,7 +120,7 @@ impl Reader {
         }
     }
 
-    /// Link type of the packets that come next.
+    /// LinkFormat type of the packets that come next.
     pub(super) fn link_type(&self) -> Option<u32> {
         self.header.map(|header| header.link_type)
     }
@@ -139,7 +139,7 @@ fn packet(header: Header, window: &mut Window, slot: &mut Slot, wait: Duration) 
         Available::Wait => return Step::Wait,
         Available::Ended => return cut_off(window, Some(Unread::CutOff)),
     }
-    let step = match Link::of(header.link_type) {
+    let step = match LinkFormat::of(header.link_type) {
         Some(link) => {
             let bytes = window.bytes().get(header.packet_header..end).unwrap_or_default();
             link.fill(slot, bytes, packet.original_length);
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(header_only, Step::Fault(Fault { kind: FaultKind::CutOff, offset: 0, packet: None }));
     }
 
-    /// How a file ends of which so many bytes are there.
+    /// The end of a file of which so many bytes are there.
     fn fault_at(length: usize) -> Step {
         let (_, steps) = read_all(&header(Order::Little, 0xa1b2_c3d4, 100, 1)[..length]);
         steps[0]

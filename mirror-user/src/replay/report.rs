@@ -1,4 +1,4 @@
-//! What was found in capture files: packets, those that cannot be read, and files that are damaged or none.
+//! Reports of capture files: packets, those that cannot be read, and files that are damaged or none.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use super::decompress::CompressionFault;
 use super::input::is_stdin;
 use super::link;
 use super::step::{FaultKind, Unread};
-use super::window::Stopped;
+use super::window::StopReason;
 use crate::DropReason;
 use crate::error::chain;
 
@@ -26,7 +26,7 @@ pub struct FileReport {
     pub path: PathBuf,
     /// Packets that were read.
     pub packets: u64,
-    /// Packets that were read and have no time of their own: they are told with the beginning of 1970.
+    /// Packets that were read and have no time of their own: their records have the beginning of 1970.
     pub timeless: u64,
     /// Bytes of the file that could not be read, as they lie on disk, where that is known.
     pub unread_bytes: u64,
@@ -40,11 +40,11 @@ pub struct FileReport {
     too_long: u64,
     /// Packets that the file ends within.
     cut_off: u64,
-    /// Why the rest of the file, or all of it, was not read.
+    /// Problem for which the rest of the file, or all of it, was not read.
     pub(super) problem: Option<Problem>,
 }
 
-/// Why the rest of a file, or all of it, cannot be read.
+/// Problem for which the rest of a file, or all of it, cannot be read.
 #[derive(Debug)]
 pub(super) enum Problem {
     Open(io::Error),
@@ -64,9 +64,9 @@ pub(super) enum Problem {
     NoCaptures,
     Damaged {
         kind: FaultKind,
-        /// Where the faulty packet or block begins.
+        /// Offset of the faulty packet or block.
         offset: u64,
-        /// Where what was read of it ends.
+        /// Offset of the end of the bytes read of it.
         end: u64,
         packets: u64,
         is_compressed: bool,
@@ -83,12 +83,12 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    pub(super) fn stopped(stopped: &Stopped, packets: u64) -> Self {
+    pub(super) fn stopped(stopped: &StopReason, packets: u64) -> Self {
         match stopped {
-            Stopped::Compression(fault, offset) => {
+            StopReason::Compression(fault, offset) => {
                 Self::Compression { fault: fault.clone(), offset: *offset, packets }
             }
-            Stopped::Io(error) => Self::Io { detail: chain(error).to_string(), packets },
+            StopReason::Io(error) => Self::Io { detail: chain(error).to_string(), packets },
         }
     }
 
@@ -192,7 +192,7 @@ impl FileReport {
         ]
     }
 
-    /// Everything for which not all of the file was read, one message each, with its remedy.
+    /// The problems for which not all of the file was read, one message each, with its remedy.
     pub fn problems(&self) -> Vec<String> {
         let name = name(&self.path);
         let mut problems: Vec<String> = self.problem.iter().map(|problem| problem.text(&name)).collect();
@@ -211,12 +211,12 @@ impl FileReport {
                 packets(self.no_interface, "belongs", "belong")
             ));
         }
-        // The one at which the file could not be read on is told with it.
-        let told = matches!(
+        // The one at which the file could not be read on is part of its problem.
+        let is_reported = matches!(
             self.problem,
             Some(Problem::Damaged { kind: FaultKind::PacketLength(_) | FaultKind::BlockLength(_), .. })
         );
-        let too_long = self.too_long - u64::from(told).min(self.too_long);
+        let too_long = self.too_long - u64::from(is_reported).min(self.too_long);
         if too_long > 0 {
             problems.push(format!(
                 "{name}: {} longer than the block around it, not read: the file is damaged; copy it again",
@@ -226,7 +226,7 @@ impl FileReport {
         problems
     }
 
-    /// Peculiarities of the file of which its reader should know.
+    /// Notes on the file for its user.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let name = name(&self.path);
@@ -265,7 +265,7 @@ impl Report {
         )
     }
 
-    /// Everything that was not read, one message each; [`None`] where all was.
+    /// The problems of all files, one message each; [`None`] where there are none.
     pub fn error(&self) -> Option<ReplayError> {
         let problems: Vec<String> = self.files.iter().flat_map(FileReport::problems).collect();
         (!problems.is_empty()).then_some(ReplayError { problems })

@@ -17,26 +17,26 @@ pub(super) enum Step {
     Fault(Fault),
 }
 
-/// Why a packet of a capture cannot be read.
+/// Reason for which a packet of a capture cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// Its link type is none that has Ethernet or IP at a known place.
+    /// Its link type is none that has Ethernet or IP at a known offset.
     LinkType(u32),
     /// The interface that it belongs to is not described.
     Interface,
-    /// It is longer than the block that it stands in, or than a packet can be.
+    /// It is longer than its block, or than a packet can be.
     Length,
     /// The capture ends within it.
     CutOff,
 }
 
-/// Why a capture cannot be read on.
+/// Fault for which a capture cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
-    /// Where that packet or block begins, after decompression.
+    /// Offset of that packet or block, after decompression.
     pub(super) offset: u64,
-    /// Why the packet there is not read, where one begins there.
+    /// Reason for which the packet there is not read, where one begins there.
     pub(super) packet: Option<Unread>,
 }
 
@@ -51,7 +51,7 @@ pub enum FaultKind {
     BlockLength(u32),
     /// A block with two lengths that differ, and nothing behind it that looks like a block.
     BlockLengths(u32, u32),
-    /// A section that tells no byte order.
+    /// A section without a byte order.
     ByteOrder,
     /// A section of a version that is not known.
     Version(u16, u16),

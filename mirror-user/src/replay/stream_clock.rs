@@ -1,14 +1,14 @@
-//! The time of a stream of packets that come as they are captured.
+//! Clock of a stream of packets that come as they are captured.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
-/// How far the time of a packet that has just come may be from this machine's for the stream to be a capture that is going
-/// on. The two clocks are seldom the same: the packets may come from another machine.
+/// Greatest distance between the time of a packet that has just come and this machine's for the stream to be a running
+/// capture. The two clocks are seldom the same: the packets may come from another machine.
 const NEAR: Duration = Duration::from_secs(60);
 
-/// The time of a stream: that of the latest packet, and what has passed since it came. It never runs ahead of the clock
+/// Clock of a stream: the time of the latest packet plus the time since it came. It never runs ahead of the clock
 /// that the packets have their times from. Where an old capture is piped in, time is what the packets say: a pause is one of
 /// the pipe, not of the traffic, and there is no time until the next packet comes.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! A look at the packets of a capture, for the case that none of them turns out to be a tunnel's.
+//! Survey of the packets of a capture, for the case that none of them is a tunnel packet.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use crate::wire::ip::{self, Version};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, geneve, udp, vxlan};
 
-/// Packets that are looked at.
+/// Most packets that are surveyed.
 const MOST_PACKETS: u64 = 10_000;
-/// Different ports that are counted.
+/// Most different ports that are counted.
 const MOST_PORTS: usize = 4096;
-/// Ports that are told.
-const TOLD: usize = 3;
+/// Most ports that the text names.
+const NAMED: usize = 3;
 
 /// The protocols and ports of the first packets.
 #[derive(Debug, Default)]
@@ -37,21 +37,21 @@ struct Port {
     vxlan: u64,
 }
 
-/// The tunnel that the packets on a port seem to be of.
+/// Tunnel that the packets on a port look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Likeness {
+enum TunnelLikeness {
     Geneve,
     Vxlan,
 }
 
 impl Port {
     /// The tunnel that nearly all of the packets look like.
-    const fn likeness(self) -> Option<Likeness> {
+    const fn likeness(self) -> Option<TunnelLikeness> {
         let nearly_all = self.packets - self.packets / 10;
         if self.geneve >= nearly_all {
-            Some(Likeness::Geneve)
+            Some(TunnelLikeness::Geneve)
         } else if self.vxlan >= nearly_all {
-            Some(Likeness::Vxlan)
+            Some(TunnelLikeness::Vxlan)
         } else {
             None
         }
@@ -59,8 +59,8 @@ impl Port {
 }
 
 impl Survey {
-    /// Looks at a packet, if it is one of the first.
-    pub(super) fn look(&mut self, frame: &Frame<'_>) {
+    /// Adds a packet, if it is one of the first.
+    pub(super) fn add(&mut self, frame: &Frame<'_>) {
         if self.packets == MOST_PACKETS {
             return;
         }
@@ -102,8 +102,8 @@ impl Survey {
         port.vxlan += seen.vxlan;
     }
 
-    /// Says what there is in a capture that has no packet of a tunnel, and what to try. The capture has `link_types`, and was
-    /// searched for GENEVE and VXLAN on these ports.
+    /// Description of a capture that has no tunnel packet, and what to try. The capture has `link_types`, and was searched for
+    /// GENEVE and VXLAN on these ports.
     pub fn without_tunnels(&self, link_types: &[u32], geneve_port: u16, vxlan_port: u16) -> String {
         let links: Vec<String> = link_types.iter().map(|&number| link_name(number)).collect();
         let mut text = format!(
@@ -116,16 +116,16 @@ impl Survey {
             self.ports.iter().map(|(&(protocol, number), &port)| (protocol, number, port)).collect();
         ports.sort_by_key(|(protocol, number, port)| (Reverse(port.packets), protocol.0, *number));
         let mut parts: Vec<String> = Vec::new();
-        for &(protocol, number, port) in ports.iter().take(TOLD) {
+        for &(protocol, number, port) in ports.iter().take(NAMED) {
             let protocol = if protocol == IpProtocol::UDP { "UDP" } else { "TCP" };
             let likeness = match port.likeness() {
-                Some(Likeness::Geneve) => ", which look like GENEVE",
-                Some(Likeness::Vxlan) => ", which look like VXLAN",
+                Some(TunnelLikeness::Geneve) => ", which look like GENEVE",
+                Some(TunnelLikeness::Vxlan) => ", which look like VXLAN",
                 None => "",
             };
             parts.push(format!("{} on {protocol} port {number}{likeness}", port.packets));
         }
-        let rest: u64 = ports.iter().skip(TOLD).map(|(_, _, port)| port.packets).sum();
+        let rest: u64 = ports.iter().skip(NAMED).map(|(_, _, port)| port.packets).sum();
         for (count, what) in [
             (rest, "on other ports"),
             (self.other, "of other IP protocols"),
@@ -146,9 +146,9 @@ impl Survey {
             ports.iter().find(|(_, _, port)| port.likeness() == Some(likeness)).map(|(_, number, _)| *number)
         };
         let udp = ports.iter().find(|(protocol, ..)| *protocol == IpProtocol::UDP);
-        if let Some(number) = like(Likeness::Geneve) {
+        if let Some(number) = like(TunnelLikeness::Geneve) {
             format!("Try --geneve-port {number}")
-        } else if let Some(number) = like(Likeness::Vxlan) {
+        } else if let Some(number) = like(TunnelLikeness::Vxlan) {
             format!("Try --vxlan-port {number}")
         } else if self.packets == self.not_ip {
             "Is it a capture of the interface that the tunnel packets arrive on?".to_owned()
@@ -175,7 +175,7 @@ fn network<'a>(reader: &mut Reader<'a>, link_type: LinkType) -> Option<ip::Heade
     ip::Header::parse(reader, version?).ok()
 }
 
-/// Whether a UDP payload has the form of GENEVE around IP or Ethernet.
+/// `true` if a UDP payload has the form of GENEVE around IP or Ethernet.
 fn looks_like_geneve(mut reader: Reader<'_>) -> bool {
     geneve::Header::parse(&mut reader).is_ok_and(|header| {
         let is_around = match header.protocol {
@@ -189,7 +189,7 @@ fn looks_like_geneve(mut reader: Reader<'_>) -> bool {
     })
 }
 
-/// Whether a UDP payload has the form of VXLAN, with nothing in its reserved bits.
+/// `true` if a UDP payload has the form of VXLAN, with nothing in its reserved bits.
 fn looks_like_vxlan(mut reader: Reader<'_>) -> bool {
     let reserved =
         { reader }.array().is_some_and(|[flags, a, b, c, _, _, _, d]| [flags, a, b, c, d] == [8, 0, 0, 0, 0]);

@@ -6,19 +6,19 @@ use std::time::Duration;
 use super::decompress::{CompressionFault, Decoder, MAGIC_LENGTH};
 use super::input::Input;
 
-/// Bytes that can be looked at together.
+/// Most bytes that are available together.
 pub(super) const REACH: usize = 320 << 10;
 
-/// Bytes of the window: those that can be looked at, and room to read ahead, so that bytes are seldom moved.
+/// Bytes of the window: those that are available together, and room to read ahead, so that bytes are seldom moved.
 const SIZE: usize = 2 * REACH;
 
 /// Bytes that are read from a file at once.
 const READ: usize = 128 << 10;
 
-/// Reads in one call at most, so that a caller who waits for bytes that never come is heard of now and then.
+/// Most reads in one call, so that a caller who waits for bytes that never come gets control now and then.
 const READS: usize = 16;
 
-/// Answer to the wish for bytes.
+/// Availability of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Available {
     /// They are there.
@@ -29,9 +29,9 @@ pub(super) enum Available {
     Ended,
 }
 
-/// Why a capture ended before its time.
+/// Reason for which a capture ended early.
 #[derive(Debug)]
-pub(super) enum Stopped {
+pub(super) enum StopReason {
     /// It cannot be decompressed. The fault lies close before the given byte of the compressed file.
     Compression(CompressionFault, u64),
     /// It cannot be read.
@@ -49,9 +49,9 @@ pub(super) struct Window {
     raw_end: usize,
     /// Bytes of the file that were decoded.
     raw_offset: u64,
-    /// Whether the file has no more bytes than those.
+    /// The file has no further bytes.
     raw_ended: bool,
-    /// Whether the decoder can do nothing before there are more of them.
+    /// The decoder needs more of them.
     starved: bool,
     /// Decoded bytes: `bytes[start..end]`.
     bytes: Box<[u8]>,
@@ -60,7 +60,7 @@ pub(super) struct Window {
     /// Position of `start` in the capture, which is decompressed.
     offset: u64,
     ended: bool,
-    stopped: Option<Stopped>,
+    stopped: Option<StopReason>,
 }
 
 impl Window {
@@ -143,15 +143,15 @@ impl Window {
         self.offset
     }
 
-    /// Bytes of the file that were read from but are of no use, and those behind them; [`None`] for a stream.
+    /// Bytes of the file that were read but not used, and those behind them; [`None`] for a stream.
     pub(super) fn unread(&self) -> Option<u64> {
         let length = self.input.length()?;
         let ahead = if self.is_compressed() { 0 } else { (self.end - self.start) as u64 };
         Some(length.saturating_sub(self.raw_offset - ahead.min(self.raw_offset)))
     }
 
-    /// Why the capture ended before its time, where it did.
-    pub(super) const fn stopped(&self) -> Option<&Stopped> {
+    /// The reason for which the capture ended early, where it did.
+    pub(super) const fn stop_reason(&self) -> Option<&StopReason> {
         self.stopped.as_ref()
     }
 
@@ -163,7 +163,7 @@ impl Window {
         self.input.is_stream()
     }
 
-    /// Decodes some of the bytes that were read. Says whether there is any use in another call.
+    /// Decodes some of the bytes that were read; `true` if another call may help.
     fn decode(&mut self) -> bool {
         if self.starved {
             return false;
@@ -175,7 +175,7 @@ impl Window {
             }
             match Decoder::new(raw) {
                 Ok(decoder) => self.decoder = Some(decoder),
-                Err(fault) => return self.stop(Stopped::Compression(fault, 0)),
+                Err(fault) => return self.stop(StopReason::Compression(fault, 0)),
             }
         }
         if self.end == self.bytes.len() {
@@ -193,12 +193,12 @@ impl Window {
                     return true;
                 }
             }
-            Err(fault) => return self.stop(Stopped::Compression(fault, self.raw_offset)),
+            Err(fault) => return self.stop(StopReason::Compression(fault, self.raw_offset)),
         }
         self.starved = true;
         if self.raw_ended {
             if let Err(fault) = decoder.end() {
-                return self.stop(Stopped::Compression(fault, self.raw_offset));
+                return self.stop(StopReason::Compression(fault, self.raw_offset));
             }
             self.ended = true;
         }
@@ -215,7 +215,7 @@ impl Window {
         self.raw_start = 0;
         if self.raw_end == self.raw.len() {
             let detail = "the compressed data lead nowhere".to_owned();
-            return self.stop(Stopped::Compression(CompressionFault::Damaged(detail), self.raw_offset));
+            return self.stop(StopReason::Compression(CompressionFault::Damaged(detail), self.raw_offset));
         }
         self.starved = false;
         match self.input.read(&mut self.raw[self.raw_end..], wait) {
@@ -231,11 +231,11 @@ impl Window {
                 self.starved = self.decoder.is_some();
                 false
             }
-            Err(error) => self.stop(Stopped::Io(error)),
+            Err(error) => self.stop(StopReason::Io(error)),
         }
     }
 
-    fn stop(&mut self, stopped: Stopped) -> bool {
+    fn stop(&mut self, stopped: StopReason) -> bool {
         self.ended = true;
         self.stopped = Some(stopped);
         false

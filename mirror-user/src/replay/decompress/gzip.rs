@@ -14,16 +14,16 @@ const COMMENT: u8 = 16;
 pub(in super::super) struct Gzip {
     inflate: Decompress,
     crc: Crc,
-    place: Place,
+    state: GzipState,
     /// Fields of the header that are still to come.
     flags: u8,
-    /// Whether the compressed data are damaged behind what was made of them so far.
+    /// The compressed data are damaged behind the bytes decoded so far.
     damaged: bool,
 }
 
-/// The place in a member that has been reached.
+/// Position in a member.
 #[derive(Clone, Copy)]
-enum Place {
+enum GzipState {
     /// Before a member; `padded` behind zeros.
     Between {
         padded: bool,
@@ -46,7 +46,7 @@ impl Default for Gzip {
         Self {
             inflate: Decompress::new(false),
             crc: Crc::new(),
-            place: Place::Between { padded: false },
+            state: GzipState::Between { padded: false },
             flags: 0,
             damaged: false,
         }
@@ -55,7 +55,7 @@ impl Default for Gzip {
 
 impl Gzip {
     pub(super) const fn is_complete(&self) -> bool {
-        matches!(self.place, Place::Between { .. })
+        matches!(self.state, GzipState::Between { .. })
     }
 
     pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
@@ -63,46 +63,46 @@ impl Gzip {
             return Err(CompressionFault::Damaged("the compressed data are damaged".to_owned()));
         }
         let mut taken = 0;
-        while !matches!(self.place, Place::Body) {
+        while !matches!(self.state, GzipState::Body) {
             let Some(&byte) = input.get(taken) else { return Ok(Progress { taken, made: 0 }) };
-            self.place = self.next(byte)?;
+            self.state = self.next(byte)?;
             taken += 1;
         }
         let step = self.inflate(&input[taken..], output)?;
         Ok(Progress { taken: taken + step.taken, made: step.made })
     }
 
-    /// The place behind a byte that is not of the body.
-    fn next(&mut self, byte: u8) -> Result<Place, CompressionFault> {
+    /// The state behind a byte that is not of the body.
+    fn next(&mut self, byte: u8) -> Result<GzipState, CompressionFault> {
         let damaged = |detail: &str| Err(CompressionFault::Damaged(detail.to_owned()));
-        Ok(match self.place {
-            Place::Between { padded: false } if byte == 0x1f => Place::Fixed(1),
+        Ok(match self.state {
+            GzipState::Between { padded: false } if byte == 0x1f => GzipState::Fixed(1),
             // As tape drives and some archivers pad; gzip ignores it as well.
-            Place::Between { .. } if byte == 0 => Place::Between { padded: true },
-            Place::Between { .. } => return Err(CompressionFault::Trailer),
-            Place::Fixed(1) if byte != 0x8b => return Err(CompressionFault::Trailer),
-            Place::Fixed(2) if byte != 8 => return damaged("an unknown method of compression"),
-            Place::Fixed(at) => {
+            GzipState::Between { .. } if byte == 0 => GzipState::Between { padded: true },
+            GzipState::Between { .. } => return Err(CompressionFault::Trailer),
+            GzipState::Fixed(1) if byte != 0x8b => return Err(CompressionFault::Trailer),
+            GzipState::Fixed(2) if byte != 8 => return damaged("an unknown method of compression"),
+            GzipState::Fixed(at) => {
                 if at == 3 {
                     self.flags = byte;
                 }
-                if at == 9 { self.field() } else { Place::Fixed(at + 1) }
+                if at == 9 { self.field() } else { GzipState::Fixed(at + 1) }
             }
-            Place::ExtraLength(None) => Place::ExtraLength(Some(byte)),
-            Place::ExtraLength(Some(low)) => self.skip(u16::from_le_bytes([low, byte])),
-            Place::Skip(left) => self.skip(left - 1),
-            Place::Text => {
+            GzipState::ExtraLength(None) => GzipState::ExtraLength(Some(byte)),
+            GzipState::ExtraLength(Some(low)) => self.skip(u16::from_le_bytes([low, byte])),
+            GzipState::Skip(left) => self.skip(left - 1),
+            GzipState::Text => {
                 if byte == 0 {
                     self.field()
                 } else {
-                    Place::Text
+                    GzipState::Text
                 }
             }
-            Place::Body => Place::Body,
-            Place::Trailer(at, mut bytes) => {
+            GzipState::Body => GzipState::Body,
+            GzipState::Trailer(at, mut bytes) => {
                 bytes[at] = byte;
                 if at < 7 {
-                    return Ok(Place::Trailer(at + 1, bytes));
+                    return Ok(GzipState::Trailer(at + 1, bytes));
                 }
                 let [c0, c1, c2, c3, l0, l1, l2, l3] = bytes;
                 if u32::from_le_bytes([c0, c1, c2, c3]) != self.crc.sum()
@@ -110,31 +110,31 @@ impl Gzip {
                 {
                     return damaged("the check sum does not match");
                 }
-                Place::Between { padded: false }
+                GzipState::Between { padded: false }
             }
         })
     }
 
     /// The next field of the header that the flags announce, or the body.
-    fn field(&mut self) -> Place {
-        for (flag, place) in [
-            (EXTRA, Place::ExtraLength(None)),
-            (NAME, Place::Text),
-            (COMMENT, Place::Text),
-            (HEADER_CRC, Place::Skip(2)),
+    fn field(&mut self) -> GzipState {
+        for (flag, state) in [
+            (EXTRA, GzipState::ExtraLength(None)),
+            (NAME, GzipState::Text),
+            (COMMENT, GzipState::Text),
+            (HEADER_CRC, GzipState::Skip(2)),
         ] {
             if self.flags & flag != 0 {
                 self.flags &= !flag;
-                return place;
+                return state;
             }
         }
         self.inflate.reset(false);
         self.crc.reset();
-        Place::Body
+        GzipState::Body
     }
 
-    fn skip(&mut self, left: u16) -> Place {
-        if left == 0 { self.field() } else { Place::Skip(left) }
+    fn skip(&mut self, left: u16) -> GzipState {
+        if left == 0 { self.field() } else { GzipState::Skip(left) }
     }
 
     fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, CompressionFault> {
@@ -148,7 +148,7 @@ impl Gzip {
         };
         self.crc.update(output.get(..step.made).unwrap_or_default());
         match status {
-            Ok(Status::StreamEnd) => self.place = Place::Trailer(0, [0; 8]),
+            Ok(Status::StreamEnd) => self.state = GzipState::Trailer(0, [0; 8]),
             Ok(Status::Ok | Status::BufError) => {}
             Err(_) => self.damaged = true,
         }

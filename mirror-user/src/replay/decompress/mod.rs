@@ -1,6 +1,6 @@
 //! Decompression: bytes in, bytes out, in memory of fixed size.
 //!
-//! The compression is told by the first bytes of a file, not by its name. A file may consist of several compressed parts,
+//! The first bytes of a file determine its compression, not its name. A file may consist of several compressed parts,
 //! as parallel compressors write it and as files are appended to: their contents are joined.
 
 mod gzip;
@@ -13,7 +13,7 @@ use self::gzip::Gzip;
 use self::progress::Progress;
 use self::zstd::Zstd;
 
-/// Bytes at the beginning of a file that tell its compression.
+/// Bytes at the beginning of a file that determine its compression.
 pub(super) const MAGIC_LENGTH: usize = 4;
 
 /// A decoder of one kind of compression, or of none.
@@ -40,7 +40,7 @@ impl Decoder {
         })
     }
 
-    /// Whether the file is compressed.
+    /// `true` if the file is compressed.
     pub(super) const fn is_compressed(&self) -> bool {
         !matches!(self, Self::None)
     }
@@ -63,7 +63,7 @@ impl Decoder {
         }
     }
 
-    /// Says whether the input may end here.
+    /// Checks that the input may end here.
     ///
     /// # Errors
     ///

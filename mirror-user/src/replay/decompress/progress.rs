@@ -2,13 +2,13 @@
 
 use thiserror::Error;
 
-/// Why a file cannot be decompressed from here on.
+/// Reason for which a file cannot be decompressed from here on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CompressionFault {
     /// It ends within a compressed part.
     #[error("the file ends within the compressed data")]
     CutOff,
-    /// What follows a compressed part is neither another one nor padding.
+    /// The bytes behind a compressed part are neither another one nor padding.
     #[error("something that is not compressed follows the compressed data")]
     Trailer,
     /// A compressed part that contradicts itself.
@@ -16,7 +16,7 @@ pub enum CompressionFault {
     Damaged(String),
 }
 
-/// Bytes that a step of a decoder took and made.
+/// Bytes that a call of a decoder took and made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::replay) struct Progress {
     pub(in crate::replay) taken: usize,

@@ -38,7 +38,7 @@ impl Block {
         Some(Self { kind, length })
     }
 
-    /// Whether a block can have this length.
+    /// `true` if a block can have this length.
     pub(super) const fn is_plausible(self) -> bool {
         self.length >= 12 && self.length.is_multiple_of(4)
     }
@@ -53,7 +53,7 @@ impl Block {
     }
 }
 
-/// Whether `bytes` begin with the header of a block: of a type that there is, and of a length that can be.
+/// `true` if `bytes` begin with the header of a block of a known type and a possible length.
 pub(super) fn looks_like_one(order: Order, bytes: &[u8]) -> bool {
     const HIGHEST: u32 = 0x0000_0210;
     const CUSTOM: [u32; 2] = [0x0000_0bad, 0x4000_0bad];

@@ -1,6 +1,6 @@
 //! Interfaces of a section, and the options that tell their clocks.
 
-use crate::replay::link::Link;
+use crate::replay::link::LinkFormat;
 use crate::replay::order::Order;
 use crate::time::Timestamp;
 
@@ -12,7 +12,7 @@ const MOST: usize = 1 << 16;
 pub(super) struct Interface {
     pub(super) link_type: u32,
     /// None where packets of its link type cannot be read.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<LinkFormat>,
     /// Bytes of a packet that are captured at most; 0: all.
     pub(super) snap_length: u32,
     resolution: Resolution,
@@ -25,7 +25,7 @@ pub(super) struct Interface {
 struct Resolution(u8);
 
 impl Resolution {
-    /// Where nothing is said.
+    /// The default resolution.
     const MICROSECONDS: Self = Self(6);
 
     /// So many units in nanoseconds, as far as they can be told.
@@ -49,7 +49,7 @@ impl Interface {
         let [_, _, _, snap_length] = order.words(bytes)?;
         Some(Self {
             link_type,
-            link: Link::of(link_type),
+            link: LinkFormat::of(link_type),
             snap_length,
             resolution: Resolution::MICROSECONDS,
             offset: 0,
@@ -88,12 +88,12 @@ impl OptionHeader {
         (self.length as u32).next_multiple_of(4)
     }
 
-    /// Whether it is the mark behind the last option.
+    /// `true` if it is the mark behind the last option.
     pub(super) const fn is_last(self) -> bool {
         self.code == 0
     }
 
-    /// Whether its value is of use.
+    /// `true` if its value is used.
     pub(super) const fn counts(self) -> bool {
         matches!(self.code, Self::RESOLUTION | Self::OFFSET)
     }

@@ -1,6 +1,6 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng): blocks, in sections.
 //!
-//! Of a block only what a packet needs is looked at. Options, names, comments, statistics, secrets and blocks of unknown
+//! Only the fields of a block that a packet needs are read. Options, names, comments, statistics, secrets and blocks of unknown
 //! types are passed over, whatever their size and content; so are options that contradict themselves.
 
 mod block;
@@ -16,7 +16,7 @@ use super::step::{Fault, FaultKind, Step, Unread};
 use super::window::{Available, Window};
 use crate::time::Timestamp;
 
-/// Whether a file that begins with `magic` is of this format.
+/// `true` if a file that begins with `magic` is of this format.
 pub(super) const fn is_magic(magic: [u8; 4]) -> bool {
     u32::from_be_bytes(magic) == Block::SECTION
 }
@@ -27,7 +27,7 @@ pub(super) struct Reader {
     /// Byte order of the section; none before the first.
     order: Option<Order>,
     interfaces: Interfaces,
-    place: Place,
+    state: ReaderState,
     /// Bytes to be passed over before anything else.
     skip: u64,
     /// Packets without a time of their own.
@@ -36,19 +36,19 @@ pub(super) struct Reader {
 
 /// The place that has been reached.
 #[derive(Clone, Copy, Debug, Default)]
-enum Place {
+enum ReaderState {
     /// Between two blocks.
     #[default]
     Between,
     /// At an option of the interface that was described last; so many bytes of options are left in the block.
-    Options { block: Open, left: u32 },
+    Options { block: OpenBlock, left: u32 },
     /// At the length at the end of a block.
-    End { block: Open },
+    End { block: OpenBlock },
 }
 
 /// A block that is being read.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenBlock {
     offset: u64,
     length: u32,
 }
@@ -60,10 +60,10 @@ impl Reader {
             let step = match window.skip(&mut self.skip, wait) {
                 Available::Wait => Some(Step::Wait),
                 Available::Ended => Some(self.cut_off(window)),
-                Available::Enough => match self.place {
-                    Place::Between => self.begin(window, slot, wait),
-                    Place::Options { block, left } => self.option(window, block, left, wait),
-                    Place::End { block } => self.end(window, block, wait),
+                Available::Enough => match self.state {
+                    ReaderState::Between => self.begin(window, slot, wait),
+                    ReaderState::Options { block, left } => self.option(window, block, left, wait),
+                    ReaderState::End { block } => self.end(window, block, wait),
                 },
             };
             if let Some(step) = step {
@@ -112,7 +112,7 @@ impl Reader {
             let packet = block.is_packet().then_some(Unread::Length);
             return Some(Step::Fault(Fault { kind, offset, packet }));
         }
-        let open = Open { offset, length: block.length };
+        let open = OpenBlock { offset, length: block.length };
         match block.kind {
             Block::INTERFACE => self.interface(window, order, open, wait),
             _ if block.is_packet() => self.packet(window, slot, order, block, wait),
@@ -124,13 +124,19 @@ impl Reader {
     }
 
     /// Takes so many bytes of a block, and goes on to its end.
-    fn pass_over(&mut self, window: &mut Window, block: Open, taken: usize) {
+    fn pass_over(&mut self, window: &mut Window, block: OpenBlock, taken: usize) {
         window.take(taken);
         self.skip = u64::from(block.length).saturating_sub(taken as u64 + Block::TRAILER as u64);
-        self.place = Place::End { block };
+        self.state = ReaderState::End { block };
     }
 
-    fn interface(&mut self, window: &mut Window, order: Order, block: Open, wait: Duration) -> Option<Step> {
+    fn interface(
+        &mut self,
+        window: &mut Window,
+        order: Order,
+        block: OpenBlock,
+        wait: Duration,
+    ) -> Option<Step> {
         let Some(left) = block.length.checked_sub(Block::INTERFACE_FIXED + Block::TRAILER) else {
             // A block that is too short describes an interface all the same, or others would get its number.
             self.interfaces.push(None);
@@ -144,16 +150,16 @@ impl Reader {
         }
         self.interfaces.push(Interface::parse(order, window.bytes()));
         window.take(Block::INTERFACE_FIXED as usize);
-        self.place = Place::Options { block, left };
+        self.state = ReaderState::Options { block, left };
         None
     }
 
     /// Reads an option of the interface that was described last.
-    fn option(&mut self, window: &mut Window, block: Open, left: u32, wait: Duration) -> Option<Step> {
+    fn option(&mut self, window: &mut Window, block: OpenBlock, left: u32, wait: Duration) -> Option<Step> {
         let order = self.order?;
         let to_end = |reader: &mut Self| {
             reader.skip = left.into();
-            reader.place = Place::End { block };
+            reader.state = ReaderState::End { block };
             None
         };
         if left < OptionHeader::LENGTH {
@@ -179,7 +185,7 @@ impl Reader {
             self.interfaces.set(order, header, value);
         }
         self.skip = whole.into();
-        self.place = Place::Options { block, left: left - whole };
+        self.state = ReaderState::Options { block, left: left - whole };
         None
     }
 
@@ -191,7 +197,7 @@ impl Reader {
         block: Block,
         wait: Duration,
     ) -> Option<Step> {
-        let open = Open { offset: window.offset(), length: block.length };
+        let open = OpenBlock { offset: window.offset(), length: block.length };
         let Some(room) = block.length.checked_sub(block.packet_fixed() + Block::TRAILER) else {
             self.pass_over(window, open, 0);
             return Some(Step::Unread(Unread::Length));
@@ -245,7 +251,7 @@ impl Reader {
 
     /// Reads the length at the end of a block. Where it is another one than at the beginning, what stands behind it decides
     /// whether the former counts: the length at the end is of use only for reading backwards.
-    fn end(&mut self, window: &mut Window, block: Open, wait: Duration) -> Option<Step> {
+    fn end(&mut self, window: &mut Window, block: OpenBlock, wait: Duration) -> Option<Step> {
         match window.fill(Block::TRAILER as usize, wait) {
             Available::Enough => {}
             Available::Wait => return Some(Step::Wait),
@@ -265,20 +271,20 @@ impl Reader {
             }
         }
         window.take(Block::TRAILER as usize);
-        self.place = Place::Between;
+        self.state = ReaderState::Between;
         None
     }
 
     /// The end of the file in the middle of a block. Its packet is not read, unless it was handed out before.
     fn cut_off(&self, window: &Window) -> Step {
         let kind = FaultKind::CutOff;
-        let (offset, packet) = match (self.place, self.order) {
-            (Place::Between, order) => {
+        let (offset, packet) = match (self.state, self.order) {
+            (ReaderState::Between, order) => {
                 let block = order.and_then(|order| Block::parse(order, window.bytes()));
                 let is_packet = block.is_some_and(Block::is_packet);
                 (window.offset(), is_packet.then_some(Unread::CutOff))
             }
-            (Place::Options { block, .. } | Place::End { block }, _) => (block.offset, None),
+            (ReaderState::Options { block, .. } | ReaderState::End { block }, _) => (block.offset, None),
         };
         Step::Fault(Fault { kind, offset, packet })
     }

@@ -1,4 +1,4 @@
-//! What the reader makes of blocks, written byte by byte.
+//! The reader on blocks that are written byte by byte.
 
 use super::super::testing::{Packet, read_all};
 use super::*;
@@ -59,7 +59,7 @@ fn packet(order: Order, interface: u32, time: u64, original_length: u32, bytes: 
     block(order, 6, &[&fixed[..], &padded(bytes)].concat())
 }
 
-/// What the readers of the tests below find: payloads, and how it ends.
+/// Packets of these blocks, and the steps of reading without a packet.
 fn read(blocks: &[Vec<u8>]) -> (Vec<Packet>, Vec<Step>) {
     read_all(&blocks.concat())
 }
