@@ -76,6 +76,7 @@ pub struct SinkConfig {
         long = "output", short = 'o', value_name = "PATH",
         value_parser = OsStringValueParser::new().map(Destination::from)
     )]
+    #[serde(alias = "path")]
     pub destination: Destination,
     /// Format of the records
     #[arg(long, value_name = "FORMAT")]
