@@ -158,8 +158,7 @@ fn micro() {
 
 #[test]
 fn report() {
-    if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: network namespaces and XDP need root");
+    if skipped_without_root() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@
 //! - [`daemon`]: `mirror-capture run` as a child process, with its log, records and ledger.
 //! - [`allocations`]: an allocator that counts.
 //! - [`root`]: tests that need root.
+//! - [`rerun`]: tests that need a process of their own.
 //!
 //! With the feature `generator`:
 //!
@@ -23,6 +24,7 @@ pub mod interrupt;
 pub mod namespace;
 pub mod process;
 pub mod processors;
+pub mod rerun;
 pub mod root;
 #[cfg(feature = "generator")]
 pub mod traffic;

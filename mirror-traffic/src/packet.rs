@@ -16,7 +16,7 @@ use crate::position::Position;
 pub struct Packet {
     /// The flow it belongs to.
     pub flow: Flow,
-    /// How many packets of the flow went before.
+    /// Number of packets of the flow before it.
     pub round: u32,
     /// 0 for a valid packet, otherwise the number of its fault, from 1.
     pub kind: u32,

@@ -8,7 +8,7 @@ pub struct Position {
     pub number: u64,
     /// Its flow: number modulo flows.
     pub flow: u64,
-    /// How many packets of that flow went before: number divided by flows.
+    /// Number of packets of that flow before it: number divided by flows.
     pub round: u64,
 }
 

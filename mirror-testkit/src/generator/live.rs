@@ -43,7 +43,7 @@ pub const LONGEST_FRAME: usize = 3_400;
 /// Frames that the kernel makes before it lets the receiver run on the same CPU. More would overrun the ring of a
 /// veth, which holds 256.
 const BATCH: u32 = 64;
-/// How often the watcher looks at the progress.
+/// Time between two looks at the progress.
 const WATCH: Duration = Duration::from_millis(1);
 /// Packets after which it is clear whether the driver accepts any.
 const TRIAL: u64 = 4 * BATCH as u64;
@@ -188,7 +188,7 @@ pub(super) fn send(
 /// The sending side of a run.
 struct Sender<'a> {
     program: &'a Xdp,
-    /// What the kernel fills its pages with.
+    /// The contents of the kernel's pages.
     frame: &'a [u8],
     settings: &'a Settings,
     progress: &'a ProgressMap,
@@ -226,7 +226,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Whether there is no reason to go on.
+    /// True where there is no reason to go on.
     fn is_done(&self) -> bool {
         // An error here is one for the sending side, too.
         let Ok(progress) = self.progress.read() else { return true };
@@ -294,7 +294,7 @@ where
     object.program_mut(name).ok_or(LiveError::Object(name))?.try_into().map_err(program_error(name))
 }
 
-/// What became of the packets. The offered ones that were not reported on never reached the driver.
+/// The report of a run. The offered packets that were not reported on never reached the driver.
 fn report(traffic: &Traffic, interface: &Interface, progress: &Progress) -> Result<Report, LiveError> {
     let Progress { offered, reported, refused, .. } = *progress;
     if offered > 0 && reported == refused {
@@ -317,7 +317,7 @@ fn monotonic() -> Duration {
     Duration::from_secs(time.tv_sec.cast_unsigned()) + Duration::from_nanos(time.tv_nsec.cast_unsigned())
 }
 
-/// Whether the kernel refused for want of a capability, somewhere down the chain of causes.
+/// True where the kernel refused for want of a capability, somewhere down the chain of causes.
 fn is_denied(error: &(dyn Error + 'static)) -> bool {
     let denied = |error: &(dyn Error + 'static)| {
         error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(libc::EPERM)

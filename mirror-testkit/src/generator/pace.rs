@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mirror_traffic::program::LONGEST_LAG_NS;
 
-/// Says how many packets are due, at a steady rate. Time is an argument: since the start.
+/// Tells how many packets are due, at a steady rate. Time is an argument: since the start.
 #[derive(Debug)]
 pub(super) struct Pacer {
     rate: Option<u64>,
@@ -19,7 +19,7 @@ impl Pacer {
         Self { rate, base: Duration::ZERO, taken: 0 }
     }
 
-    /// How many packets to send now, at most `most`. Delays beyond [`LONGEST_LAG_NS`] are not made up for, unless a
+    /// Number of packets to send now, at most `most`. Delays beyond [`LONGEST_LAG_NS`] are not made up for, unless a
     /// full batch is due in less.
     pub fn take(&mut self, now: Duration, most: u64) -> u64 {
         let Some(rate) = self.rate else { return most };

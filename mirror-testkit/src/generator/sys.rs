@@ -27,7 +27,7 @@ pub(super) fn mac_address(socket: impl AsFd, name: &str) -> Result<[u8; 6]> {
     Ok([a, b, c, d, e, f].map(|byte| byte as u8))
 }
 
-/// Whether the interface `name` is up.
+/// True where the interface `name` is up.
 pub(super) fn is_up(socket: impl AsFd, name: &str) -> Result<bool> {
     let request = query(socket.as_fd(), name, libc::SIOCGIFFLAGS)?;
     // SAFETY: SIOCGIFFLAGS has filled in this member of the union.

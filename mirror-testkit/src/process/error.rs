@@ -24,7 +24,7 @@ pub enum ProcessError {
     Failed {
         /// The command line.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// Its output, as far as that was not shown already.
         output: String,
@@ -34,7 +34,7 @@ pub enum ProcessError {
     Slow {
         /// The command line.
         command: String,
-        /// How long it was given.
+        /// The time that it was given.
         limit: Duration,
     },
     /// It was stopped, because this program was asked to stop.

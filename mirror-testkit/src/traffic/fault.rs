@@ -1,5 +1,6 @@
 //! Faults of malformed packets: for each, the receiver has one reason to drop the packet.
 
+use mirror_common::drop_reason::DropReason;
 use mirror_traffic::count::VALID_TEMPLATES;
 
 use super::layout::{
@@ -50,23 +51,23 @@ impl Fault {
         Self::VxlanTruncated,
         Self::VxlanFlags,
     ];
-    /// How many of [`ALL`](Self::ALL) are possible without VXLAN.
+    /// Number of those of [`ALL`](Self::ALL) that are possible without VXLAN.
     pub const WITHOUT_VXLAN: usize = 9;
 
-    /// The ledger's name of the one reason for which a receiver drops the packet.
-    pub const fn reason(self) -> &'static str {
+    /// The one reason for which a receiver drops the packet.
+    pub const fn reason(self) -> DropReason {
         match self {
-            Self::GeneveTruncated => "geneve_truncated",
-            Self::GeneveVersion => "geneve_version",
-            Self::GeneveOptionLength => "geneve_option_length",
-            Self::GeneveControl => "geneve_control",
-            Self::GeneveCriticalOption => "geneve_critical_option",
-            Self::GeneveProtocol => "geneve_protocol",
-            Self::GwlbOptionLength => "gwlb_option_length",
-            Self::InnerTruncated => "inner_truncated",
-            Self::InnerIpHeader => "inner_ip_header",
-            Self::VxlanTruncated => "vxlan_truncated",
-            Self::VxlanFlags => "vxlan_flags",
+            Self::GeneveTruncated => DropReason::GeneveTruncated,
+            Self::GeneveVersion => DropReason::GeneveVersion,
+            Self::GeneveOptionLength => DropReason::GeneveOptionLength,
+            Self::GeneveControl => DropReason::GeneveControl,
+            Self::GeneveCriticalOption => DropReason::GeneveCriticalOption,
+            Self::GeneveProtocol => DropReason::GeneveProtocol,
+            Self::GwlbOptionLength => DropReason::GwlbOptionLength,
+            Self::InnerTruncated => DropReason::InnerTruncated,
+            Self::InnerIpHeader => DropReason::InnerIpHeader,
+            Self::VxlanTruncated => DropReason::VxlanTruncated,
+            Self::VxlanFlags => DropReason::VxlanFlags,
         }
     }
 

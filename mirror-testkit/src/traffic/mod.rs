@@ -88,7 +88,7 @@ impl Traffic {
 
     /// Names of the kinds of packets: [`VALID`], then the drop reason of each fault.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(VALID).chain(Self::faults_of(&self.mix).map(Fault::reason))
+        std::iter::once(VALID).chain(Self::faults_of(&self.mix).map(|fault| fault.reason().name()))
     }
 
     /// A buffer for [`frame`](Self::frame), with all bytes that headers do not overwrite already in place: each byte is its

@@ -1,4 +1,4 @@
-//! How little a burst can gain against `--degradation auto`.
+//! The little that a burst can gain against `--degradation auto`.
 
 use mirror_testkit::generator::{self, Source};
 use mirror_testkit::root::skipped_without_root;

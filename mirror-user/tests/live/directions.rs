@@ -18,7 +18,7 @@ const PACKETS: u64 = 20;
 const FRAME: u64 = 256;
 const ENCAPSULATION: u64 = 118;
 
-/// What a record says of one conversation.
+/// A record of one conversation.
 #[derive(Debug)]
 struct Part {
     queue: u64,

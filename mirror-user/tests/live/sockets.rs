@@ -1,4 +1,4 @@
-//! How sockets are made and read: fall-backs, and busy polling.
+//! Sockets, as they are made and read: fall-backs, and busy polling.
 
 use std::fs;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What the command does with what it is given.
+//! The command line: files, pipes, exit codes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -112,7 +112,7 @@ fn what_stands_before_the_damage_is_recorded() {
     }
 }
 
-/// Where each packet's header begins in a little-endian pcap file.
+/// The offset of each packet's header in a little-endian pcap file.
 fn starts(pcap: &[u8]) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut next = 24;

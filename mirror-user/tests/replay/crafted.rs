@@ -177,7 +177,7 @@ fn dropped() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What a mirror session and a load balancer put around a frame.
+/// A frame with the headers of a mirror session and a load balancer around it.
 pub fn mirrored(frame: &[u8]) -> Vec<u8> {
     let session = ipv4(UDP, &udp(50_000, VXLAN_PORT, &vxlan(4242, frame)));
     appliance(&geneve(IPV4, &gwlb_options(), &session))

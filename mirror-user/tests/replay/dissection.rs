@@ -1,4 +1,4 @@
-//! What tshark prints of a capture, as a tree.
+//! The dissection of a capture by tshark, as a tree.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -30,7 +30,7 @@ pub enum Node {
 pub struct Layer {
     /// tshark's name of it.
     pub name: String,
-    /// Where its header begins in the frame.
+    /// Offset of its header in the frame.
     pub start: u32,
     fields: Node,
 }
@@ -101,7 +101,7 @@ impl Dissection {
         self.layers.iter().find(|layer| names.contains(&layer.name.as_str()))
     }
 
-    /// Whether tshark found the frame cut off, by a snap length or by a length field in it.
+    /// True where tshark found the frame cut off, by a snap length or by a length field in it.
     pub fn cut_off(&self) -> bool {
         self.layers.iter().any(|layer| {
             ["_ws.short", "_ws.malformed"].iter().any(|mark| layer.name == *mark || layer.has(mark))
@@ -142,7 +142,7 @@ impl Layer {
             .collect()
     }
 
-    /// Whether there is a field or a part called `name`.
+    /// True where there is a field or a part called `name`.
     pub fn has(&self, name: &str) -> bool {
         !self.fields.find(&|candidate| candidate == name).is_empty()
     }

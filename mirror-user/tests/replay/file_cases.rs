@@ -54,7 +54,7 @@ fn a_damaged_file_among_others() {
     assert_eq!(replayed.ledger["dropped"]["file_cut_off"], 1);
 }
 
-/// What to know of a capture without a tunnel packet is told.
+/// A capture without a tunnel packet is explained.
 #[test]
 fn a_capture_on_another_port_is_told_of() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/slow_100.pcap");

@@ -2,20 +2,20 @@
 //!
 //! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
 //! - `flows`: the records of flows add up to those of packets.
-//! - `file_cases`: small captures of unusual form, and what must be read of them.
+//! - `file_cases`: small captures of unusual form, and the packets that must be read of them.
 //! - `flow_cases`: small captures that are easily misunderstood, and their right flows.
 //! - `community_ids`: Community IDs are Wireshark's.
 //! - `streams`: pipes are live, directories stand for the captures in them.
-//! - `tshark`: the records say what Wireshark's dissection says, field by field.
+//! - `tshark`: the records agree with Wireshark's dissection, field by field.
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
-//! - `sampling`: which flows are selected where flows are sampled.
+//! - `sampling`: the choice of sampled flows.
 //! - `output`: files and pipes that are there already, are another's, or do not take everything.
 //! - `properties`: damage of any kind is counted, and never stops the pipeline.
 //!
 //! They stand on `golden`, the project's own captures; `crafted`, packets of kinds that those lack; `capture`, the file
-//! formats; `program` and `pipeline`, the replay as a process and within the test; `dissection`, what tshark prints,
-//! and `mirrored`, what that says of a mirrored packet.
+//! formats; `program` and `pipeline`, the replay as a process and within the test; `dissection`, the output of tshark,
+//! and `mirrored`, the mirrored packet by that dissection.
 
 mod capture;
 mod command;

@@ -1,4 +1,4 @@
-//! What tshark's dissection of a frame says of the mirrored packet in it.
+//! The mirrored packet in a frame, by tshark's dissection.
 
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
@@ -19,9 +19,9 @@ pub struct Mirrored<'a> {
     frame: &'a Dissection,
     /// The tunnel headers that are taken off: GENEVE and a VXLAN in it, or one of them.
     tunnels: Vec<&'a Layer>,
-    /// What the last of them carries.
+    /// The payload of the last of them.
     layers: &'a [Layer],
-    /// Where the mirrored packet ends by the length fields of its tunnels, in the capture and before any cut.
+    /// The end of the mirrored packet by the length fields of its tunnels, in the capture and before any cut.
     captured_end: u64,
     original_end: u64,
 }
@@ -83,7 +83,7 @@ impl<'a> Mirrored<'a> {
         ["tcp", "udp", "sctp", "icmp", "icmpv6"].contains(&layer.name.as_str()).then_some(layer)
     }
 
-    /// Whether the transport header is cut off before the end of ports or type and code, or of all that tshark asks
+    /// True where the transport header is cut off before the end of ports or type and code, or of all that tshark asks
     /// of one before it says anything: then either of tshark and the program may see a part that the other does not.
     pub fn transport_is_cut_off(&self) -> bool {
         const PORTS: u64 = 4;
@@ -201,7 +201,7 @@ fn addresses(ip: &Layer) -> [IpAddr; 2] {
     ["src", "dst"].map(|end| ip.value(&format!("{}.{end}", ip.name)).unwrap())
 }
 
-/// Where the packet ends by its own length field.
+/// The end of the packet by its own length field.
 fn ip_end(ip: &Layer) -> Option<u64> {
     let length = ip.number("ip.len").or_else(|| Some(ip.number("ipv6.plen")? + 40))?;
     Some(u64::from(ip.start) + length)

@@ -1,4 +1,4 @@
-//! What the command does to its outputs: before it starts, beside others, and where they do not take everything.
+//! The command's outputs: before it starts, beside others, and where they do not take everything.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

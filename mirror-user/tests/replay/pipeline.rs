@@ -21,17 +21,17 @@ use mirror_user::time::Timestamp;
 /// As the program is configured where nothing is said.
 pub const DECAP: DecapConfig = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
 
-/// What came out of the pipeline.
+/// The results of a pipeline.
 pub struct Outcome {
     /// Records as they were written.
     pub written: Vec<u8>,
-    /// Where every packet went.
+    /// The ledger: the end of every packet.
     pub ledger: Ledger,
-    /// How the source ended.
+    /// The end of the source.
     pub ended: Result<(), PipelineError>,
 }
 
-/// Which records are made.
+/// The kinds of records.
 #[derive(Clone, Copy, Debug)]
 pub struct Records {
     pub packets: bool,
@@ -96,7 +96,7 @@ impl Output for Memory {
     }
 }
 
-/// What decapsulation makes of each packet of the capture at `path`.
+/// The result of decapsulation for each packet of the capture at `path`.
 pub fn decapsulate_all(path: &Path) -> Vec<Result<Packet, DropReason>> {
     let mut source = ReplaySource::open(vec![path.to_owned()], Arc::default(), Arc::default()).unwrap();
     let mut results = Vec::new();

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a replay left behind.
+/// The output of a replay.
 #[derive(Debug)]
 pub struct Replayed {
     /// Exit code.

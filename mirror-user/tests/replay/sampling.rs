@@ -1,4 +1,4 @@
-//! Which flows are selected where flows are sampled.
+//! The choice of sampled flows.
 
 use std::collections::BTreeSet;
 use std::path::Path;

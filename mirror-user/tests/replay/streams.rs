@@ -17,7 +17,7 @@ use crate::capture;
 use crate::golden;
 use crate::program::{command, replay};
 
-/// How long a packet may take from the pipe to its record, and a signal to the end. Both are milliseconds on an idle machine.
+/// The time that a packet may take from the pipe to its record, and a signal to the end. Both are milliseconds on an idle machine.
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]

@@ -94,7 +94,7 @@ fn captures_of_others() {
     }
 }
 
-/// How many packets were found to agree.
+/// The number of packets that agree.
 #[derive(Debug, Default)]
 struct Compared {
     recorded: usize,
@@ -146,7 +146,7 @@ fn forget_transport(record: &mut Value) {
     }
 }
 
-/// Whether tshark sees the reason for which a frame was dropped.
+/// True where tshark sees the reason for which a frame was dropped.
 fn is_true(reason: DropReason, frame: &Dissection) -> bool {
     let outer = frame.layer(&IP);
     let geneve = frame.layer(&["geneve"]);

@@ -7,9 +7,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mirror_testkit::rerun::{child, child_argument};
 use mirror_user::sink::{self, Destination, SinkConfig};
 
-use crate::support::{child, child_argument, push, read_records, wait_until};
+use crate::support::{push, read_records, wait_until};
 
 /// A configuration that makes many files.
 fn config(directory: &Path) -> SinkConfig {

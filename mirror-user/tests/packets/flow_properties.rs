@@ -1,11 +1,8 @@
-//! What holds of flow tables for any packets.
-
-mod flow_support;
+//! Rules that hold of flow tables for any packets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flow_support::*;
 use mirror_user::flow::{Action, EndReason, FlowConfig, FlowRecord, FlowTable, FlowTransport};
 use mirror_user::number::SamplingRate;
 use mirror_user::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
@@ -13,6 +10,8 @@ use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpSt
 use mirror_user::packet_clock::{MAX_LATENESS, PacketClock};
 use mirror_user::time::Timestamp;
 use proptest::prelude::*;
+
+use crate::support::*;
 
 /// Few of each, so that packets meet in flows.
 fn transport() -> impl Strategy<Value = (u8, Transport)> {

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use mirror_testkit::rerun::{child, child_argument};
 use mirror_user::sink::{self, Loss, SinkConfig};
 
-use crate::support::{child, child_argument, push, read_records, wait_until};
+use crate::support::{push, read_records, wait_until};
 
 #[test]
 fn all_records_and_nothing_else_are_written() {

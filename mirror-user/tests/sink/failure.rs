@@ -4,10 +4,11 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mirror_testkit::rerun::{child, child_argument};
 use mirror_user::sink::{self, Destination, Format, Loss, SinkConfig, SinkError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{child, child_argument, push, read_records, wait_until};
+use crate::support::{push, read_records, wait_until};
 
 #[test]
 fn a_full_disk_is_counted() {

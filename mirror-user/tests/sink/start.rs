@@ -5,9 +5,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
+use mirror_testkit::rerun::{child, child_argument};
 use mirror_user::sink::{self, Destination, Format, SinkConfig, SinkError};
 
-use crate::support::{child, child_argument, push, read_records};
+use crate::support::{push, read_records};
 
 fn config(destination: Destination) -> SinkConfig {
     SinkConfig { destination, format: Format::Pcapng, ..SinkConfig::default() }

@@ -1,29 +1,17 @@
-//! What a flow table takes of memory, and that it takes none per packet.
-
-mod flow_support;
+//! The memory of a flow table, and that a packet allocates none.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow_support::*;
-use mirror_testkit::allocations::{self, Counting};
+use mirror_testkit::{allocations, rerun};
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::number::{EndpointId, IpProtocol};
 use mirror_user::packet::{Packet, Ports, Transport};
 use mirror_user::time::Timestamp;
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Resident memory is that of the process: one test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::support::*;
 
 fn allocations() -> u64 {
     allocations::own().allocations
@@ -74,7 +62,6 @@ fn give(table: &mut FlowTable, now: &mut u64, step: u64, packets: impl Iterator<
 /// community ids: all without the allocator.
 #[test]
 fn no_allocation_after_the_start() {
-    let _alone = alone();
     let config = FlowConfig { max_flows: 5000, idle_timeout: Duration::from_secs(20), ..config() };
     let mut table = FlowTable::new(config).unwrap();
     let mut now = START;
@@ -94,6 +81,7 @@ fn no_allocation_after_the_start() {
             .map(move |endpoint| with_tunnel(template, |tunnel| tunnel.endpoint = Some(EndpointId(endpoint))))
     })
     .collect();
+    assert!(allocations::are_counted());
     let before = allocations();
     let mut records = 0;
     for round in 0..60 {
@@ -139,10 +127,10 @@ fn resident() -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// Fills a table with a million flows, and compares what it takes with the bound, in megabytes.
+/// Fills a table with a million flows, and compares the memory that the process takes for it with the bound, in
+/// megabytes.
 fn measure(wide: bool, bound: usize) {
     const FLOWS: u32 = 1_000_000;
-    let _alone = alone();
     let before = resident();
     let mut table =
         FlowTable::new(FlowConfig { max_flows: FLOWS, max_tunnels: 1000, ..FlowConfig::default() }).unwrap();
@@ -160,10 +148,10 @@ fn measure(wide: bool, bound: usize) {
 
 #[test]
 fn a_million_ipv4_flows() {
-    measure(false, 161);
+    rerun::alone("flow_memory::a_million_ipv4_flows", || measure(false, 161));
 }
 
 #[test]
 fn a_million_ipv6_flows() {
-    measure(true, 194);
+    rerun::alone("flow_memory::a_million_ipv6_flows", || measure(true, 194));
 }

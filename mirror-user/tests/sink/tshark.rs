@@ -1,4 +1,4 @@
-//! What Wireshark makes of the pcapng.
+//! The pcapng as Wireshark reads it.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The sinks as a whole: producers, sink threads, and what ends up in files.
+//! The sinks as a whole: producers, sink threads, and the files that they write.
 
 mod directory;
 mod failure;

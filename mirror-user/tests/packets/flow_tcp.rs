@@ -1,12 +1,11 @@
-//! What is said of TCP connections.
-
-mod flow_support;
+//! TCP connections in the records of flows.
 
 use std::time::Duration;
 
-use flow_support::*;
 use mirror_user::flow::{Action, Connection, EndReason, FlowConfig, FlowTransport, Initiator};
 use mirror_user::packet::{Network, Packet, Transport};
+
+use crate::support::*;
 
 /// A connection with a round trip of 1.2 ms, and some data.
 const OPENING: [(u64, Segment); 5] = [
@@ -251,7 +250,7 @@ fn segments_out_of_turn() {
     }
 }
 
-/// What is late by less than the round trip, if that is known, was not sent again.
+/// A segment that is late by less than the round trip, if that is known, was not sent again.
 #[test]
 fn the_round_trip_tells_late_from_sent_again() {
     for (handshake, late, expected) in
@@ -293,7 +292,7 @@ fn truncation_raises_no_alarm() {
     assert_eq!((record.forward.bytes, record.forward.captured_bytes), (151_400, 6_400));
 }
 
-/// Where the TCP header was cut off behind the ports there is a flow, but no connection.
+/// A TCP header that was cut off behind the ports makes a flow, but no connection.
 #[test]
 fn a_header_without_flags_says_nothing() {
     let mut packet = client(SYN, 100, 0).packet();
@@ -346,7 +345,7 @@ fn a_connection_may_come_in_any_order() {
     }
 }
 
-/// What answers a SYN tells who sent it, and may come before it.
+/// The answer to a SYN tells who sent it, and may come before it.
 #[test]
 fn refusals_in_any_order_are_of_the_clients_connection() {
     let syn = client(SYN, 100, 0);

@@ -1,20 +1,14 @@
 //! Flows of public captures against the conversation statistics of tshark.
 //!
-//! The captures are not part of the project. They are looked for in `MIRROR_PCAPS`, and without that in
-//! `shared/pcaps` beside the workspace; where they or tshark are absent, each test prints a line that begins
-//! with `SKIPPED: ` and passes.
-
-mod flow_support;
+//! Where they or tshark are absent, each test prints a line that begins with `SKIPPED: ` and passes.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use flow_support::{Run, config};
 use mirror_user::decap::{DecapConfig, decapsulate};
 use mirror_user::flow::{Action, EndReason, FlowRecord, FlowTransport};
 use mirror_user::number::IpProtocol;
@@ -22,6 +16,9 @@ use mirror_user::packet::Packet;
 use mirror_user::source::{Frame, LinkType};
 use mirror_user::time::Timestamp;
 use pcap_file::pcap::PcapReader;
+
+use crate::public_captures;
+use crate::support::{Run, config};
 
 const CONFIG: DecapConfig = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
 
@@ -37,16 +34,8 @@ struct Capture {
 impl Capture {
     /// The capture `name`; none where it is absent.
     fn open(name: &str) -> Option<Self> {
-        let folder = env::var_os("MIRROR_PCAPS").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/pcaps"),
-            PathBuf::from,
-        );
-        let path = folder.join(name);
-        let Ok(file) = File::open(&path) else {
-            println!("SKIPPED: {} is absent; set MIRROR_PCAPS to the folder of the captures", path.display());
-            return None;
-        };
-        let mut reader = PcapReader::new(file).unwrap();
+        let path = public_captures::path(name)?;
+        let mut reader = PcapReader::new(File::open(&path).unwrap()).unwrap();
         let mut capture = Self { path, numbers: Vec::new(), packets: Vec::new(), first: Timestamp(0) };
         let mut number = 0;
         while let Some(captured) = reader.next_packet() {
@@ -88,7 +77,7 @@ impl Capture {
         records
     }
 
-    /// What tshark prints with `arguments` of the frames that hold a mirrored packet; none where it is
+    /// The output of tshark with `arguments` for the frames that hold a mirrored packet; none where it is
     /// absent.
     fn tshark(&self, arguments: impl Fn(&str) -> Vec<String>) -> Option<String> {
         let numbers: Vec<String> = self.numbers.iter().map(usize::to_string).collect();

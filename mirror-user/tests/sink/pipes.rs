@@ -88,7 +88,7 @@ fn lose_the_reader(pipe: &Pipe, format: Format) -> (sink::Producer, Sinks, u64) 
     (producer, sinks, taken)
 }
 
-/// How many whole records there are in the first bytes of a file.
+/// The number of whole records in the first bytes of a file.
 fn whole_records(format: Format, bytes: &[u8]) -> u64 {
     match format {
         Format::Ndjson => bytes.iter().filter(|&&byte| byte == b'\n').count() as u64,

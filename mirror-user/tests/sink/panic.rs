@@ -12,7 +12,7 @@ use mirror_user::time::Timestamp;
 
 use crate::support::{push, read_records, wait_until};
 
-/// Where an output panics.
+/// The place at which an output panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,

@@ -107,7 +107,7 @@ fn load_with_socket(options: &ProgramConfig) -> (Program, OwnedFd) {
     (capture, socket)
 }
 
-/// What became of a packet.
+/// The end of a packet.
 struct Outcome {
     verdict: Verdict,
     /// Row of the counters: the queue, or the number of queues for any other.

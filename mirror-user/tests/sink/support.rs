@@ -1,8 +1,6 @@
-//! What the tests share.
+//! Records, batches and waiting, for all tests.
 
-use std::env;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mirror_user::number::{AttachmentId, EndpointId, FlowCookie, IpProtocol, MacAddress, QueueId, Vni};
@@ -96,18 +94,4 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "still not after 10 s: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-const CHILD: &str = "MIRROR_SINK_TEST_CHILD";
-
-/// This test binary once more, to run the one test `name` as a process of its own with `argument`.
-pub fn child(name: &str, argument: &str) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", name, "--nocapture"]).env(CHILD, argument).stdin(Stdio::null());
-    command
-}
-
-/// The argument where this process was started by [`child`]; a test that is for children only returns without it.
-pub fn child_argument() -> Option<String> {
-    env::var(CHILD).ok()
 }

@@ -1,10 +1,7 @@
-//! What becomes a flow, when it ends, and what its records say.
-
-mod flow_support;
+//! The packets of a flow, its end, and its records.
 
 use std::time::Duration;
 
-use flow_support::*;
 use mirror_user::flow::{
     Action, Connection, EndReason, FlowConfig, FlowRecord, FlowTransport, Initiator, NetworkDirection,
     Traffic,
@@ -13,6 +10,8 @@ use mirror_user::number::SamplingRate;
 use mirror_user::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, QueueId, Vni};
 use mirror_user::packet::{Network, Packet, Ports, Transport};
 use mirror_user::time::Timestamp;
+
+use crate::support::*;
 
 fn ping(number: u16) -> (Packet, Packet) {
     let request = udp(("10.0.0.1", 1000 + number), ("10.0.0.2", 53));

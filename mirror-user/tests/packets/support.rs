@@ -1,5 +1,4 @@
 //! Packets and flow tables for tests.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
 
 use std::net::IpAddr;
 use std::time::Duration;

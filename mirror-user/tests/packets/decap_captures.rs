@@ -1,12 +1,7 @@
 //! Decapsulates public captures of real tunnels.
-//!
-//! They are not part of the project. They are looked for in `MIRROR_PCAPS`, and without that in `shared/pcaps`
-//! beside the workspace; where they are absent, each test prints a line that begins with `SKIPPED: ` and passes.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::File;
-use std::path::PathBuf;
 
 use mirror_user::DropReason;
 use mirror_user::decap::{DecapConfig, decapsulate};
@@ -17,18 +12,14 @@ use mirror_user::time::Timestamp;
 use pcap_file::DataLink;
 use pcap_file::pcap::PcapReader;
 
+use crate::public_captures;
+
 const CONFIG: DecapConfig = DecapConfig { geneve_port: 6081, vxlan_port: 4789, max_depth: 2 };
 
-/// What became of each packet of the capture `name`; [`None`] where the capture is absent.
+/// The end of each packet of the capture `name`; [`None`] where the capture is absent.
 fn decapsulate_all(name: &str) -> Option<Vec<Result<Packet, DropReason>>> {
-    let folder = env::var_os("MIRROR_PCAPS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/pcaps"), PathBuf::from);
-    let path = folder.join(name);
-    let Ok(file) = File::open(&path) else {
-        println!("SKIPPED: {} is absent; set MIRROR_PCAPS to the folder of the captures", path.display());
-        return None;
-    };
-    let mut reader = PcapReader::new(file).unwrap();
+    let path = public_captures::path(name)?;
+    let mut reader = PcapReader::new(File::open(path).unwrap()).unwrap();
     assert_eq!(reader.header().datalink, DataLink::ETHERNET);
     let mut results = Vec::new();
     while let Some(captured) = reader.next_packet() {
@@ -45,7 +36,7 @@ fn decapsulate_all(name: &str) -> Option<Vec<Result<Packet, DropReason>>> {
     Some(results)
 }
 
-/// How many packets there are of each transport protocol; all of them read up to their ports or type.
+/// The number of packets of each transport protocol; all of them read up to their ports or type.
 fn transports<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> BTreeMap<u8, usize> {
     let mut counts = BTreeMap::new();
     for packet in packets {

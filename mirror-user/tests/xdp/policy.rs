@@ -64,7 +64,7 @@ impl Sides {
         Self { capture, _socket: socket, rules, shortest, decap }
     }
 
-    /// How many bytes of `frame` the program keeps, of which the first `linear` are in the first buffer; [`None`] where
+    /// Number of bytes of `frame` that the program keeps, of which the first `linear` are in the first buffer; [`None`] where
     /// it does not redirect it.
     fn kept(&self, frame: &[u8], linear: usize) -> Option<usize> {
         let context = |end| [0, end, 0, 0, 0, 0].map(u32::to_ne_bytes).concat();
@@ -105,7 +105,7 @@ impl Sides {
         decapsulate(&frame, &DecapConfig { max_depth, ..self.decap })
     }
 
-    /// Whether user space records the frame without knowing its session, since that may stand in another fragment or
+    /// True where user space records the frame without knowing its session, since that may stand in another fragment or
     /// behind more VLAN tags than are followed.
     fn hides_a_session(&self, frame: &[u8]) -> bool {
         // With that depth, what GENEVE carries is described as it is.
@@ -157,7 +157,7 @@ impl Sides {
     }
 }
 
-/// How many bytes of `frame` are to be kept.
+/// Number of bytes of `frame` to be kept.
 fn cut(frame: &[u8], snap_length: Option<u32>) -> usize {
     snap_length.map_or(frame.len(), |length| frame.len().min(length as usize))
 }
@@ -192,7 +192,7 @@ fn rule_sets() -> Vec<Vec<Rule>> {
     ]
 }
 
-/// What `emit` appends, and `payload` behind it.
+/// The bytes that `emit` appends, and `payload` behind them.
 fn wrap(emit: impl FnOnce(&mut Vec<u8>), payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     emit(&mut bytes);
@@ -246,7 +246,7 @@ fn vxlan(vni: u32, payload: &[u8]) -> Vec<u8> {
     wrap(|bytes| vxlan::Header { vni: Vni::new(vni).unwrap() }.emit(bytes), payload)
 }
 
-/// What a load balancer sends: a GENEVE datagram with the options of `endpoint`.
+/// A load balancer's frame: a GENEVE datagram with the options of `endpoint`.
 fn load_balanced(endpoint: u64, payload: &[u8]) -> Vec<u8> {
     let options = [
         option(gwlb::CLASS, 1, &endpoint.to_be_bytes()),

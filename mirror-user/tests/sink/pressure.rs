@@ -66,7 +66,7 @@ impl Output for Slow {
     }
 }
 
-/// What a worker saw.
+/// The counts of a worker.
 struct Pushed {
     dropped: u64,
     batches: usize,

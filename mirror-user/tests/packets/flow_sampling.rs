@@ -1,17 +1,16 @@
-//! Which flows are sampled, and that what they count can be scaled.
-
-mod flow_support;
+//! The choice of sampled flows, and that their counts can be scaled.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use flow_support::*;
 use mirror_user::flow::{Action, FlowConfig, FlowRecord};
 use mirror_user::number::SamplingRate;
 use mirror_user::number::{EndpointId, Vni};
 use mirror_user::packet::{Packet, Ports, Transport};
 use mirror_user::time::Timestamp;
 use mirror_user::value::Seed;
+
+use crate::support::*;
 
 fn one_in(flows: u32) -> SamplingRate {
     SamplingRate::one_in(flows).unwrap()
@@ -126,7 +125,7 @@ fn flows_that_are_left_out_are_counted_and_take_no_room() {
     assert_eq!(run.table.active_tunnels(), usize::from(counters.created > 0));
 }
 
-/// What records say of a capture when they are scaled, and what there was.
+/// The totals of a capture by its scaled records, and its true ones.
 struct Estimate {
     packets: [f64; 2],
     bytes: [f64; 2],
