@@ -60,7 +60,7 @@ fn show(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a loader finds in an object.
+/// The programs and maps that a loader finds in an object.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Contents {
     /// Section and name of each program.

@@ -1,4 +1,4 @@
-//! Cargo's messages: what a build has made, and where.
+//! Cargo: its command, and its messages on the products of a build.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -39,7 +39,7 @@ pub fn target_directory() -> Result<PathBuf> {
     Ok(metadata.target_directory)
 }
 
-/// What a build has made.
+/// The products of a build.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Built {
     /// Executables by name.
@@ -52,7 +52,7 @@ pub struct Built {
 ///
 /// # Errors
 ///
-/// When the build fails; cargo has said why.
+/// When the build fails; cargo has printed the reason.
 pub fn build(arguments: &[&str], interrupt: &Interrupt) -> Result<Built> {
     let mut command = command();
     command.args(["build", "--message-format", "json-render-diagnostics"]).args(arguments);

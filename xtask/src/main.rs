@@ -1,7 +1,7 @@
 //! Tasks of the workspace, run as `cargo xtask TASK`.
 //!
-//! - [`setup`]: installs what the others need, and nothing that is there already.
-//! - [`build_ebpf`]: builds the XDP programs and says what is in them.
+//! - [`setup`]: installs the tools that the others need, and nothing that is there already.
+//! - [`build_ebpf`]: builds the XDP programs and lists their programs and maps.
 //! - [`demo`]: generator and daemon on a veth pair, with the ledger checked against what was sent.
 //! - [`test`](mod@test): every check and test of the workspace.
 //!

@@ -1,16 +1,16 @@
-//! Whether what the daemon counted is what the generator sent. A pure function of the two reports.
+//! The check that the daemon counted every packet that the generator sent. A pure function of the two reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_common::drop_reason::{DropReason, Stage};
 use serde::Deserialize;
 
-use super::report::grouped;
+use super::number::grouped;
 
-/// What the daemon's ledger says, as far as the demo reads it. Counts are of packets.
+/// The daemon's ledger, as far as the demo reads it. Counts are of packets.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ledger {
-    /// Whether the daemon itself finds every packet in exactly one counter.
+    /// True where the daemon itself finds every packet in exactly one counter.
     pub balanced: bool,
     /// Tunnel packets that the XDP program saw.
     pub seen: u64,
@@ -22,12 +22,12 @@ pub struct Ledger {
     pub dropped: BTreeMap<String, u64>,
 }
 
-/// What the generator says it sent, as far as the demo reads it.
+/// The generator's report, as far as the demo reads it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Generated {
     /// Packets that the kernel took.
     pub sent: u64,
-    /// How long that took.
+    /// Time from the first packet to the last.
     pub seconds: f64,
     /// Packets per second.
     pub pps: f64,
@@ -40,12 +40,12 @@ pub const VALID: &str = "valid";
 /// Stages that lose a packet before a worker has it.
 const BEFORE_WORKER: [Stage; 2] = [Stage::Xdp, Stage::AfXdp];
 
-/// One claim about the run, and whether it holds.
+/// A claim about the run, true or false.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The claim, with its numbers.
     pub claim: String,
-    /// Whether it holds.
+    /// True where it holds.
     pub holds: bool,
 }
 

@@ -11,8 +11,9 @@ use mirror_testkit::process::{self, Lines, Running};
 use mirror_testkit::veth::VethPair;
 
 use super::accounting::Generated;
-use super::report::{grouped, millions};
-use super::{Arguments, Output};
+use super::arguments::Arguments;
+use super::number::{grouped, millions};
+use super::output::Output;
 
 /// Shares of the traffic: VXLAN inside GENEVE, IPv6 in the mirrored packets, and malformed packets.
 const TRAFFIC: [&str; 6] = ["--vxlan", "0.5", "--ipv6", "0.25", "--malformed", "0.001"];
@@ -22,11 +23,11 @@ const RINGS: [&str; 4] = ["--rx-ring", "16384", "--frames", "16384"];
 const READY: &str = "capturing";
 /// The daemon's exit code when its ledger does not balance.
 const UNBALANCED: i32 = 3;
-/// How long the daemon may take to get there.
+/// Time that the daemon may take to receive.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// How long the daemon may take to write what it holds, once told to end.
+/// Time that the daemon may take to write its records, once told to end.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-/// How long the receiving interface must have counted nothing for the traffic to have ended.
+/// Time without a received packet after which the traffic has ended.
 const QUIET: Duration = Duration::from_millis(300);
 /// Between two lines of progress.
 const SHOWN_EVERY: Duration = Duration::from_millis(500);
@@ -44,7 +45,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// When it ends or does not receive in time; what it said is in the message.
+    /// When it ends or does not receive in time; its output is in the message.
     pub fn start(
         pair: &VethPair,
         program: &Path,
@@ -92,7 +93,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// When it does not end in time, or fails; what it said is in the message.
+    /// When it does not end in time, or fails; its output is in the message.
     pub fn stop(self) -> Result<()> {
         let Self { running, mut stderr } = self;
         let status = running.terminate(STOP_LIMIT);
@@ -106,7 +107,7 @@ impl Daemon {
     }
 }
 
-/// Sends the traffic, shows how it goes, and waits until no more arrives.
+/// Sends the traffic, shows its progress, and waits until no more arrives.
 ///
 /// # Errors
 ///
@@ -172,11 +173,11 @@ fn settled(pair: &VethPair, interrupt: &Interrupt) -> Result<u64> {
     Ok(arrived)
 }
 
-/// How many packets have arrived, on one line of a terminal, or a line a second elsewhere.
+/// The number of packets that have arrived, on one line of a terminal, or on a line twice a second elsewhere.
 struct Progress {
     packets: u64,
     started: Instant,
-    /// When the rate was last taken, and how many packets had arrived then.
+    /// Time of the last reading of the rate, and the number of packets until then.
     last: (Instant, u64),
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon wrote.
+//! The records that the daemon wrote.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -12,11 +12,11 @@ const SHOWN_EVERY: u64 = 5_000;
 /// So many at most.
 const SHOWN: usize = 2;
 
-/// What is in the file of records.
+/// The contents of the file of records.
 pub struct Records {
-    /// How many lines it has.
+    /// Number of lines.
     pub lines: u64,
-    /// How many packets the records account for.
+    /// Number of packets that the records account for.
     pub packets: u64,
     /// Some of them.
     pub samples: Vec<String>,

@@ -1,26 +1,9 @@
-//! What the demo shows of a run, as text.
+//! The details of a run, as text.
 
 use std::fmt::Write as _;
 
 use super::accounting::{Check, Generated, Ledger, VALID, is_loss};
-
-/// `number` with its digits in groups of three.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `rate` per second, in millions.
-pub fn millions(rate: f64) -> String {
-    format!("{:.2} M", rate / 1e6)
-}
+use super::number::grouped;
 
 /// The way of the packets as a table, from the generator to the file.
 pub fn table(ledger: &Ledger, generated: &Generated) -> String {
@@ -106,14 +89,6 @@ pub fn indented(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (65_536, "65,536"), (4_000_000, "4,000,000")];
-        for (number, expected) in cases {
-            assert_eq!(grouped(number), expected);
-        }
-    }
 
     #[test]
     fn the_table_follows_the_packets() {

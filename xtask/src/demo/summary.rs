@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::accounting::{Check, Generated, Ledger, is_loss};
+use super::arguments::{Arguments, RecordKind};
+use super::number::grouped;
+use super::output::Output;
 use super::records::Records;
-use super::report::grouped;
-use super::{Arguments, Output, RecordKind};
 
 /// The summary as text.
 pub fn summary(
@@ -59,13 +60,13 @@ pub fn summary(
     text
 }
 
-/// The reasons of what was lost.
+/// The reasons of the losses.
 fn told_losses(ledger: &Ledger) -> String {
     let lost = ledger.dropped.iter().filter(|(reason, count)| **count > 0 && is_loss(reason));
     lost.map(|(reason, count)| format!("{reason}: {}", grouped(*count))).collect::<Vec<_>>().join(", ")
 }
 
-/// What the outcome means.
+/// The outcome in one sentence.
 fn meaning(lost: u64, checks: &[Check]) -> &'static str {
     match (checks.iter().all(|check| check.holds), lost) {
         (true, 0) => "every packet is accounted for, and none was lost",

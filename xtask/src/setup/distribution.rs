@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::Scope;
+use super::scope::Scope;
 
 /// A Linux distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Distribution {
 pub struct Package {
     /// Its name.
     pub name: &'static str,
-    /// What it is needed for.
+    /// Its purpose.
     pub purpose: &'static str,
     /// The least that needs it.
     pub scope: Scope,
@@ -104,7 +104,7 @@ impl Distribution {
         }
     }
 
-    /// What `scope` needs of the distribution. For a distribution that set-up does not know these are Debian's
+    /// The packages that `scope` needs. For a distribution that set-up does not know these are Debian's
     /// names, for a person to translate.
     pub fn packages(&self, scope: Scope) -> impl Iterator<Item = Package> + use<> {
         let packages = match self {
@@ -138,7 +138,7 @@ impl Distribution {
         }
     }
 
-    /// Where that package lies, for bpf-linker's build (`LLVM_PREFIX`).
+    /// The directory of that package, for bpf-linker's build (`LLVM_PREFIX`).
     pub fn llvm_prefix(&self, major: u32) -> PathBuf {
         PathBuf::from(match self {
             Self::Debian | Self::Other(_) => format!("/usr/lib/llvm-{major}"),
@@ -196,7 +196,7 @@ impl Distribution {
     }
 }
 
-/// What a query prints; nothing when it cannot be run.
+/// The output of a query; nothing when it cannot be run.
 fn printed(command: &mut Command) -> String {
     match command.output() {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -15,7 +15,7 @@ use crate::cargo;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Between two looks at a command.
 const POLL: Duration = Duration::from_millis(50);
-/// How many of its last lines a failed command is shown with.
+/// Number of last lines that a failed command is shown with.
 const TAIL: usize = 15;
 
 /// A step that could not be carried out.
@@ -30,7 +30,7 @@ pub enum StepError {
         command: String,
         /// The command's last lines.
         output: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// Its command could not be run, or this program was asked to stop.
@@ -129,7 +129,7 @@ fn rustup(arguments: &[&str]) -> Command {
     command
 }
 
-/// What to do about a failed command, judged by what it said.
+/// The remedy for a failed command, judged by its output.
 fn remedy(step: &Step, output: &str) -> &'static str {
     const UNREACHABLE: [&str; 12] = [
         "could not resolve",

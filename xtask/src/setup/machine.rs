@@ -1,4 +1,4 @@
-//! What a machine has: looked up once, so that planning is a pure function.
+//! The tools and packages of a machine: looked up once, so that planning is a pure function.
 
 use std::fs;
 use std::process::Command;
@@ -6,14 +6,14 @@ use std::process::Command;
 use mirror_testkit::process::find;
 use mirror_testkit::root::is_root;
 
-use super::Scope;
 use super::distribution::Distribution;
+use super::scope::Scope;
 use crate::cargo;
 
 /// The versions of LLVM that bpf-linker 0.13 can be built with (its features `llvm-21` to `llvm-23`).
 pub const BPF_LINKER_LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 
-/// How packages can be installed.
+/// The means to install packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
     /// This program is root.
@@ -29,16 +29,16 @@ pub enum Privilege {
 pub struct Nightly {
     /// The major version of the LLVM in it.
     pub llvm: u32,
-    /// Whether the sources of `core` are there, which are compiled for the BPF target.
+    /// True where the sources of `core` are there, which are compiled for the BPF target.
     pub sources: bool,
 }
 
-/// What a machine has, of the things that set-up could install.
+/// The things on a machine that set-up could install.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// What it runs.
+    /// Its distribution.
     pub distribution: Distribution,
-    /// How packages can be installed.
+    /// The means to install packages.
     pub privilege: Privilege,
     /// Those of the distribution's packages that matter here and are installed.
     pub packages: Vec<String>,
@@ -46,13 +46,13 @@ pub struct Machine {
     pub llvm_available: Vec<u32>,
     /// Those of them that are installed.
     pub llvm_installed: Vec<u32>,
-    /// Whether `rustup` is there.
+    /// True where `rustup` is there.
     pub rustup: bool,
     /// The nightly toolchain, if it is there.
     pub nightly: Option<Nightly>,
-    /// Whether `cargo fmt` and `cargo clippy` run.
+    /// True where `cargo fmt` and `cargo clippy` run.
     pub lints: bool,
-    /// Whether bpf-linker runs.
+    /// True where bpf-linker runs.
     pub bpf_linker: bool,
 }
 
@@ -92,7 +92,7 @@ impl Machine {
     }
 }
 
-/// What a command prints, if it runs and succeeds.
+/// The output of a command, if it runs and succeeds.
 fn says(command: &mut Command) -> Option<String> {
     let output = command.output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

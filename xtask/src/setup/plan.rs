@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::Scope;
 use super::distribution::Distribution;
 use super::machine::{BPF_LINKER_LLVM, Machine, Privilege};
+use super::scope::Scope;
 
 /// The version of bpf-linker that is built, as cargo writes requirements.
 pub const BPF_LINKER: &str = "^0.13";
@@ -12,11 +12,11 @@ pub const BPF_LINKER: &str = "^0.13";
 /// Something that a machine lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// What.
+    /// Its name.
     pub name: &'static str,
-    /// What it is needed for.
+    /// Its purpose.
     pub purpose: &'static str,
-    /// What would provide it.
+    /// The means that would provide it.
     remedy: Remedy,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why set-up cannot install what is missing. Each names the remedy.
+/// A reason why set-up cannot install something. Each names the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// The distribution is not known.
@@ -101,7 +101,7 @@ fn debian_packages() -> String {
     Distribution::Debian.packages(Scope::Tests).map(|package| package.name).collect::<Vec<_>>().join(", ")
 }
 
-/// What `machine` lacks for `scope`.
+/// The things that `machine` lacks for `scope`.
 pub fn missing(machine: &Machine, scope: Scope) -> Vec<Missing> {
     let mut missing = Vec::new();
     // What a system that set-up does not know has installed cannot be asked for; a build will tell.

@@ -1,17 +1,17 @@
-//! What came of a run: counted from the lines that test programs print.
+//! The outcome of a run: counted from the lines that test programs print.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::Error;
 
-/// How a test says that it could not run here; the reason follows.
+/// Begin of the line by which a test tells that it could not run here; the reason follows.
 const SKIPPED: &str = "SKIPPED: ";
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// How many checks and tests passed.
+    /// Number of checks and tests that passed.
     pub passed: usize,
     /// Names of those that failed.
     pub failed: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Counts one check, and says on standard error why it failed.
+    /// Counts one check, and prints on standard error why it failed.
     pub fn check(&mut self, name: &str, result: Result<(), Error>) {
         match result {
             Ok(()) => self.passed += 1,
@@ -73,7 +73,7 @@ impl Outcome {
         }
     }
 
-    /// Whether nothing failed; and when `strict`, nothing was skipped either.
+    /// True where nothing failed; and when `strict`, nothing was skipped either.
     pub fn succeeded(&self, strict: bool) -> bool {
         self.failed.is_empty() && (self.skipped.is_empty() || !strict)
     }
@@ -100,7 +100,7 @@ fn passed_in(counts: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// What three test programs print: one with a skipped and an ignored test, one with a failure, and one of
+    /// The output of three test programs: one with a skipped and an ignored test, one with a failure, and one of
     /// documentation tests.
     const PRINTED: &str = "
 running 4 tests

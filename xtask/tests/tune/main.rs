@@ -1,4 +1,4 @@
-//! `scripts/tune`: what it sets, what it refuses, and that everything is put back.
+//! `scripts/tune`: the values that it sets, its refusals, and that everything is put back.
 //!
 //! - [`veth`]: on a real interface in a namespace of its own; needs root.
 //! - [`stand_in`]: on an ENA interface that is made of files, for the levers that a veth does not have.
@@ -9,7 +9,7 @@ mod veth;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a run of the script came to.
+/// Exit code and output of a run of the script.
 struct Run {
     code: Option<i32>,
     stdout: String,
@@ -28,7 +28,7 @@ impl Run {
         }
     }
 
-    /// What it printed.
+    /// Its standard output.
     ///
     /// # Panics
     ///

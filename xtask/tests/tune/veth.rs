@@ -98,7 +98,7 @@ fn file(name: &str) -> String {
     format!("/sys/class/net/{}/{name}", VethPair::RECEIVING)
 }
 
-/// Whether a mask of processors is empty.
+/// True where a mask of processors is empty.
 fn is_empty(mask: &str) -> bool {
     mask.trim_matches(['0', ',']).is_empty()
 }

@@ -1,20 +1,23 @@
 //! Generator and daemon on a veth pair between two network namespaces: live progress, a summary, and the details: some
 //! records, the ledger, and whether every packet that was sent is accounted for.
 //!
+//! - `arguments`, `output`: the command line; the files of a run.
 //! - `live`: the two programs at work.
-//! - `records`: what the daemon wrote.
-//! - `accounting`: the check; a pure function of what the two programs report.
-//! - `summary`: the outcome in a few lines; `report`: the details.
+//! - `records`: the records that the daemon wrote.
+//! - `accounting`: the check; a pure function of the two programs' reports.
+//! - `summary`: the outcome in a few lines; `report`: the details; `number`: numbers for readers.
 
 mod accounting;
+mod arguments;
 mod live;
+mod number;
+mod output;
 mod records;
 mod report;
 mod summary;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -26,90 +29,15 @@ use mirror_testkit::veth::{VethOptions, VethPair};
 use crate::cargo;
 use crate::setup::{self, Scope};
 use accounting::{Check, Generated, Ledger};
+use arguments::Mode;
+pub use arguments::{Arguments, LiveArguments};
 use live::Daemon;
+use number::millions;
+use output::Output;
 use records::Records;
-use report::millions;
 
 /// Bytes of an Ethernet header, which an MTU does not count.
 const ETHERNET_HEADER: u32 = 14;
-
-/// Arguments of `demo`.
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// How many packets are sent.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    packets: u64,
-    /// Over how many mirrored flows.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    flows: u32,
-    /// What there is a record of.
-    #[arg(long, value_enum, default_value_t = RecordKind::Flow)]
-    records: RecordKind,
-    /// Bytes of a frame on the wire, tunnel headers included; those of IPv6 in VXLAN in GENEVE need 192.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=9000))]
-    frame_size: u32,
-    /// Packets per second; 0 for as fast as possible. The default is one that two busy processors keep up with:
-    /// generator, kernel, worker and sink share the machine.
-    #[arg(long, default_value_t = 200_000)]
-    rate: u64,
-    /// Where the XDP program runs.
-    #[arg(long, value_enum, default_value_t = Mode::Native)]
-    mode: Mode,
-}
-
-/// What there is a record of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum RecordKind {
-    /// Each flow, as in a capture that is told nothing else.
-    Flow,
-    /// Each packet.
-    Packet,
-}
-
-impl RecordKind {
-    /// What the daemon calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Flow => "flow",
-            Self::Packet => "packet",
-        }
-    }
-}
-
-/// Where an XDP program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Mode {
-    /// In the driver.
-    Native,
-    /// In the kernel's network stack, with any driver.
-    Generic,
-}
-
-impl Mode {
-    /// What the daemon calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
-
-/// Arguments of the part that needs root.
-#[derive(clap::Args)]
-pub struct LiveArguments {
-    #[command(flatten)]
-    arguments: Arguments,
-    /// The daemon.
-    #[arg(long)]
-    capture: PathBuf,
-    /// The generator.
-    #[arg(long)]
-    generator: PathBuf,
-    /// The directory in which there is to be one for records and ledger.
-    #[arg(long)]
-    directory: PathBuf,
-}
 
 /// Builds the two programs and runs the demo, with sudo where that takes root.
 ///
@@ -181,46 +109,6 @@ fn live(
     show(&ledger, &generated, &records, &checks);
     let complete = checks.iter().all(|check| check.holds);
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The files that a run leaves: those of the run before are replaced.
-struct Output {
-    directory: PathBuf,
-    records: PathBuf,
-    ledger: PathBuf,
-}
-
-impl Output {
-    /// Makes the directory `demo` in `directory`, without the files of an earlier run.
-    fn create(directory: &Path) -> Result<Self> {
-        let directory = directory.join("demo");
-        let output = Self {
-            records: directory.join("records.ndjson"),
-            ledger: directory.join("ledger.json"),
-            directory,
-        };
-        fs::create_dir_all(&output.directory)
-            .with_context(|| format!("{} cannot be made", output.directory.display()))?;
-        for file in [&output.records, &output.ledger] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("{} cannot be removed", file.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(output)
-    }
-
-    /// Gives the files, which root has made for itself, to the owner of the directory that they lie in.
-    fn hand_over(&self) -> Result<()> {
-        let owner = fs::metadata(self.directory.parent().unwrap_or(&self.directory))?;
-        for path in [&self.directory, &self.records, &self.ledger] {
-            chown(path, Some(owner.uid()), Some(owner.gid()))
-                .with_context(|| format!("{} cannot be given to its owner", path.display()))?;
-        }
-        Ok(())
-    }
 }
 
 /// Shows the details of the run.

@@ -1,14 +1,16 @@
-//! Installs what is missing and says what and why; where nothing is missing, does nothing.
+//! Installs missing tools and packages, each with its purpose; where none is missing, does nothing.
 //!
-//! - `distribution`: what the packages are called, and the commands that install them.
-//! - `machine`: what is there.
-//! - `plan`: what is missing, and the steps that mend it; a pure function of the two above.
-//! - `execute`: carries a step out.
+//! - `scope`: the extent of a set-up.
+//! - `distribution`: names of packages, and the commands that install them.
+//! - `machine`: the things that are there.
+//! - `plan`: the things that are missing, and the steps that install them; a pure function of the two above.
+//! - `execute`: runs a step.
 
 mod distribution;
 mod execute;
 mod machine;
 mod plan;
+mod scope;
 
 use std::process::ExitCode;
 
@@ -17,17 +19,7 @@ use mirror_testkit::interrupt::Interrupt;
 
 use machine::Machine;
 use plan::{Missing, Step};
-
-/// How much of set-up something needs; each includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Building the XDP programs.
-    Ebpf,
-    /// Building and running the programs of the demo.
-    Demo,
-    /// Running every check and test.
-    Tests,
-}
+pub use scope::Scope;
 
 /// Arguments of `setup`.
 #[derive(clap::Args)]

@@ -1,4 +1,4 @@
-//! Every check and test of the workspace, with what was skipped named and counted as skipped.
+//! Every check and test of the workspace; skipped tests are named and counted as skipped.
 
 mod outcome;
 mod strays;
