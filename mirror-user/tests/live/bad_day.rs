@@ -106,9 +106,9 @@ fn a_request_to_stop_ends_the_wait_for_a_queue() {
     if skipped_without_root() {
         return;
     }
-    let pair = VethPair::new(VethOptions::default());
+    let pair = VethPair::new(VethOptions::default()).unwrap();
     let _holder = hold_queue(&pair);
-    let mut daemon = Daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]);
+    let mut daemon = daemon::spawn(&pair.receiver, VethPair::RECEIVING, &[]);
     daemon.wait_for("queue 0: held by another socket; trying for 5 s");
     let began = Instant::now();
     daemon.signal(rustix::process::Signal::TERM);
