@@ -6,10 +6,10 @@ use std::process::Command;
 
 use mirror_testkit::processors::allowed_processors;
 use rustix::system::uname;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a figure depends on besides the program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's own name.
     pub processor: String,
@@ -26,18 +26,18 @@ pub struct Machine {
     /// Huge pages that are reserved.
     pub huge_pages: u64,
     /// The frequency governor, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub governor: Option<String>,
     /// Whether the kernel just-in-time compiles eBPF programs.
     pub bpf_jit: bool,
     /// Mitigations of processor faults, where they are in force: `name: mitigation`.
     pub mitigations: Vec<String>,
     /// Version of this program.
-    pub version: &'static str,
+    pub version: String,
     /// Whether it was built for speed.
     pub optimised: bool,
     /// The commit that it was run in, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl Machine {
                 .filter(|text| !text.is_empty()),
             bpf_jit: read("/proc/sys/net/core/bpf_jit_enable").trim() != "0",
             mitigations: mitigations(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             optimised: !cfg!(debug_assertions),
             commit: commit(),
         }

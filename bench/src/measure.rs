@@ -10,7 +10,7 @@ use mirror_testkit::namespace::NamespaceError;
 use mirror_testkit::processors::{Processors, TooFew};
 use mirror_testkit::traffic::{Profile, ProfileError, Traffic};
 use mirror_testkit::veth::{VethOptions, VethPair};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::receiver::{Counts, Ended, Kind, Receiver, ReceiverError, WORKER};
@@ -87,7 +87,7 @@ pub struct Load {
 }
 
 /// What generator and receiver counted in the same time.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Packets that the generator handed to the kernel.
     pub offered: u64,
@@ -104,10 +104,10 @@ pub struct Measured {
     /// Processor time of the sink's threads.
     pub sink_seconds: f64,
     /// User-space nanoseconds per packet, in batches that were not empty; for the pipeline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nanoseconds_per_packet: Option<f64>,
     /// Packets that the worker found at a time; for the pipeline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packets_per_batch: Option<f64>,
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// By how much the offered rate of a trial may be below the one that was asked for.
 const OFFER: f64 = 0.02;
@@ -26,7 +26,7 @@ pub struct Goal {
 }
 
 /// What a device did with the packets of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// Packets per second that really were offered.
     pub offered_rate: f64,
@@ -35,7 +35,7 @@ pub struct Response {
 }
 
 /// One trial.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Packets per second to be offered.
     pub rate: u64,
@@ -55,7 +55,7 @@ impl Trial {
 }
 
 /// What the search came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// The part of the packets that may be lost.
     pub loss: f64,

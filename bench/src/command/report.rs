@@ -7,6 +7,7 @@ use clap::Args;
 use mirror_testkit::interrupt::{Interrupt, Interrupted};
 
 use super::progress::progress_bar;
+use crate::report::Report;
 use crate::report::suite::Suite;
 
 /// Arguments of `report`.
@@ -24,6 +25,9 @@ pub struct ReportArguments {
     /// Short for --suite smoke
     #[arg(long, conflicts_with = "suite")]
     quick: bool,
+    /// Write the page and the plots of this report.json anew, without measuring
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["suite", "quick"])]
+    from: Option<PathBuf>,
 }
 
 impl ReportArguments {
@@ -33,6 +37,9 @@ impl ReportArguments {
     ///
     /// When the user wants an end, or a file cannot be written.
     pub fn run(&self) -> Result<()> {
+        if let Some(figures) = &self.from {
+            return self.print(&Report::read(figures)?.write_pages(&self.output)?);
+        }
         let suite = if self.quick { Suite::Smoke } else { self.suite };
         let interrupt = Interrupt::watch()?;
         let progress = progress_bar(1);
@@ -43,13 +50,18 @@ impl ReportArguments {
             // A report that is there already may be whole.
             Err(Interrupted) => report.write(&self.output.join("interrupted"))?,
         };
+        self.print(&files)?;
+        Ok(ended?)
+    }
+
+    fn print(&self, files: &[PathBuf]) -> Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string(&files)?);
+            println!("{}", serde_json::to_string(files)?);
         } else {
             for file in files {
                 println!("{}", file.display());
             }
         }
-        Ok(ended?)
+        Ok(())
     }
 }

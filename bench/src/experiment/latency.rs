@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mirror_testkit::traffic::Profile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ndr::{self, SOME};
 use super::{Setting, TrafficFacts, millions};
@@ -28,7 +28,7 @@ const QUANTILES: [f64; 16] = [
 ];
 
 /// The latencies of the pipeline at several rates.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Latency {
     /// The traffic.
     pub traffic: TrafficFacts,
@@ -39,7 +39,7 @@ pub struct Latency {
 }
 
 /// The latencies at one rate; times in nanoseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Curve {
     /// The part of the rate that was offered.
     pub fraction: f64,

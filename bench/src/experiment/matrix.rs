@@ -1,7 +1,7 @@
 //! The traffic and pipelines over which retention is measured: one thing varied at a time.
 
 use mirror_testkit::traffic::{FrameSize, Profile, Share};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::receiver::{Pipeline, Records, SinkKind};
 
@@ -17,7 +17,7 @@ pub struct Cell {
 }
 
 /// What is varied, while the rest stays as it is in [`base`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axis {
     /// Bytes of a frame.

@@ -22,7 +22,7 @@ use indicatif::ProgressBar;
 use mirror_testkit::interrupt::Interrupt;
 use mirror_testkit::processors::Processors;
 use mirror_testkit::traffic::Profile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where, and under whose eyes, something is measured.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Setting {
 }
 
 /// The traffic of a measurement, as results name it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrafficFacts {
     /// Bytes of a frame, or `imix`.
     pub frame_size: String,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mirror_testkit::traffic::Profile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Session};
@@ -15,10 +15,10 @@ use crate::search::{Found, Goal, Response, search};
 pub const SOME: f64 = 0.005;
 
 /// The two rates of a receiver.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ndr {
     /// The receiver.
-    pub receiver: &'static str,
+    pub receiver: String,
     /// The traffic.
     pub traffic: TrafficFacts,
     /// Packets per second that the generator can offer, in millions: the search begins there.
@@ -83,7 +83,7 @@ impl Ndr {
         let (some_loss, loss_free) = (find(SOME)?, find(0.0)?);
         session.stop()?;
         Ok(Self {
-            receiver: kind.name(),
+            receiver: kind.name().to_owned(),
             traffic: profile.into(),
             greatest: millions(greatest as f64),
             loss_free,

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mirror_testkit::traffic::Profile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ndr::{self, SOME};
 use super::{Setting, TrafficFacts, millions};
@@ -37,7 +37,7 @@ const SAMPLE: Duration = Duration::from_millis(250);
 const SETTLED: f64 = 0.2;
 
 /// How the pipeline bore it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overload {
     /// The traffic.
     pub traffic: TrafficFacts,
@@ -66,13 +66,13 @@ pub struct Overload {
     /// Whether the ledger balances.
     pub balanced: bool,
     /// Packets that were dropped, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
+    pub dropped: BTreeMap<String, u64>,
     /// The course of it.
     pub samples: Vec<Sample>,
 }
 
 /// A moment of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Seconds since it began.
     pub seconds: f64,
@@ -156,7 +156,7 @@ impl Overload {
             kept: delivered / peak,
             memory_growth: growth(&samples),
             balanced: ended.ledger.as_ref().is_some_and(|ledger| ledger.balanced),
-            dropped: ended.ledger.map(|ledger| ledger.dropped).unwrap_or_default(),
+            dropped: ended.ledger.map(|ledger| owned(ledger.dropped)).unwrap_or_default(),
             samples,
         })
     }
@@ -165,6 +165,11 @@ impl Overload {
     pub fn passed(&self) -> bool {
         self.factor >= LEAST_FACTOR && self.kept >= KEPT && self.memory_growth <= FLAT && self.balanced
     }
+}
+
+/// The same drops with names that can be read back from a report.
+fn owned(dropped: BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    dropped.into_iter().map(|(reason, packets)| (reason.to_owned(), packets)).collect()
 }
 
 /// How many times slower the worker must be for the generator to offer [`HEADROOM`] times what it takes.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mirror_testkit::traffic::Profile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Effort, Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Measured};
@@ -11,10 +11,10 @@ use crate::receiver::Kind;
 use crate::statistics::Summary;
 
 /// How much a receiver took.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rate {
     /// The receiver.
-    pub receiver: &'static str,
+    pub receiver: String,
     /// The traffic.
     pub traffic: TrafficFacts,
     /// Packets per second that were offered, in millions.
@@ -22,7 +22,7 @@ pub struct Rate {
     /// Packets per second that were dealt with, in millions.
     pub delivered: Summary,
     /// User-space nanoseconds per packet in batches that were not empty; for the pipeline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nanoseconds_per_packet: Option<Summary>,
     /// The measurements, one by one.
     pub measured: Vec<Measured>,
@@ -57,7 +57,7 @@ impl Rate {
         let summary =
             |value: fn(&Measured) -> f64| Summary::of(measured.iter().map(value)).unwrap_or_default();
         Self {
-            receiver: kind.name(),
+            receiver: kind.name().to_owned(),
             traffic: profile.into(),
             offered: summary(|measured| millions(measured.offered_rate())),
             delivered: summary(|measured| millions(measured.delivered_rate())),

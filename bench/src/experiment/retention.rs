@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mirror_testkit::traffic::Profile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
 use super::{Effort, Setting, TrafficFacts, millions};
@@ -25,7 +25,7 @@ const MARGIN: f64 = 0.97;
 const PATIENCE: usize = 2;
 
 /// What the pipeline retains of the bare loop's rate, under one traffic.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Retention {
     /// The traffic.
     pub traffic: TrafficFacts,
@@ -51,7 +51,7 @@ pub struct Retention {
 }
 
 /// Two measurements, one right after the other.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pair {
     /// The bare loop.
     pub bare: Measured,

@@ -7,7 +7,7 @@ use mirror_testkit::allocations;
 use mirror_user::counters::Counter;
 use mirror_user::source::{Frame, FrameSource, Received};
 use mirror_user::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::MicroError;
 use super::setup::{traffic, worker};
@@ -15,7 +15,7 @@ use super::synthetic::Synthetic;
 use crate::receiver::Records;
 
 /// Allocations in a steady state.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Allocations {
     /// Records that were made.
     pub records: Records,

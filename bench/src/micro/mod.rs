@@ -23,7 +23,7 @@ use mirror_user::DropReason;
 use mirror_user::degrade::DegradeConfigError;
 use mirror_user::sink::SinkError;
 use mirror_user::value::ValueError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::allocations::Allocations;
@@ -105,22 +105,22 @@ impl Part {
 }
 
 /// What was measured.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Micro {
     /// Nanoseconds per packet or record.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<Time>,
     /// Allocations, by kind of record.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allocations: Vec<Allocations>,
     /// Instructions per packet.
-    #[serde(skip_serializing_if = "Instructions::is_empty")]
+    #[serde(default, skip_serializing_if = "Instructions::is_empty")]
     pub instructions: Instructions,
     /// Two workers side by side.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
     /// What could not be measured, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_measured: Vec<String>,
 }
 

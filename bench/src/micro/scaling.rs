@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use mirror_testkit::processors::{Processors, pin};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::setup::{traffic, worker};
 use super::synthetic::Synthetic;
@@ -22,7 +22,7 @@ const FLOWS: u64 = 64_000;
 const ROUNDS_PER_PACKET: u64 = 64;
 
 /// What two get done side by side, as a part of what each gets done alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scaling {
     /// Two loops that only compute.
     pub compute: Summary,

@@ -15,7 +15,7 @@ use mirror_user::sink::{self, Destination, Producer, SinkConfig, Sinks};
 use mirror_user::source::{FrameSource, Received};
 use mirror_user::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::setup::{DECAP, flow_table, traffic, worker};
 use super::synthetic::Synthetic;
@@ -29,12 +29,12 @@ use crate::statistics::Summary;
 pub const FLOWS: [u64; 3] = [1_000, 64_000, 1_000_000];
 
 /// Nanoseconds per item.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Time {
     /// What was measured.
     pub name: String,
     /// What one item is: `packet` or `record`.
-    pub item: &'static str,
+    pub item: String,
     /// Nanoseconds, over several runs.
     pub nanoseconds: Summary,
 }
@@ -64,7 +64,7 @@ impl Time {
             values.push(run()?);
             setting.progress.inc(1);
         }
-        Ok(Self { name, item, nanoseconds: Summary::of(values).unwrap_or_default() })
+        Ok(Self { name, item: item.to_owned(), nanoseconds: Summary::of(values).unwrap_or_default() })
     }
 }
 

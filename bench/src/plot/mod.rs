@@ -1,26 +1,26 @@
-//! Plots as SVG, readable on light and dark pages.
+//! Plots as SVG, drawn by the library plotters.
 //!
-//! - `svg`: the elements; `scale`: from values to places.
+//! - `page`: the frame of every plot: title, note, legend and colours; `axis`: axes with names.
 //! - [`bars`], [`curves`] and [`intervals`]: the kinds of plots.
 
+mod axis;
 pub mod bars;
 pub mod curves;
 pub mod intervals;
-mod scale;
-mod svg;
+mod page;
 
-/// Width of a plot in pixels.
-const WIDTH: f64 = 760.0;
-/// Room on the left for the labels of the axis.
-const LEFT: f64 = 64.0;
-/// Room on the right.
-const RIGHT: f64 = 24.0;
-/// Room at the top for title and legend.
-const TOP: f64 = 76.0;
-/// Room at the bottom for labels.
-const BOTTOM: f64 = 56.0;
+use std::io;
 
-/// A colour class of the style sheet for each series, in turn.
-fn colour(series: usize) -> String {
-    format!("s{}", series % svg::COLOURS)
+use plotters::drawing::DrawingAreaErrorKind;
+use thiserror::Error;
+
+/// An error of the drawing library.
+type DrawError = DrawingAreaErrorKind<io::Error>;
+
+/// A plot could not be drawn.
+#[derive(Debug, Error)]
+#[error("cannot draw the plot \"{title}\"")]
+pub struct PlotError {
+    title: String,
+    source: DrawError,
 }

@@ -22,7 +22,7 @@ use mirror_user::config::ConfigError;
 use mirror_user::ledger::Ledger;
 use mirror_user::pipeline::PipelineError;
 use mirror_user::sink::SinkError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::bare::Bare;
@@ -110,7 +110,7 @@ pub struct Ended {
 }
 
 /// Which records the pipeline makes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Records {
     /// One per packet.
     #[value(name = "packet")]

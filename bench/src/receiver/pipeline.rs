@@ -16,7 +16,7 @@ use mirror_user::snapshot::{QueueSnapshot, Snapshot};
 use mirror_user::source::FrameSource;
 use mirror_user::value::{List, Switch};
 use mirror_user::xdp::AttachModeRequest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::meter::{Meter, Metered};
@@ -57,7 +57,7 @@ impl Default for Pipeline {
 }
 
 /// Where records go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum SinkKind {
     /// Encoded as NDJSON in memory, and forgotten.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use mirror_testkit::processors::Processors;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::suite::Suite;
@@ -25,9 +25,10 @@ use crate::experiment::rate::Rate;
 use crate::experiment::retention::Retention;
 use crate::machine::Machine;
 use crate::micro::Micro;
+use crate::plot::PlotError;
 
 /// Everything that was measured in one run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The suite.
     pub suite: Suite,
@@ -62,31 +63,32 @@ pub struct Report {
 }
 
 /// How packets travel on the testbed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Modes {
     /// The driver of both ends.
-    pub driver: &'static str,
+    pub driver: String,
     /// Where XDP programs run.
-    pub xdp: &'static str,
+    pub xdp: String,
     /// Who writes packets into the memory of user space.
-    pub af_xdp: &'static str,
+    pub af_xdp: String,
     /// Where packets come from.
-    pub source: &'static str,
+    pub source: String,
 }
 
 impl Default for Modes {
     fn default() -> Self {
         Self {
-            driver: "veth",
-            xdp: "native",
-            af_xdp: "copy",
-            source: "live frames (BPF_PROG_TEST_RUN); frames above 3400 bytes from a packet socket",
+            driver: "veth".to_owned(),
+            xdp: "native".to_owned(),
+            af_xdp: "copy".to_owned(),
+            source: "live frames (BPF_PROG_TEST_RUN); frames above 3400 bytes from a packet socket"
+                .to_owned(),
         }
     }
 }
 
 /// One cell of the matrix of retention.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     /// What is varied.
     pub axis: Axis,
@@ -95,41 +97,138 @@ pub struct Cell {
     pub retention: Retention,
 }
 
-/// A file of the report could not be written.
+/// A report could not be read or written.
 #[derive(Debug, Error)]
-#[error("cannot write {}: {source}", path.display())]
-pub struct WriteError {
-    path: PathBuf,
-    source: io::Error,
+pub enum ReportError {
+    /// The file of figures cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is no report.
+    #[error("{} is no report.json of this version of mirror-bench", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The place in it, and the fault.
+        source: serde_json::Error,
+    },
+    /// A file or the directory cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A plot cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
 }
 
 impl Report {
+    /// Reads the figures of an earlier run from its `report.json`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is no report.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let text = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|source| ReportError::Parse { path: path.to_owned(), source })
+    }
+
     /// Writes `report.json`, `report.md` and the plots into `directory`, which is made where it is missing. Returns the
     /// files.
     ///
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn write(&self, directory: &Path) -> Result<Vec<PathBuf>, WriteError> {
-        fs::create_dir_all(directory).map_err(|source| WriteError { path: directory.to_owned(), source })?;
+    pub fn write(&self, directory: &Path) -> Result<Vec<PathBuf>, ReportError> {
+        let mut files = vec![("report.json", self.json(directory)?)];
+        files.extend(self.pages()?);
+        write_files(directory, files)
+    }
+
+    /// Writes `report.md` and the plots into `directory`, but not the figures. Returns the files.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn write_pages(&self, directory: &Path) -> Result<Vec<PathBuf>, ReportError> {
+        write_files(directory, self.pages()?)
+    }
+
+    fn json(&self, directory: &Path) -> Result<String, ReportError> {
         let json = serde_json::to_string_pretty(self).map(|text| text + "\n");
-        let json =
-            json.map_err(|error| WriteError { path: directory.join("report.json"), source: error.into() })?;
-        let plots = plots::draw(self);
+        json.map_err(|error| ReportError::Write { path: directory.join("report.json"), source: error.into() })
+    }
+
+    /// The page and the plots: names of files, and their texts.
+    fn pages(&self) -> Result<Vec<(&'static str, String)>, PlotError> {
+        let plots = plots::draw(self)?;
         let page = page::write(self, &plots);
-        let texts = [("report.json", json), ("report.md", page)];
         let plots = plots.into_iter().map(|plot| (plot.file, plot.svg));
-        let mut files = Vec::new();
-        for (name, text) in texts.into_iter().chain(plots) {
-            let path = directory.join(name);
-            fs::write(&path, text).map_err(|source| WriteError { path: path.clone(), source })?;
-            files.push(path);
-        }
-        Ok(files)
+        Ok([("report.md", page)].into_iter().chain(plots).collect())
     }
 
     /// The cells in which `axis` is varied.
     fn along(&self, axis: Axis) -> impl Iterator<Item = &Retention> {
         self.retention.iter().filter(move |cell| cell.axis == axis).map(|cell| &cell.retention)
+    }
+}
+
+fn write_files(directory: &Path, files: Vec<(&'static str, String)>) -> Result<Vec<PathBuf>, ReportError> {
+    let cannot = |path: &Path, source| ReportError::Write { path: path.to_owned(), source };
+    fs::create_dir_all(directory).map_err(|source| cannot(directory, source))?;
+    let write = |(name, text): (&str, String)| {
+        let path = directory.join(name);
+        fs::write(&path, text).map_err(|source| cannot(&path, source))?;
+        Ok(path)
+    };
+    files.into_iter().map(write).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The directory of the committed report.
+    fn results() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("results")
+    }
+
+    #[test]
+    fn a_report_is_read_back_as_it_was_written() {
+        let report = Report::read(&results().join("report.json")).unwrap();
+        let committed = fs::read_to_string(results().join("report.json")).unwrap();
+        assert!(
+            report.json(&results()).unwrap() == committed,
+            "the committed report.json lost or gained something"
+        );
+    }
+
+    #[test]
+    fn committed_pages_are_those_of_the_committed_figures() {
+        for (name, text) in Report::read(&results().join("report.json")).unwrap().pages().unwrap() {
+            let committed = fs::read_to_string(results().join(name)).unwrap();
+            assert!(
+                text == committed,
+                "bench/results/{name} is not up to date: run `mirror-bench report --from bench/results/report.json`"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_report_is_named_with_the_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
+        assert!(matches!(Report::read(&path), Err(ReportError::Read { .. })));
+        fs::write(&path, "{\"suite\": \"full\"}").unwrap();
+        let error = anyhow::Error::from(Report::read(&path).unwrap_err());
+        let text = format!("{error:#}");
+        assert!(text.contains("report.json") && text.contains("missing field `command`"), "{text}");
     }
 }

@@ -1,10 +1,11 @@
 //! The plots of a report.
 
-use super::Report;
+use super::{Cell, Report};
 use crate::experiment::latency::Curve;
 use crate::experiment::matrix::Axis;
 use crate::experiment::rate::Rate;
 use crate::experiment::retention::Retention;
+use crate::plot::PlotError;
 use crate::plot::bars::Bars;
 use crate::plot::curves::Curves;
 use crate::plot::intervals::Intervals;
@@ -23,20 +24,13 @@ pub(super) struct Plot {
     pub svg: String,
 }
 
-/// Draws what there are figures for.
-pub(super) fn draw(report: &Report) -> Vec<Plot> {
-    [
-        by_frame_size(report),
-        by_flows(report),
-        retention(report),
-        report.latency.as_ref().map(|latency| latencies(&latency.curves, latency.rate)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+/// Draws every plot that the report has figures for.
+pub(super) fn draw(report: &Report) -> Result<Vec<Plot>, PlotError> {
+    let latency = report.latency.as_ref().map(|latency| latencies(&latency.curves, latency.rate));
+    [by_frame_size(report), by_flows(report), retention(report), latency].into_iter().flatten().collect()
 }
 
-fn by_frame_size(report: &Report) -> Option<Plot> {
+fn by_frame_size(report: &Report) -> Option<Result<Plot, PlotError>> {
     let drop_of = |retention: &Retention| {
         let same = |rate: &&Rate| rate.traffic == retention.traffic;
         report.xdp_drop.iter().find(same).map(|rate| rate.delivered)
@@ -44,15 +38,15 @@ fn by_frame_size(report: &Report) -> Option<Plot> {
     let groups = report.along(Axis::FrameSize).map(|retention| {
         (retention.traffic.frame_size.clone(), [vec![drop_of(retention)], peaks(retention)].concat())
     });
-    let series = ["xdp-drop", "rxdrop", "pipeline"].map(str::to_owned).to_vec();
-    bars("throughput-by-frame-size.svg", "Throughput by frame size (bytes)", series, groups.collect())
+    let series = &["xdp-drop", "rxdrop", "pipeline"];
+    bars("throughput-by-frame-size.svg", "Throughput by frame size", "frame size in bytes", series, groups)
 }
 
-fn by_flows(report: &Report) -> Option<Plot> {
+fn by_flows(report: &Report) -> Option<Result<Plot, PlotError>> {
     let groups =
         report.along(Axis::Flows).map(|retention| (flows(retention.traffic.flows), peaks(retention)));
-    let series = ["rxdrop", "pipeline"].map(str::to_owned).to_vec();
-    bars("throughput-by-flows.svg", "Throughput by number of flows", series, groups.collect())
+    let series = &["rxdrop", "pipeline"];
+    bars("throughput-by-flows.svg", "Throughput by number of flows", "flows", series, groups)
 }
 
 /// What the bare loop and the pipeline take at most.
@@ -63,25 +57,33 @@ fn peaks(retention: &Retention) -> Vec<Option<Summary>> {
 fn bars(
     file: &'static str,
     title: &str,
-    series: Vec<String>,
-    groups: Vec<(String, Vec<Option<Summary>>)>,
-) -> Option<Plot> {
-    let note =
-        "millions of packets per second, as fast as possible; medians, and quartiles as lines".to_owned();
-    let bars = Bars { title: title.to_owned(), note, series, groups };
-    (!bars.groups.is_empty()).then(|| Plot { file, title: bars.title.clone(), svg: bars.draw() })
+    axis: &str,
+    series: &[&str],
+    groups: impl Iterator<Item = (String, Vec<Option<Summary>>)>,
+) -> Option<Result<Plot, PlotError>> {
+    let bars = Bars {
+        title: title.to_owned(),
+        note: "offered as fast as possible; bars are medians, lines the quartiles".to_owned(),
+        axes: [axis, "million packets per second"].map(str::to_owned),
+        series: series.iter().copied().map(str::to_owned).collect(),
+        groups: groups.collect(),
+    };
+    (!bars.groups.is_empty()).then(|| Ok(Plot { file, svg: bars.draw()?, title: bars.title }))
 }
 
-fn retention(report: &Report) -> Option<Plot> {
-    let rows: Vec<_> = report
-        .retention
-        .iter()
-        .map(|cell| (row_name(cell.axis, &cell.retention), cell.retention.ratio))
-        .collect();
-    let title = "What the pipeline retains of rxdrop".to_owned();
-    let note = "delivered at the same offered rate: median, quartiles and reach; dashed the goals, 0.8 at 1M flows, 0.9 at 64k".to_owned();
-    let intervals = Intervals { title: title.clone(), note, goals: GOALS.to_vec(), rows };
-    (!intervals.rows.is_empty()).then(|| Plot { file: "retention.svg", title, svg: intervals.draw() })
+fn retention(report: &Report) -> Option<Result<Plot, PlotError>> {
+    let row = |cell: &Cell| (row_name(cell.axis, &cell.retention), cell.retention.ratio);
+    let intervals = Intervals {
+        title: "Throughput of the pipeline as a part of rxdrop's".to_owned(),
+        note:
+            "at the same offered rate: median, quartiles and range; goals dashed: 0.8 at 1M flows, 0.9 at 64k"
+                .to_owned(),
+        axis: "delivered by the pipeline / delivered by rxdrop".to_owned(),
+        goals: GOALS.to_vec(),
+        rows: report.retention.iter().map(row).collect(),
+    };
+    let draw = || Ok(Plot { file: "retention.svg", svg: intervals.draw()?, title: intervals.title.clone() });
+    (!intervals.rows.is_empty()).then(draw)
 }
 
 /// What is special about a cell.
@@ -108,13 +110,15 @@ fn flows(count: u64) -> String {
     }
 }
 
-fn latencies(curves: &[Curve], rate: f64) -> Plot {
-    let title = "Latency from the intended time of sending to the record".to_owned();
-    let note = format!("by percentile, at parts of {rate:.2} million packets per second");
+fn latencies(curves: &[Curve], rate: f64) -> Result<Plot, PlotError> {
     let curves = curves.iter().map(|curve| {
         let points = curve.quantiles.iter().map(|&(quantile, time)| (quantile, time as f64 / 1e3));
         (format!("{:.0} %", curve.fraction * 100.0), points.collect())
     });
-    let svg = Curves { title: title.clone(), note, curves: curves.collect() }.draw();
-    Plot { file: "latency.svg", title, svg }
+    let curves = Curves {
+        title: "Latency from the intended time of sending to the record".to_owned(),
+        note: format!("by percentile, at parts of {rate:.2} million packets per second"),
+        curves: curves.collect(),
+    };
+    Ok(Plot { file: "latency.svg", svg: curves.draw()?, title: curves.title })
 }

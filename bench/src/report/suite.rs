@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use indicatif::ProgressBar;
 use mirror_testkit::interrupt::{Interrupt, Interrupted};
 use mirror_testkit::processors::Processors;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Cell, Modes, Report};
 use crate::experiment::compare::Comparison;
@@ -27,7 +27,7 @@ use crate::receiver::{Kind, Pipeline};
 const COMPARED_RATE: u64 = 1_000_000;
 
 /// A named suite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Suite {
     /// Everything, thoroughly: about an hour

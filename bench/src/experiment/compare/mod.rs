@@ -16,7 +16,7 @@ use mirror_testkit::namespace::{Namespace, NamespaceError};
 use mirror_testkit::process::ProcessError;
 use mirror_testkit::traffic::Profile;
 use mirror_testkit::veth::VethPair;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::process::Process;
@@ -25,7 +25,7 @@ use crate::measure::{Harness, Load, MeasureError};
 use crate::receiver::{Kind, Pipeline};
 
 /// The programs under the same traffic.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
     /// The traffic.
     pub traffic: TrafficFacts,
@@ -36,12 +36,12 @@ pub struct Comparison {
 }
 
 /// What a program made of the traffic.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     /// The program.
-    pub program: &'static str,
+    pub program: String,
     /// What it says of its version.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Packets that were offered.
     pub offered: u64,
@@ -52,15 +52,15 @@ pub struct Compared {
     /// Processor time of the program. A worker that looks for packets all the time uses all there is.
     pub processor_seconds: f64,
     /// Nanoseconds per packet without the looking, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_nanoseconds: Option<f64>,
 }
 
 /// A program that was left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The program.
-    pub program: &'static str,
+    pub program: String,
     /// Why.
     pub reason: String,
 }
@@ -146,7 +146,7 @@ impl Comparison {
             match compare(&harness, program.as_ref(), load)? {
                 Ok(compared) => comparison.programs.push(compared),
                 Err(error) => {
-                    let (program, reason) = (program.name(), error.to_string());
+                    let (program, reason) = (program.name().to_owned(), error.to_string());
                     comparison.skipped.push(Skipped { program, reason });
                 }
             }
@@ -168,7 +168,7 @@ fn own(
     let (measured, _) = harness.measure(&Kind::Pipeline(pipeline.clone()), WARM_UP, load)?;
     setting.progress.inc(1);
     Ok(Compared {
-        program: "mirror-capture",
+        program: "mirror-capture".to_owned(),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         offered: measured.offered,
         delivered: measured.delivered,
@@ -205,7 +205,7 @@ fn compare(
         let process = process.stop()?;
         let delivered = running.or_else(|| program.count_ended(&process));
         Ok(Compared {
-            program: program.name(),
+            program: program.name().to_owned(),
             version: process::version(program.name(), program.version_arguments()),
             offered: report.offered,
             delivered: delivered.ok_or_else(|| ProgramError::NoCount(process.words()))?,
