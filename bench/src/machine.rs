@@ -1,4 +1,4 @@
-//! What a figure depends on besides the program: the machine, its kernel, and how both are set.
+//! The machine that figures depend on, its kernel, and their settings.
 
 use std::fmt;
 use std::fs;
@@ -8,14 +8,14 @@ use mirror_testkit::processors::allowed_processors;
 use rustix::system::uname;
 use serde::{Deserialize, Serialize};
 
-/// What a figure depends on besides the program.
+/// The machine, its kernel and their settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's own name.
     pub processor: String,
     /// Processors that the program may use.
     pub processors: usize,
-    /// Whether they are those of a virtual machine.
+    /// True on a virtual machine.
     pub virtual_machine: bool,
     /// Memory in MiB.
     pub memory_mib: u64,
@@ -28,13 +28,13 @@ pub struct Machine {
     /// The frequency governor, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub governor: Option<String>,
-    /// Whether the kernel just-in-time compiles eBPF programs.
+    /// True if the kernel compiles eBPF programs just in time.
     pub bpf_jit: bool,
     /// Mitigations of processor faults, where they are in force: `name: mitigation`.
     pub mitigations: Vec<String>,
     /// Version of this program.
     pub version: String,
-    /// Whether it was built for speed.
+    /// True for a release build.
     pub optimised: bool,
     /// The commit that it was run in, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,8 +42,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at this one. What cannot be read is left empty.
-    pub fn look() -> Self {
+    /// This machine. Fields that cannot be read are left empty.
+    pub fn current() -> Self {
         let processor = read("/proc/cpuinfo");
         let memory = read("/proc/meminfo");
         Self {
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_kernel_and_processors() {
-        let machine = Machine::look();
+        let machine = Machine::current();
         assert!(machine.processors > 0 && machine.memory_mib > 0, "{machine}");
         assert!(machine.kernel.starts_with(|c: char| c.is_ascii_digit()), "{machine}");
         assert_eq!(machine.to_string().contains("NOT BUILT FOR SPEED"), cfg!(debug_assertions));

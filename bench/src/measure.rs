@@ -13,26 +13,26 @@ use mirror_testkit::veth::{VethOptions, VethPair};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::receiver::{Counts, Ended, Kind, Receiver, ReceiverError, WORKER};
+use crate::receiver::{Counts, Ended, Receiver, ReceiverError, ReceiverKind, WORKER};
 
 /// Bytes of an Ethernet header, which an MTU does not count.
 const ETHERNET_HEADER: usize = 14;
 /// Least MTU of the cable.
 const LEAST_MTU: usize = 1500;
-/// How long a receiver must have counted nothing for the traffic to have ended.
+/// Time without new packets after which the traffic has ended.
 const QUIET: Duration = Duration::from_millis(30);
-/// How long that may take.
+/// Time limit for the traffic to end.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks at a receiver.
-const LOOK: Duration = Duration::from_millis(5);
+/// Time between two queries of a receiver.
+const POLL: Duration = Duration::from_millis(5);
 
-/// Why nothing could be measured.
+/// Nothing could be measured.
 #[derive(Debug, Error)]
 pub enum MeasureError {
     /// There is one processor only.
     #[error(transparent)]
     TooFew(#[from] TooFew),
-    /// The user wanted an end.
+    /// The user interrupted the measurement.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// The traffic contradicts itself.
@@ -45,12 +45,12 @@ pub enum MeasureError {
     #[error(transparent)]
     Interface(#[from] InterfaceError),
     /// There is no memory for the latencies.
-    #[error("no histogram for the latencies: {0}")]
+    #[error("no histogram for the latencies")]
     Histogram(#[from] hdrhistogram::CreationError),
-    /// The generator.
+    /// The generator failed.
     #[error(transparent)]
     Generate(Box<GenerateError>),
-    /// The receiver.
+    /// The receiver failed.
     #[error(transparent)]
     Receiver(Box<ReceiverError>),
 }
@@ -77,16 +77,16 @@ pub struct Harness {
     interrupt: Interrupt,
 }
 
-/// How much is sent.
+/// The traffic of one measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Packets per second; as fast as possible without it.
     pub rate: Option<u64>,
-    /// For how long.
+    /// Its duration.
     pub duration: Duration,
 }
 
-/// What generator and receiver counted in the same time.
+/// The counts of generator and receiver over the same time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// Packets that the generator handed to the kernel.
@@ -95,9 +95,9 @@ pub struct Measured {
     pub refused: u64,
     /// Packets that the receiver took.
     pub received: u64,
-    /// Packets that it dealt with to the end.
+    /// Packets that it processed completely.
     pub delivered: u64,
-    /// From the first packet to the last.
+    /// Seconds from the first packet to the last.
     pub seconds: f64,
     /// Processor time of the worker: busy or looking for packets.
     pub worker_seconds: f64,
@@ -117,7 +117,7 @@ impl Measured {
         rate(self.offered, self.seconds)
     }
 
-    /// Packets per second that were dealt with.
+    /// Packets per second that were delivered.
     pub fn delivered_rate(&self) -> f64 {
         rate(self.delivered, self.seconds)
     }
@@ -155,7 +155,7 @@ impl Harness {
         &self.bed
     }
 
-    /// Which processor does what.
+    /// The processors of generator and worker.
     pub fn processors(&self) -> Processors {
         self.processors
     }
@@ -165,7 +165,7 @@ impl Harness {
     /// # Errors
     ///
     /// When it cannot start.
-    pub fn start(&self, kind: &Kind) -> Result<Session<'_>, MeasureError> {
+    pub fn start(&self, kind: &ReceiverKind) -> Result<Session<'_>, MeasureError> {
         self.interrupt.check()?;
         let receiver = kind.start(&self.bed, self.processors)?;
         Ok(Session { harness: self, receiver })
@@ -178,7 +178,7 @@ impl Harness {
     /// When the receiver cannot start, or traffic cannot be sent.
     pub fn measure(
         &self,
-        kind: &Kind,
+        kind: &ReceiverKind,
         warm_up: Duration,
         load: Load,
     ) -> Result<(Measured, Ended), MeasureError> {
@@ -192,7 +192,7 @@ impl Harness {
     ///
     /// # Errors
     ///
-    /// When nothing can be sent, or the user wanted an end meanwhile.
+    /// When nothing can be sent, or the user interrupted it.
     pub fn send(&self, load: Load) -> Result<generator::report::Report, MeasureError> {
         self.interrupt.check()?;
         let settings = Settings {
@@ -220,7 +220,7 @@ pub struct Session<'harness> {
 }
 
 impl Session<'_> {
-    /// Sends, waits until everything has arrived, and says what became of it.
+    /// Sends, waits until everything has arrived, and returns the counts.
     ///
     /// # Errors
     ///
@@ -244,7 +244,7 @@ impl Session<'_> {
         })
     }
 
-    /// What the receiver has counted so far.
+    /// The receiver's counters so far.
     ///
     /// # Errors
     ///
@@ -253,7 +253,7 @@ impl Session<'_> {
         Ok(self.receiver.counts()?)
     }
 
-    /// What it has counted when nothing arrives any more.
+    /// The receiver's counters once nothing arrives any more.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl Session<'_> {
         let deadline = Instant::now() + PATIENCE;
         let (mut counts, mut since) = (self.counts()?, Instant::now());
         while since.elapsed() < QUIET && Instant::now() < deadline {
-            thread::sleep(LOOK);
+            thread::sleep(POLL);
             let now = self.counts()?;
             if now != counts {
                 (counts, since) = (now, Instant::now());

@@ -5,30 +5,44 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// By how much the offered rate of a trial may be below the one that was asked for.
+/// Greatest shortfall of a trial's offered rate, as a part of the rate that was asked for.
 const OFFER: f64 = 0.02;
-/// Long trials at most.
+/// Greatest number of long trials.
 const LONG_TRIALS: u32 = 8;
 
-/// What is searched for.
+/// The trials of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Goal {
-    /// The part of the packets that may be lost.
-    pub loss: f64,
-    /// How near the answer must be to the truth, as a part of it.
-    pub resolution: f64,
-    /// Each trial of the search.
+pub struct Trials {
+    /// Duration of each trial of the binary search.
     pub short: Duration,
-    /// The trial that confirms.
+    /// Duration of the trial that confirms the result.
     pub long: Duration,
-    /// How often a trial is tried before it has failed. More than one forgives the machine a disturbance.
+    /// Greatest error of the result, as a part of it.
+    pub resolution: f64,
+    /// Attempts at a rate before it has failed. More than one tolerates a disturbance of the machine.
     pub attempts: usize,
 }
 
-/// What a device did with the packets of a trial.
+impl Default for Trials {
+    /// Trials of a second, confirmed for half a minute, to one percent.
+    fn default() -> Self {
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(30));
+        Self { short, long, resolution: 0.01, attempts: 2 }
+    }
+}
+
+impl Trials {
+    /// A few short trials, to see that everything works.
+    pub const fn quick() -> Self {
+        let (short, long) = (Duration::from_millis(50), Duration::from_millis(100));
+        Self { short, long, resolution: 0.5, attempts: 1 }
+    }
+}
+
+/// The response of a device to the packets of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
-    /// Packets per second that really were offered.
+    /// Packets per second that were in fact offered.
     pub offered_rate: f64,
     /// The part of them that was lost.
     pub loss: f64,
@@ -39,65 +53,67 @@ pub struct Response {
 pub struct Trial {
     /// Packets per second to be offered.
     pub rate: u64,
-    /// For how long.
+    /// Duration.
     pub seconds: f64,
-    /// What came of it.
+    /// The device's response.
     pub response: Response,
-    /// Whether the goal was reached.
+    /// True if no more was lost than allowed.
     pub passed: bool,
 }
 
 impl Trial {
-    /// Whether the generator did not offer what it was to offer.
+    /// True if the generator offered less than asked for.
     fn was_not_offered(&self) -> bool {
         self.response.offered_rate < self.rate as f64 * (1.0 - OFFER)
     }
 }
 
-/// What the search came to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// The part of the packets that may be lost.
     pub loss: f64,
     /// Packets per second that were offered in the long trial that confirmed the highest rate; none where none did.
     pub rate: Option<u64>,
-    /// Whether the device may be better than that: the generator offered no more.
+    /// True if the generator offered no more, so that the device may be better.
     pub limited_by_generator: bool,
     /// Every trial, in order.
     pub trials: Vec<Trial>,
 }
 
-/// Searches from `greatest` packets per second downwards. `device` is offered a rate for some time.
+/// Searches for the highest rate at which no more than `loss` of the packets is lost, from `greatest` packets per second
+/// downwards. `device` is offered a rate for some time.
 ///
 /// # Errors
 ///
 /// Those of the device.
 pub fn search<E>(
-    goal: &Goal,
+    loss: f64,
+    trials: &Trials,
     greatest: u64,
     mut device: impl FnMut(u64, Duration) -> Result<Response, E>,
 ) -> Result<Found, E> {
-    let mut trials: Vec<Trial> = Vec::new();
+    let mut done: Vec<Trial> = Vec::new();
     let mut passes = |rate, duration: Duration| {
-        for _ in 0..goal.attempts.max(1) {
+        for _ in 0..trials.attempts.max(1) {
             let response: Response = device(rate, duration)?;
-            let passed = response.loss <= goal.loss;
+            let passed = response.loss <= loss;
             let trial = Trial { rate, seconds: duration.as_secs_f64(), response, passed };
-            trials.push(trial);
+            done.push(trial);
             if passed {
                 return Ok(Some(trial));
             }
         }
         Ok(None)
     };
-    let step = |rate: u64| portion(rate, goal.resolution);
+    let step = |rate: u64| portion(rate, trials.resolution);
     let (mut low, mut high) = (0, greatest);
-    if passes(greatest, goal.short)?.is_some() {
+    if passes(greatest, trials.short)?.is_some() {
         low = greatest;
     }
     while low + step(high) < high {
         let middle = low + (high - low) / 2;
-        if passes(middle, goal.short)?.is_some() {
+        if passes(middle, trials.short)?.is_some() {
             low = middle;
         } else {
             high = middle;
@@ -108,16 +124,16 @@ pub fn search<E>(
         if low == 0 || confirmed.is_some() {
             break;
         }
-        confirmed = passes(low, goal.long)?;
+        confirmed = passes(low, trials.long)?;
         // Ever further away: a device that is well below what short trials said is found in few long ones.
         low = low.saturating_sub(step(low) << attempt);
     }
     Ok(Found {
-        loss: goal.loss,
+        loss,
         rate: confirmed.map(|trial| portion(trial.rate, trial.response.offered_rate / trial.rate as f64)),
         limited_by_generator: confirmed
             .is_some_and(|trial| trial.rate == greatest || trial.was_not_offered()),
-        trials,
+        trials: done,
     })
 }
 
@@ -133,8 +149,7 @@ mod tests {
 
     use super::*;
 
-    const GOAL: Goal = Goal {
-        loss: 0.0,
+    const TRIALS: Trials = Trials {
         resolution: 0.01,
         short: Duration::from_secs(1),
         long: Duration::from_secs(10),
@@ -156,13 +171,13 @@ mod tests {
 
         fn offer(&mut self, rate: u64, duration: Duration) -> Result<Response, Infallible> {
             self.calls += 1;
-            let capacity = if self.tires && duration == GOAL.long { 0.9 } else { 1.0 } * self.capacity;
+            let capacity = if self.tires && duration == TRIALS.long { 0.9 } else { 1.0 } * self.capacity;
             let offered_rate = (rate as f64).min(self.generator);
             Ok(Response { offered_rate, loss: (1.0 - capacity / offered_rate).max(0.0) })
         }
 
-        fn search(&mut self, goal: &Goal, greatest: u64) -> Found {
-            let Ok(found) = search(goal, greatest, |rate, duration| self.offer(rate, duration));
+        fn search(&mut self, loss: f64, trials: &Trials, greatest: u64) -> Found {
+            let Ok(found) = search(loss, trials, greatest, |rate, duration| self.offer(rate, duration));
             found
         }
     }
@@ -171,7 +186,7 @@ mod tests {
     fn finds_the_capacity_within_the_resolution() {
         for capacity in [1_234.0, 100_000.0, 4_567_890.0, 9_999_999.0] {
             let mut device = Simulated::new(capacity);
-            let found = device.search(&GOAL, 10_000_000);
+            let found = device.search(0.0, &TRIALS, 10_000_000);
             let rate = found.rate.unwrap() as f64;
             assert!(rate <= capacity && rate >= capacity * 0.985 - 1.0, "{rate} of {capacity}");
             assert!(!found.limited_by_generator);
@@ -183,9 +198,9 @@ mod tests {
 
     #[test]
     fn allowed_loss_gives_a_higher_rate() {
-        let allowed = Goal { loss: 0.005, resolution: 0.0005, ..GOAL };
-        let strict = Simulated::new(1e6).search(&Goal { loss: 0.0, ..allowed }, 10_000_000).rate.unwrap();
-        let lenient = Simulated::new(1e6).search(&allowed, 10_000_000).rate.unwrap();
+        let trials = Trials { resolution: 0.0005, ..TRIALS };
+        let strict = Simulated::new(1e6).search(0.0, &trials, 10_000_000).rate.unwrap();
+        let lenient = Simulated::new(1e6).search(0.005, &trials, 10_000_000).rate.unwrap();
         assert!(lenient > strict, "{lenient} {strict}");
         assert!((1.003e6..=1.005_03e6).contains(&(lenient as f64)), "{lenient}");
     }
@@ -193,7 +208,7 @@ mod tests {
     #[test]
     fn a_device_that_tires_is_found_by_the_long_trials() {
         let mut device = Simulated { tires: true, ..Simulated::new(1e6) };
-        let found = device.search(&GOAL, 10_000_000);
+        let found = device.search(0.0, &TRIALS, 10_000_000);
         let rate = found.rate.unwrap() as f64;
         assert!((0.8e6..=0.9e6).contains(&rate), "{rate}");
     }
@@ -201,18 +216,21 @@ mod tests {
     #[test]
     fn the_generator_s_limit_is_told_from_the_device_s() {
         let mut device = Simulated { generator: 2e6, ..Simulated::new(5e6) };
-        let found = device.search(&GOAL, 10_000_000);
+        let found = device.search(0.0, &TRIALS, 10_000_000);
         let rate = found.rate.unwrap() as f64;
         assert!((1.99e6..=2e6).contains(&rate), "{rate}");
         assert!(found.limited_by_generator);
-        assert!(Simulated::new(5e6).search(&GOAL, 1_000_000).limited_by_generator, "nothing failed at all");
+        assert!(
+            Simulated::new(5e6).search(0.0, &TRIALS, 1_000_000).limited_by_generator,
+            "nothing failed at all"
+        );
     }
 
     #[test]
     fn a_device_that_loses_at_any_rate_has_none() {
-        let goal = Goal { resolution: 0.5, ..GOAL };
+        let trials = Trials { resolution: 0.5, ..TRIALS };
         let always = |rate: u64, _| Ok::<_, Infallible>(Response { offered_rate: rate as f64, loss: 0.1 });
-        let Ok(found) = search(&goal, 1000, always);
+        let Ok(found) = search(0.0, &trials, 1000, always);
         assert_eq!((found.rate, found.limited_by_generator), (None, false));
     }
 
@@ -224,12 +242,12 @@ mod tests {
             let loss = if device.calls.is_multiple_of(2) { response.loss } else { 0.01 };
             Ok::<_, Infallible>(Response { loss, ..response })
         };
-        let Ok(found) = search(&Goal { attempts: 2, ..GOAL }, 10_000_000, &mut disturbed);
+        let Ok(found) = search(0.0, &Trials { attempts: 2, ..TRIALS }, 10_000_000, &mut disturbed);
         assert!(found.rate.unwrap() > 980_000, "{found:?}");
     }
 
     #[test]
     fn a_device_s_error_ends_the_search() {
-        assert_eq!(search(&GOAL, 1000, |_, _| Err("gone")), Err("gone"));
+        assert_eq!(search(0.0, &TRIALS, 1000, |_, _| Err("gone")), Err("gone"));
     }
 }

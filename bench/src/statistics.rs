@@ -1,19 +1,19 @@
-//! What many measurements of the same thing come to.
+//! Summaries of repeated measurements.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What many measurements of the same thing come to.
+/// The summary of repeated measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How many there are.
+    /// Number of measurements.
     pub count: usize,
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// A quarter lies below.
+    /// The lower quartile.
     pub lower_quartile: f64,
-    /// A quarter lies above.
+    /// The upper quartile.
     pub upper_quartile: f64,
     /// The least.
     pub least: f64,
@@ -40,7 +40,7 @@ impl Summary {
         })
     }
 
-    /// Distance between the quartiles as a part of the median: how much the machine's noise is worth.
+    /// Distance between the quartiles as a part of the median: a measure of the machine's noise.
     pub fn spread(&self) -> f64 {
         if self.median == 0.0 { 0.0 } else { (self.upper_quartile - self.lower_quartile) / self.median.abs() }
     }

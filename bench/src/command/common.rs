@@ -1,4 +1,4 @@
-//! What several commands have in common: their arguments, and how they print.
+//! Arguments and output that several commands share.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::progress::progress_bar;
 use crate::experiment::Setting;
 use crate::machine::Machine;
-use crate::receiver::{Pipeline, Records, SinkKind};
+use crate::receiver::{PipelineSetup, Records, SinkKind};
 
 /// The traffic of a measurement.
 #[derive(Args, Clone, Debug)]
@@ -38,42 +38,42 @@ impl TrafficArguments {
     }
 }
 
-/// What the pipeline does.
+/// The pipeline under test.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pipeline")]
 pub struct PipelineArguments {
     /// Records that the pipeline makes
     #[arg(long, value_enum, default_value_t)]
     pub records: Records,
-    /// Where they go
+    /// Destination of the records
     #[arg(long, value_enum, default_value_t)]
     pub sink: SinkKind,
     /// Entries of the receive ring, a power of two; there are twice as many packet buffers [default: the daemon's]
     #[arg(long, value_name = "N")]
     pub rx_ring: Option<u32>,
-    /// Whether packet buffers stand on huge pages [default: where enough are reserved]
+    /// Put packet buffers on huge pages [default: if enough are reserved]
     #[arg(long, value_name = "BOOL")]
     pub huge_pages: Option<bool>,
 }
 
 impl PipelineArguments {
     /// The pipeline for `flows` flows.
-    pub fn pipeline(&self, flows: u64) -> Pipeline {
+    pub fn pipeline(&self, flows: u64) -> PipelineSetup {
         let Self { records, sink, rx_ring, huge_pages } = *self;
-        let default = Pipeline::default();
+        let default = PipelineSetup::default();
         let max_flows = default.max_flows.max(u32::try_from(flows).unwrap_or(u32::MAX));
-        Pipeline { records, sink, max_flows, rx_ring, huge_pages, ..default }
+        PipelineSetup { records, sink, max_flows, rx_ring, huge_pages, ..default }
     }
 }
 
-/// How the result is shown.
+/// The form of the result.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "General")]
 pub struct OutputArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Much shorter, to see that everything works: the figures mean little
+    /// Measure much shorter, to see that everything works: the figures mean little
     #[arg(long)]
     pub quick: bool,
 }
@@ -103,7 +103,7 @@ impl OutputArguments {
     ///
     /// When it cannot be written as JSON.
     pub fn print<T: Serialize + Display>(&self, command: &'static str, result: &T) -> Result<()> {
-        let machine = Machine::look();
+        let machine = Machine::current();
         if self.json {
             let document = Document { command, quick: self.quick, machine, result };
             println!("{}", serde_json::to_string_pretty(&document)?);
@@ -129,7 +129,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 pub struct Document<'result, T> {
     /// The command.
     pub command: &'static str,
-    /// Whether it was cut short.
+    /// True for a short run that only shows that everything works.
     pub quick: bool,
     /// The machine.
     pub machine: Machine,

@@ -79,7 +79,7 @@ pub struct Generate {
     #[arg(long, value_name = "ADDRESS", default_value_t = Addresses::default().destination)]
     destination_address: Ipv4Addr,
 
-    /// How frames get onto the interface.
+    /// The way that frames take onto the interface.
     #[arg(long, value_enum, default_value_t = Source::Auto, conflicts_with = "output")]
     source: Source,
     /// The CPU that sends.

@@ -1,4 +1,4 @@
-//! `mirror-bench latency`: how long a packet takes to its record.
+//! `mirror-bench latency`: the time from a packet to its record.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 
 use super::common::{OutputArguments, TrafficArguments, seconds};
-use crate::experiment::latency::{Latency, Plan};
+use crate::experiment::latency::{self, Latency};
+use crate::experiment::plan::Plan;
 
 /// Arguments of `latency`.
 #[derive(Args, Clone, Debug)]
@@ -33,18 +34,19 @@ impl LatencyArguments {
     ///
     /// When nothing can be measured.
     pub fn run(&self) -> Result<()> {
-        let default = self.output.pick(Plan::default(), Plan::quick());
+        let (quick, quick_fractions) = latency::quick_plan();
+        let default = self.output.pick(latency::plan(), quick);
         let plan = Plan {
             rate: self.rate,
-            fractions: match self.fractions.as_slice() {
-                [] => default.fractions,
-                fractions => fractions.to_vec(),
-            },
             duration: self.duration.unwrap_or(default.duration),
             search: default.search,
         };
+        let fractions = match self.fractions.as_slice() {
+            [] => self.output.pick(latency::FRACTIONS.to_vec(), quick_fractions.to_vec()),
+            fractions => fractions.to_vec(),
+        };
         let setting = self.output.setting(0)?;
-        let latency = Latency::measure(&setting, &self.traffic.profile(), &plan)?;
+        let latency = Latency::measure(&setting, &self.traffic.profile(), &plan, &fractions)?;
         setting.progress.finish_and_clear();
         self.output.print("latency", &latency)
     }

@@ -1,8 +1,9 @@
 //! `mirror-bench micro`: the parts of the pipeline in memory.
 
+use std::env;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use mirror_testkit::interrupt::Interrupt;
 
@@ -10,7 +11,7 @@ use super::common::OutputArguments;
 use super::progress::progress_bar;
 use crate::micro::callgrind::{self, Stage};
 use crate::micro::time::Amount;
-use crate::micro::{Micro, Part, Setting};
+use crate::micro::{Micro, Observer, Part};
 
 /// Arguments of `micro`.
 #[derive(Args, Clone, Debug)]
@@ -18,16 +19,17 @@ pub struct MicroArguments {
     /// Parts to measure [default: all]
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
-    /// Fail where there are 3 % more instructions than are committed; counts instructions only
+    /// Fail if there are over 3 % more instructions than committed; counts instructions only
     #[arg(long, conflicts_with_all = ["only", "record"])]
     check: bool,
-    /// Write the instructions that are to be committed; counts instructions only
+    /// Write the file of committed instructions anew; counts instructions only
     #[arg(long, conflicts_with = "only")]
     record: bool,
-    /// The committed instructions [default: instructions.json of the source tree]
+    /// The file of committed instructions [default: bench/instructions.json of the source tree around the current
+    /// directory, or of the one that the program was built from]
     #[arg(long, value_name = "FILE")]
     committed: Option<PathBuf>,
-    /// What callgrind is run on.
+    /// The work that callgrind measures.
     #[arg(long, value_enum, hide = true, conflicts_with_all = ["only", "check", "record"])]
     callgrind_target: Option<Stage>,
     #[command(flatten)]
@@ -52,24 +54,29 @@ impl MicroArguments {
             (false, some) => some.to_vec(),
         };
         let steps = parts.iter().map(|part| part.steps(amount)).sum();
-        let setting = Setting { interrupt: Interrupt::watch()?, progress: progress_bar(steps) };
-        let micro = Micro::measure(&setting, &parts, amount)?;
-        setting.progress.finish_and_clear();
+        let observer = Observer { interrupt: Interrupt::watch()?, progress: progress_bar(steps) };
+        let micro = Micro::measure(&observer, &parts, amount)?;
+        observer.progress.finish_and_clear();
         self.output.print("micro", &micro)?;
 
-        let committed = self.committed.clone().unwrap_or_else(callgrind::committed_path);
-        if self.check || self.record {
-            ensure!(
-                !micro.instructions.is_empty(),
-                "no instructions were counted: {}",
-                micro.not_measured.join("; ")
-            );
+        if !(self.check || self.record) {
+            return Ok(());
         }
+        let Micro { instructions, not_measured, .. } = &micro;
+        ensure!(!instructions.is_empty(), "no instructions were counted: {}", not_measured.join("; "));
+        let committed = match &self.committed {
+            Some(file) => file.clone(),
+            None => {
+                let here = env::current_dir().context("the current directory is not there")?;
+                callgrind::committed_path(&here)?
+            }
+        };
         if self.record {
-            callgrind::record(&micro.instructions, &committed)?;
+            callgrind::record(instructions, &committed)?;
+            eprintln!("recorded in {}", committed.display());
         }
         if self.check {
-            callgrind::check(&micro.instructions, &callgrind::read_committed(&committed)?)?;
+            callgrind::check(instructions, &callgrind::read_committed(&committed)?)?;
         }
         Ok(())
     }

@@ -14,46 +14,46 @@ pub mod retention;
 
 use clap::{Parser, Subcommand};
 
-use crate::receiver::Kind;
+use crate::receiver::ReceiverKind;
 
 /// Traffic generator and measuring harness of mirror-capture.
 #[derive(Debug, Parser)]
 #[command(name = "mirror-bench", version)]
 pub struct CommandLine {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Send traffic like that of a Gateway Load Balancer, or write it to a capture file.
     Generate(generate::Generate),
-    /// Drop in the driver: as many packets as the kernel can take from the cable.
+    /// Drop packets in the driver: the highest rate that the kernel can receive.
     XdpDrop(rate::RateArguments),
-    /// Receive over AF_XDP and recycle, nothing else: the upper bound.
+    /// Receive over AF_XDP and recycle, nothing else: the upper bound of any AF_XDP program.
     Rxdrop(rate::RateArguments),
-    /// The daemon's whole pipeline.
+    /// Measure the throughput of the daemon's whole pipeline.
     Pipeline(rate::PipelineRate),
-    /// The pipeline against rxdrop, taking turns under the same offered rate.
+    /// Compare the pipeline with rxdrop, in turns at the same offered rate.
     Retention(retention::RetentionArguments),
-    /// The highest rate without loss, and the highest with 0.5 % of it.
+    /// Find the highest rate without loss, and the highest with 0.5 % loss.
     Ndr(ndr::NdrArguments),
-    /// How long a packet takes from the moment for which it was meant to its record.
+    /// Measure the latency from the intended time of sending to the record.
     Latency(latency::LatencyArguments),
-    /// Twice what the pipeline can take: rate, memory and ledger must bear it.
+    /// Overload the pipeline with twice its sustainable rate: throughput, memory and ledger must hold.
     Overload(overload::OverloadArguments),
-    /// The same traffic for other programs that are installed: tcpdump, Suricata, gwlbtun.
+    /// Measure other installed programs under the same traffic: tcpdump, Suricata, gwlbtun.
     Compare(compare::CompareArguments),
-    /// The parts of the pipeline in memory: nanoseconds, allocations, instructions, and two workers side by side.
+    /// Measure the parts of the pipeline in memory: nanoseconds, allocations, instructions, two workers side by side.
     Micro(micro::MicroArguments),
-    /// Everything in one run: JSON, a Markdown page and plots.
+    /// Measure everything in one run: JSON, a Markdown page and plots.
     Report(report::ReportArguments),
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
     ///
@@ -61,8 +61,8 @@ impl Command {
     pub fn run(&self) -> anyhow::Result<()> {
         match self {
             Self::Generate(generate) => generate.run(),
-            Self::XdpDrop(rate) => rate.run("xdp-drop", &Kind::XdpDrop),
-            Self::Rxdrop(rate) => rate.run("rxdrop", &Kind::RxDrop),
+            Self::XdpDrop(rate) => rate.run("xdp-drop", &ReceiverKind::XdpDrop),
+            Self::Rxdrop(rate) => rate.run("rxdrop", &ReceiverKind::RxDrop),
             Self::Pipeline(pipeline) => pipeline.run(),
             Self::Retention(retention) => retention.run(),
             Self::Ndr(ndr) => ndr.run(),

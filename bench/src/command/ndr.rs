@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
-use crate::experiment::ndr::{Ndr, Plan};
-use crate::receiver::Kind;
+use crate::experiment::ndr::Ndr;
+use crate::receiver::ReceiverKind;
+use crate::search::Trials;
 
 /// Arguments of `ndr`.
 #[derive(Args, Clone, Debug)]
@@ -16,9 +17,9 @@ pub struct NdrArguments {
     traffic: TrafficArguments,
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// What receives
-    #[arg(long, value_enum, default_value_t = Receiver::Pipeline)]
-    receiver: Receiver,
+    /// The receiver under test
+    #[arg(long, value_enum, default_value_t = ReceiverArgument::Pipeline)]
+    receiver: ReceiverArgument,
     /// Seconds of the trial that confirms a rate [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     long: Option<Duration>,
@@ -29,9 +30,9 @@ pub struct NdrArguments {
     output: OutputArguments,
 }
 
-/// What receives.
+/// The receivers that can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Receiver {
+pub enum ReceiverArgument {
     /// The daemon's pipeline
     Pipeline,
     /// The bare AF_XDP loop
@@ -45,18 +46,18 @@ impl NdrArguments {
     ///
     /// When nothing can be measured.
     pub fn run(&self) -> Result<()> {
-        let default = self.output.pick(Plan::default(), Plan::quick());
-        let plan = Plan {
+        let default = self.output.pick(Trials::default(), Trials::quick());
+        let trials = Trials {
             long: self.long.unwrap_or(default.long),
             short: self.short.unwrap_or(default.short),
             ..default
         };
         let kind = match self.receiver {
-            Receiver::Pipeline => Kind::Pipeline(self.pipeline.pipeline(self.traffic.flows)),
-            Receiver::Rxdrop => Kind::RxDrop,
+            ReceiverArgument::Pipeline => ReceiverKind::Pipeline(self.pipeline.pipeline(self.traffic.flows)),
+            ReceiverArgument::Rxdrop => ReceiverKind::RxDrop,
         };
         let setting = self.output.setting(0)?;
-        let ndr = Ndr::measure(&setting, &self.traffic.profile(), &kind, &plan)?;
+        let ndr = Ndr::measure(&setting, &self.traffic.profile(), &kind, &trials)?;
         setting.progress.finish_and_clear();
         self.output.print("ndr", &ndr)
     }

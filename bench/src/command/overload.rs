@@ -1,4 +1,4 @@
-//! `mirror-bench overload`: twice what the pipeline can take.
+//! `mirror-bench overload`: the pipeline at twice its sustainable rate.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
-use crate::experiment::overload::{LEAST_FACTOR, Overload, Plan};
+use crate::experiment::overload::{self, LEAST_FACTOR, Overload};
+use crate::experiment::plan::Plan;
 
 /// Arguments of `overload`.
 #[derive(Args, Clone, Debug)]
@@ -15,12 +16,12 @@ pub struct OverloadArguments {
     traffic: TrafficArguments,
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The sustainable rate in packets per second, twice which is offered [default: the highest with 0.5 % loss, or
-    /// the most that is delivered where that is more]
+    /// The sustainable rate in packets per second, of which twice as much is offered [default: the highest with 0.5 %
+    /// loss, or the highest delivered rate if that is higher]
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u64).range(1..=500_000_000))]
     rate: Option<u64>,
-    /// How many times slower than it is the worker is made, 1 for not at all [default: as far as the generator needs it
-    /// to be to offer twice what it takes; with --rate, 1]
+    /// Factor by which the worker is slowed down, 1 for not at all [default: as much as needed for the generator to
+    /// offer twice the rate that the worker takes; with --rate, 1]
     #[arg(long, value_name = "TIMES", value_parser = slowdown)]
     slowdown: Option<f64>,
     /// Seconds of overload [default: 30]
@@ -35,18 +36,18 @@ impl OverloadArguments {
     ///
     /// # Errors
     ///
-    /// When nothing can be measured, it was no overload, or the pipeline did not bear it.
+    /// When nothing can be measured, it was no overload, or the pipeline missed a goal.
     pub fn run(&self) -> Result<()> {
-        let default = self.output.pick(Plan::default(), Plan::quick());
+        let default = self.output.pick(overload::plan(), overload::quick_plan());
         let plan = Plan {
             rate: self.rate,
-            slowdown: self.slowdown.or(self.rate.map(|_| 1.0)),
             duration: self.duration.unwrap_or(default.duration),
-            ..default
+            search: default.search,
         };
+        let slowdown = self.slowdown.or(self.rate.map(|_| 1.0));
         let setting = self.output.setting(0)?;
         let pipeline = self.pipeline.pipeline(self.traffic.flows);
-        let overload = Overload::measure(&setting, &self.traffic.profile(), &pipeline, &plan)?;
+        let overload = Overload::measure(&setting, &self.traffic.profile(), &pipeline, &plan, slowdown)?;
         setting.progress.finish_and_clear();
         self.output.print("overload", &overload)?;
         ensure!(overload.balanced, "the ledger does not balance");

@@ -1,4 +1,4 @@
-//! How far a command has come, on standard error: a bar on a terminal, and a line now and then anywhere else.
+//! The progress of a command, on standard error: a bar on a terminal, and a line now and then anywhere else.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! `mirror-bench rxdrop`, `xdp-drop` and `pipeline`: how much one receiver takes.
+//! `mirror-bench rxdrop`, `xdp-drop` and `pipeline`: the throughput of one receiver.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use clap::Args;
 use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
 use crate::experiment::Effort;
 use crate::experiment::rate::Rate;
-use crate::receiver::Kind;
+use crate::receiver::ReceiverKind;
 
 /// Arguments of `rxdrop` and `xdp-drop`.
 #[derive(Args, Clone, Debug)]
 pub struct RateArguments {
     #[command(flatten)]
     traffic: TrafficArguments,
-    /// Packets per second; without it, as fast as possible
+    /// Packets per second [default: as fast as possible]
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     rate: Option<u64>,
     /// Seconds of each measurement [default: 2]
@@ -43,7 +43,7 @@ impl RateArguments {
     /// # Errors
     ///
     /// When nothing can be measured.
-    pub fn run(&self, command: &'static str, kind: &Kind) -> Result<()> {
+    pub fn run(&self, command: &'static str, kind: &ReceiverKind) -> Result<()> {
         let effort = Effort {
             warm_up: self.output.pick(Duration::from_millis(500), Duration::from_millis(50)),
             duration: self
@@ -65,6 +65,6 @@ impl PipelineRate {
     ///
     /// When nothing can be measured.
     pub fn run(&self) -> Result<()> {
-        self.rate.run("pipeline", &Kind::Pipeline(self.pipeline.pipeline(self.rate.traffic.flows)))
+        self.rate.run("pipeline", &ReceiverKind::Pipeline(self.pipeline.pipeline(self.rate.traffic.flows)))
     }
 }

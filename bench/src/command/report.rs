@@ -13,10 +13,10 @@ use crate::report::suite::Suite;
 /// Arguments of `report`.
 #[derive(Args, Clone, Debug)]
 pub struct ReportArguments {
-    /// How thoroughly
+    /// The suite of measurements
     #[arg(long, value_enum, default_value_t)]
     suite: Suite,
-    /// Directory for report.json, report.md and the plots; those of a run that is interrupted stand in `interrupted` in it
+    /// Directory for report.json, report.md and the plots; an interrupted run writes to its subdirectory `interrupted`
     #[arg(long, value_name = "DIRECTORY", default_value = "bench/results")]
     output: PathBuf,
     /// Print the names of the files as a JSON list
@@ -35,7 +35,7 @@ impl ReportArguments {
     ///
     /// # Errors
     ///
-    /// When the user wants an end, or a file cannot be written.
+    /// When the user interrupts it, or a file cannot be written.
     pub fn run(&self) -> Result<()> {
         if let Some(figures) = &self.from {
             return self.print(&Report::read(figures)?.write_pages(&self.output)?);
@@ -47,7 +47,7 @@ impl ReportArguments {
         progress.finish_and_clear();
         let files = match ended {
             Ok(()) => report.write(&self.output)?,
-            // A report that is there already may be whole.
+            // An earlier report in the directory may be complete.
             Err(Interrupted) => report.write(&self.output.join("interrupted"))?,
         };
         self.print(&files)?;

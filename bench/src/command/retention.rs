@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
 use crate::experiment::Effort;
 use crate::experiment::matrix;
-use crate::experiment::retention::{Plan, Retention};
+use crate::experiment::retention::{Pairing, Retention};
 
 /// Arguments of `retention`.
 #[derive(Args, Clone, Debug)]
@@ -19,10 +19,10 @@ pub struct RetentionArguments {
     traffic: TrafficArguments,
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// Every frame size, number of flows, kind of record and sink in its turn, instead of one of each
+    /// Measure every frame size, number of flows, kind of record and sink, instead of one of each
     #[arg(long, conflicts_with_all = ["frame_size", "flows", "vxlan", "records", "sink"])]
     matrix: bool,
-    /// Packets per second to offer to both; without it, as many as can be offered to both
+    /// Packets per second to offer to both [default: as many as can be offered to both]
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     rate: Option<u64>,
     /// Seconds of each measurement [default: 2]
@@ -47,24 +47,24 @@ impl RetentionArguments {
     ///
     /// When nothing can be measured.
     pub fn run(&self) -> Result<()> {
-        let plan = self.plan();
+        let pairing = self.pairing();
         let cells = if self.matrix {
             matrix::cells().into_iter().map(|cell| (cell.profile, cell.pipeline)).collect()
         } else {
             vec![(self.traffic.profile(), self.pipeline.pipeline(self.traffic.flows))]
         };
-        let setting = self.output.setting(cells.len() * (plan.peaks + plan.pairs.repeat))?;
+        let setting = self.output.setting(cells.len() * (pairing.peaks + pairing.pairs.repeat))?;
         let mut results = Vec::with_capacity(cells.len());
         for (profile, pipeline) in &cells {
-            results.push(Retention::measure(&setting, profile, pipeline, plan)?);
+            results.push(Retention::measure(&setting, profile, pipeline, pairing)?);
         }
         setting.progress.finish_and_clear();
         self.output.print("retention", &Cells(results))
     }
 
-    fn plan(&self) -> Plan {
-        let default = self.output.pick(Plan::default(), Plan::quick());
-        Plan {
+    fn pairing(&self) -> Pairing {
+        let default = self.output.pick(Pairing::default(), Pairing::quick());
+        Pairing {
             rate: self.rate.or(default.rate),
             pairs: Effort {
                 duration: self.duration.unwrap_or(default.pairs.duration),

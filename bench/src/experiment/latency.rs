@@ -1,4 +1,4 @@
-//! How long a packet takes from the moment for which it was meant to the moment when its record is encoded.
+//! Latency: the time from the moment for which a packet was meant to the moment when its record is encoded.
 //!
 //! The generator stamps each packet with the time at which it is due by its rate, also when it comes too late to send
 //! it then: what waits behind a stall counts as having waited. Packets without a record are no latencies; they are
@@ -12,14 +12,16 @@ use hdrhistogram::Histogram;
 use mirror_testkit::traffic::Profile;
 use serde::{Deserialize, Serialize};
 
-use super::ndr::{self, SOME};
+use super::ndr::{self, SOME_LOSS};
+use super::plan::Plan;
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError};
-use crate::receiver::{Kind, Latencies, Pipeline, Records};
+use crate::receiver::{Latencies, PipelineSetup, ReceiverKind, Records};
+use crate::search::Trials;
 
-/// The part of the greatest rate that packets before a measurement come at.
+/// Traffic before each measurement.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// How long records may take after the last packet.
+/// Time limit for records after the last packet.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Quantiles of a curve: as many nines as the number of packets bears.
 const QUANTILES: [f64; 16] = [
@@ -43,72 +45,64 @@ pub struct Latency {
 pub struct Curve {
     /// The part of the rate that was offered.
     pub fraction: f64,
-    /// Packets per second that really were offered, in millions.
+    /// Packets per second that were in fact offered, in millions.
     pub offered: f64,
     /// Packets that were offered.
     pub packets: u64,
     /// Packets among them without a record.
     pub lost: u64,
-    /// Half of the packets took less.
+    /// The median.
     pub p50: u64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99: u64,
-    /// 999 of 1,000.
+    /// The 99.9th percentile.
     pub p999: u64,
-    /// None took longer.
+    /// The greatest.
     pub max: u64,
     /// Quantiles, from 0 to 1, and their times.
     pub quantiles: Vec<(f64, u64)>,
 }
 
-/// How the time is spent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Packets per second of which `fractions` are fractions; without it, the highest with 0.5 % loss.
-    pub rate: Option<u64>,
-    /// The rates.
-    pub fractions: Vec<f64>,
-    /// Each measurement.
-    pub duration: Duration,
-    /// The search for the rate.
-    pub search: ndr::Plan,
+/// Parts of the sustainable rate at which latencies are measured.
+pub const FRACTIONS: [f64; 4] = [0.1, 0.5, 0.75, 0.9];
+
+/// The default plan: ten seconds at each rate.
+pub fn plan() -> Plan {
+    Plan::thorough(Duration::from_secs(10))
 }
 
-impl Default for Plan {
-    /// From a tenth of the rate to nine tenths, ten seconds each.
-    fn default() -> Self {
-        let search = ndr::Plan { long: Duration::from_secs(5), ..ndr::Plan::default() };
-        Self { rate: None, fractions: vec![0.1, 0.5, 0.75, 0.9], duration: Duration::from_secs(10), search }
-    }
-}
-
-impl Plan {
-    /// One short measurement, to see that everything works.
-    pub fn quick() -> Self {
-        let duration = Duration::from_millis(200);
-        Self { rate: None, fractions: vec![0.5], duration, search: ndr::Plan::quick() }
-    }
+/// The plan of one short measurement, to see that everything works, and its part of the rate.
+pub const fn quick_plan() -> (Plan, [f64; 1]) {
+    (Plan::quick(Duration::from_millis(200)), [0.5])
 }
 
 impl Latency {
-    /// Measures the way of packets to records of packets under `profile`.
+    /// Measures the latency of packet records under `profile`, at `fractions` of the plan's rate.
     ///
     /// # Errors
     ///
     /// When nothing can be measured.
-    pub fn measure(setting: &Setting, profile: &Profile, plan: &Plan) -> Result<Self, MeasureError> {
+    pub fn measure(
+        setting: &Setting,
+        profile: &Profile,
+        plan: &Plan,
+        fractions: &[f64],
+    ) -> Result<Self, MeasureError> {
         let profile = Profile { stamped: true, ..profile.clone() };
         let latencies = Latencies::new()?;
-        let pipeline =
-            Pipeline { records: Records::Packet, latencies: Some(latencies.clone()), ..Pipeline::default() };
+        let pipeline = PipelineSetup {
+            records: Records::Packet,
+            latencies: Some(latencies.clone()),
+            ..PipelineSetup::default()
+        };
         let rate = match plan.rate {
             Some(rate) => rate,
             None => sustainable(setting, &profile, &pipeline, &plan.search)?,
         };
         let harness = Harness::new(&profile, setting.processors, &setting.interrupt)?;
-        let session = harness.start(&Kind::Pipeline(pipeline))?;
-        let mut curves = Vec::with_capacity(plan.fractions.len());
-        for &fraction in &plan.fractions {
+        let session = harness.start(&ReceiverKind::Pipeline(pipeline))?;
+        let mut curves = Vec::with_capacity(fractions.len());
+        for &fraction in fractions {
             setting.progress.set_message(format!("latencies at {:.0} %", fraction * 100.0));
             let rate = Some(scale(rate, fraction));
             session.send(Load { rate, duration: WARM_UP.min(plan.duration) })?;
@@ -129,15 +123,15 @@ impl Latency {
 fn sustainable(
     setting: &Setting,
     profile: &Profile,
-    pipeline: &Pipeline,
-    plan: &ndr::Plan,
+    pipeline: &PipelineSetup,
+    trials: &Trials,
 ) -> Result<u64, MeasureError> {
     // Stamps need a rate, and the first look at what can be offered has none.
     let profile = Profile { stamped: false, ..profile.clone() };
     let harness = Harness::new(&profile, setting.processors, &setting.interrupt)?;
-    let session = harness.start(&Kind::Pipeline(pipeline.clone()))?;
-    let greatest = ndr::greatest_offer(&session, plan.short)?;
-    let found = ndr::find(setting, &session, &plan.goal(SOME), greatest)?;
+    let session = harness.start(&ReceiverKind::Pipeline(pipeline.clone()))?;
+    let greatest = ndr::greatest_offer(&session, trials.short)?;
+    let found = ndr::find(setting, &session, SOME_LOSS, trials, greatest)?;
     session.stop()?;
     Ok(found.rate.unwrap_or_else(|| scale(greatest, 0.1)))
 }

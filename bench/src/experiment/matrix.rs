@@ -3,20 +3,20 @@
 use mirror_testkit::traffic::{FrameSize, Profile, Share};
 use serde::{Deserialize, Serialize};
 
-use crate::receiver::{Pipeline, Records, SinkKind};
+use crate::receiver::{PipelineSetup, Records, SinkKind};
 
 /// One combination of traffic and pipeline.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// What is varied.
+    /// The parameter that is varied.
     pub axis: Axis,
     /// The traffic.
     pub profile: Profile,
     /// The pipeline.
-    pub pipeline: Pipeline,
+    pub pipeline: PipelineSetup,
 }
 
-/// What is varied, while the rest stays as it is in [`base`].
+/// The parameter that is varied, while the others stay as they are in [`base`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axis {
@@ -28,7 +28,7 @@ pub enum Axis {
     Vxlan,
     /// Kinds of records.
     Records,
-    /// Where records go.
+    /// Destinations of records.
     Sink,
 }
 
@@ -52,16 +52,17 @@ pub fn cells() -> Vec<Cell> {
         FrameSize::Bytes(4096), // in several buffers
         FrameSize::InternetMix,
     ];
-    let profile = |axis, profile| Cell { axis, profile, pipeline: Pipeline::default() };
+    let profile = |axis, profile| Cell { axis, profile, pipeline: PipelineSetup::default() };
     let sizes = sizes.map(|frame_size| profile(Axis::FrameSize, Profile { frame_size, ..base() }));
     let flows = [1, 1_000, 64_000, 1_000_000].map(|flows| profile(Axis::Flows, Profile { flows, ..base() }));
     let vxlan = [Share::NONE, Share::ALL]
         .map(|vxlan| profile(Axis::Vxlan, Profile { vxlan, frame_size: FrameSize::Bytes(256), ..base() }));
     let pipeline = |axis, pipeline| Cell { axis, profile: base(), pipeline };
     let records = [Records::Flow, Records::Packet, Records::Both]
-        .map(|records| pipeline(Axis::Records, Pipeline { records, ..Pipeline::default() }));
-    let sinks = [SinkKind::Memory, SinkKind::Null, SinkKind::File]
-        .map(|sink| pipeline(Axis::Sink, Pipeline { records: Records::Packet, sink, ..Pipeline::default() }));
+        .map(|records| pipeline(Axis::Records, PipelineSetup { records, ..PipelineSetup::default() }));
+    let sinks = [SinkKind::Memory, SinkKind::Null, SinkKind::File].map(|sink| {
+        pipeline(Axis::Sink, PipelineSetup { records: Records::Packet, sink, ..PipelineSetup::default() })
+    });
     sizes.into_iter().chain(flows).chain(vxlan).chain(records).chain(sinks).collect()
 }
 

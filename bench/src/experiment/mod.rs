@@ -1,17 +1,19 @@
-//! What is measured, and what the results look like.
+//! The experiments and their results.
 //!
-//! - [`rate`]: how much a receiver takes.
-//! - [`retention`]: the pipeline against the bare loop; [`matrix`]: under which traffic.
-//! - [`ndr`]: the highest rate without loss, and with little of it.
-//! - [`latency`]: how long a packet takes to its record.
-//! - [`overload`]: whether the pipeline bears twice what it can take.
+//! - [`rate`]: throughput of one receiver.
+//! - [`retention`]: the pipeline against the bare loop; [`matrix`]: the traffic and pipelines for it.
+//! - [`ndr`]: the highest rate without loss, and with 0.5 % of it.
+//! - [`latency`]: time from a packet to its record.
+//! - [`overload`]: the pipeline at twice its sustainable rate.
 //! - [`compare`]: other programs under the same traffic.
+//! - [`plan`]: durations and rates of latency and overload.
 
 pub mod compare;
 pub mod latency;
 pub mod matrix;
 pub mod ndr;
 pub mod overload;
+pub mod plan;
 pub mod rate;
 pub mod retention;
 
@@ -24,14 +26,14 @@ use mirror_testkit::processors::Processors;
 use mirror_testkit::traffic::Profile;
 use serde::{Deserialize, Serialize};
 
-/// Where, and under whose eyes, something is measured.
+/// The surroundings of a measurement: processors, the user's interrupt and the progress display.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Which processor does what.
+    /// The processors of generator and worker.
     pub processors: Processors,
-    /// Whether the user wants an end.
+    /// The user's request for an end.
     pub interrupt: Interrupt,
-    /// Shows how far it has come.
+    /// The progress display.
     pub progress: ProgressBar,
 }
 
@@ -69,14 +71,14 @@ impl fmt::Display for TrafficFacts {
     }
 }
 
-/// How long to measure, and how often.
+/// Duration and number of measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Traffic before each measurement, which nothing is read from.
+    /// Traffic before each measurement, which is not measured.
     pub warm_up: Duration,
-    /// Each measurement.
+    /// Duration of each measurement.
     pub duration: Duration,
-    /// Measurements.
+    /// Number of measurements.
     pub repeat: usize,
 }
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Session};
-use crate::receiver::Kind;
-use crate::search::{Found, Goal, Response, search};
+use crate::receiver::ReceiverKind;
+use crate::search::{Found, Response, Trials, search};
 
-/// The loss that is allowed where some is.
-pub const SOME: f64 = 0.005;
+/// The loss that is allowed where some is, as a part of the packets.
+pub const SOME_LOSS: f64 = 0.005;
 
 /// The two rates of a receiver.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,45 +23,10 @@ pub struct Ndr {
     pub traffic: TrafficFacts,
     /// Packets per second that the generator can offer, in millions: the search begins there.
     pub greatest: f64,
-    /// Without loss.
+    /// The highest rate without loss.
     pub loss_free: Found,
-    /// With no more than [`SOME`].
+    /// The highest rate with no more than [`SOME_LOSS`].
     pub some_loss: Found,
-}
-
-/// How the time is spent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
-    /// Each trial of the search.
-    pub short: Duration,
-    /// The trial that confirms.
-    pub long: Duration,
-    /// How near the answer must be to the truth, as a part of it.
-    pub resolution: f64,
-    /// How often a trial is tried before it has failed.
-    pub attempts: usize,
-}
-
-impl Default for Plan {
-    /// Trials of a second, confirmed for half a minute, to one percent.
-    fn default() -> Self {
-        let (short, long) = (Duration::from_secs(1), Duration::from_secs(30));
-        Self { short, long, resolution: 0.01, attempts: 2 }
-    }
-}
-
-impl Plan {
-    /// A few short trials, to see that everything works.
-    pub fn quick() -> Self {
-        let (short, long) = (Duration::from_millis(50), Duration::from_millis(100));
-        Self { short, long, resolution: 0.5, attempts: 1 }
-    }
-
-    /// What is searched for.
-    pub const fn goal(&self, loss: f64) -> Goal {
-        let Self { short, long, resolution, attempts } = *self;
-        Goal { loss, resolution, short, long, attempts }
-    }
 }
 
 impl Ndr {
@@ -73,14 +38,14 @@ impl Ndr {
     pub fn measure(
         setting: &Setting,
         profile: &Profile,
-        kind: &Kind,
-        plan: &Plan,
+        kind: &ReceiverKind,
+        trials: &Trials,
     ) -> Result<Self, MeasureError> {
         let harness = Harness::new(profile, setting.processors, &setting.interrupt)?;
         let session = harness.start(kind)?;
-        let greatest = greatest_offer(&session, plan.short)?;
-        let find = |loss| find(setting, &session, &plan.goal(loss), greatest);
-        let (some_loss, loss_free) = (find(SOME)?, find(0.0)?);
+        let greatest = greatest_offer(&session, trials.short)?;
+        let find = |loss| find(setting, &session, loss, trials, greatest);
+        let (some_loss, loss_free) = (find(SOME_LOSS)?, find(0.0)?);
         session.stop()?;
         Ok(Self {
             receiver: kind.name().to_owned(),
@@ -104,12 +69,13 @@ pub(super) fn greatest_offer(session: &Session<'_>, duration: Duration) -> Resul
 pub(super) fn find(
     setting: &Setting,
     session: &Session<'_>,
-    goal: &Goal,
+    loss: f64,
+    trials: &Trials,
     greatest: u64,
 ) -> Result<Found, MeasureError> {
-    search(goal, greatest, |rate, duration| {
-        let loss = goal.loss * 100.0;
-        setting.progress.set_message(format!("{:.3} Mpps with {loss} % loss?", millions(rate as f64)));
+    search(loss, trials, greatest, |rate, duration| {
+        let (rate_mpps, percent) = (millions(rate as f64), loss * 100.0);
+        setting.progress.set_message(format!("{rate_mpps:.3} Mpps with {percent} % loss?"));
         let measured = session.send(Load { rate: Some(rate), duration })?;
         setting.progress.inc(1);
         Ok(Response { offered_rate: measured.offered_rate(), loss: measured.loss() })

@@ -1,4 +1,4 @@
-//! Twice the rate that the pipeline can take: it must go on at its best, in the same memory, and account for every
+//! Overload: at twice its sustainable rate the pipeline must keep its throughput and its memory, and account for every
 //! packet.
 //!
 //! Generator and kernel share a processor, and on a small machine that is the bottleneck: the worker can take all that
@@ -14,20 +14,21 @@ use std::time::{Duration, Instant};
 use mirror_testkit::traffic::Profile;
 use serde::{Deserialize, Serialize};
 
-use super::ndr::{self, SOME};
+use super::ndr::{self, SOME_LOSS};
+use super::plan::Plan;
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Session};
-use crate::receiver::{Kind, Pipeline, Records, SinkKind};
+use crate::receiver::{PipelineSetup, ReceiverKind, Records, SinkKind};
 
-/// The least part of its best rate that the pipeline must keep.
+/// The least part of its peak rate that the pipeline must keep.
 pub const KEPT: f64 = 0.95;
-/// By how many bytes memory may grow and still be flat: batches of the sink that were never needed before.
+/// Greatest growth of memory, in bytes, that counts as none: batches of the sink that were never needed before.
 pub const FLAT: u64 = 16 << 20;
-/// How much more than sustainable is offered.
+/// The offered rate as a multiple of the sustainable one.
 const FACTOR: f64 = 2.0;
-/// How much more must be offered at least; with less, nothing is shown.
+/// The least multiple that shows anything.
 pub const LEAST_FACTOR: f64 = 1.9;
-/// How much more than the pipeline takes the generator must be able to offer when it is not paced.
+/// The least rate of the unpaced generator as a multiple of the rate that the pipeline takes.
 const HEADROOM: f64 = 2.4;
 /// Attempts to slow the worker down so far.
 const ATTEMPTS: usize = 5;
@@ -36,42 +37,42 @@ const SAMPLE: Duration = Duration::from_millis(250);
 /// The part of the time that it may take for the memory to have its size.
 const SETTLED: f64 = 0.2;
 
-/// How the pipeline bore it.
+/// The behaviour of the pipeline under overload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overload {
     /// The traffic.
     pub traffic: TrafficFacts,
     /// The records that were made.
     pub records: Records,
-    /// Where they went.
+    /// The destination of the records.
     pub sink: SinkKind,
-    /// How many times slower than it is the worker was made.
+    /// Factor by which the worker was slowed down.
     pub slowdown: f64,
     /// The highest rate with 0.5 % loss, in millions of packets per second; none where more is lost at any rate.
     pub sustainable: Option<f64>,
     /// The most that was delivered at that rate or at the highest that the generator can offer, likewise.
     pub peak: f64,
-    /// What was offered in the overload, likewise.
+    /// The offered rate during the overload, likewise.
     pub offered: f64,
-    /// How much more that was than sustainable, or than the peak where that is more.
+    /// That rate as a multiple of the sustainable one, or of the peak where that is higher.
     pub factor: f64,
-    /// For how many seconds.
+    /// Duration of the overload in seconds.
     pub seconds: f64,
-    /// What was delivered then, in millions of packets per second.
+    /// The delivered rate during the overload, in millions of packets per second.
     pub delivered: f64,
     /// The part of the peak that this is.
     pub kept: f64,
-    /// By how many bytes the program's memory grew, once it had settled.
+    /// Growth of the program's memory in bytes, once it had settled.
     pub memory_growth: u64,
-    /// Whether the ledger balances.
+    /// True if the ledger balances.
     pub balanced: bool,
     /// Packets that were dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// The course of it.
+    /// Samples during the overload.
     pub samples: Vec<Sample>,
 }
 
-/// A moment of it.
+/// A sample during the overload.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Seconds since it began.
@@ -82,37 +83,19 @@ pub struct Sample {
     pub memory: u64,
 }
 
-/// How the time is spent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
-    /// The sustainable rate in packets per second; without it, it is searched for.
-    pub rate: Option<u64>,
-    /// How many times slower than it is the worker is made; without it, as far as the generator needs it to be.
-    pub slowdown: Option<f64>,
-    /// The overload.
-    pub duration: Duration,
-    /// The search for the sustainable rate.
-    pub search: ndr::Plan,
+/// The default plan: half a minute of overload.
+pub fn plan() -> Plan {
+    Plan::thorough(Duration::from_secs(30))
 }
 
-impl Default for Plan {
-    /// Half a minute.
-    fn default() -> Self {
-        let search = ndr::Plan { long: Duration::from_secs(5), ..ndr::Plan::default() };
-        Self { rate: None, slowdown: None, duration: Duration::from_secs(30), search }
-    }
-}
-
-impl Plan {
-    /// Half a second, to see that everything works.
-    pub fn quick() -> Self {
-        let duration = Duration::from_millis(500);
-        Self { rate: None, slowdown: None, duration, search: ndr::Plan::quick() }
-    }
+/// The plan of half a second, to see that everything works.
+pub const fn quick_plan() -> Plan {
+    Plan::quick(Duration::from_millis(500))
 }
 
 impl Overload {
-    /// Overloads `pipeline` with the packets of `profile`.
+    /// Overloads `pipeline` with the packets of `profile`. Its worker is made `slowdown` times slower; without that, as
+    /// much slower as the generator needs it to be.
     ///
     /// # Errors
     ///
@@ -120,16 +103,17 @@ impl Overload {
     pub fn measure(
         setting: &Setting,
         profile: &Profile,
-        pipeline: &Pipeline,
+        pipeline: &PipelineSetup,
         plan: &Plan,
+        slowdown: Option<f64>,
     ) -> Result<Self, MeasureError> {
         let harness = Harness::new(profile, setting.processors, &setting.interrupt)?;
-        let slowdown = match plan.slowdown {
+        let slowdown = match slowdown {
             Some(slowdown) => slowdown,
             None => slowdown_needed(setting, &harness, pipeline, plan.search.short)?,
         };
-        let pipeline = Pipeline { slowdown, ..pipeline.clone() };
-        let session = harness.start(&Kind::Pipeline(pipeline.clone()))?;
+        let pipeline = PipelineSetup { slowdown, ..pipeline.clone() };
+        let session = harness.start(&ReceiverKind::Pipeline(pipeline.clone()))?;
         let Best { sustainable, peak } = Best::measure(setting, &session, plan)?;
 
         setting.progress.set_message("overloaded");
@@ -161,7 +145,7 @@ impl Overload {
         })
     }
 
-    /// Whether everything is as it must be.
+    /// True if the pipeline met every goal.
     pub fn passed(&self) -> bool {
         self.factor >= LEAST_FACTOR && self.kept >= KEPT && self.memory_growth <= FLAT && self.balanced
     }
@@ -172,17 +156,17 @@ fn owned(dropped: BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
     dropped.into_iter().map(|(reason, packets)| (reason.to_owned(), packets)).collect()
 }
 
-/// How many times slower the worker must be for the generator to offer [`HEADROOM`] times what it takes.
+/// The slowdown of the worker with which the generator offers [`HEADROOM`] times the rate that it takes.
 fn slowdown_needed(
     setting: &Setting,
     harness: &Harness,
-    pipeline: &Pipeline,
+    pipeline: &PipelineSetup,
     duration: Duration,
 ) -> Result<f64, MeasureError> {
     let mut slowdown = 1.0;
     for _ in 0..ATTEMPTS {
         setting.progress.set_message(format!("a worker {slowdown:.1} times slower"));
-        let kind = Kind::Pipeline(Pipeline { slowdown, ..pipeline.clone() });
+        let kind = ReceiverKind::Pipeline(PipelineSetup { slowdown, ..pipeline.clone() });
         let (measured, _) = harness.measure(&kind, duration / 2, Load { rate: None, duration })?;
         setting.progress.inc(1);
         let headroom = measured.offered_rate() / measured.delivered_rate();
@@ -197,11 +181,11 @@ fn slowdown_needed(
     Ok(slowdown)
 }
 
-/// The best that the pipeline can do, in packets per second.
+/// The highest rates of the pipeline, in packets per second.
 struct Best {
-    /// The highest rate with little loss.
+    /// The highest rate with 0.5 % loss.
     sustainable: Option<u64>,
-    /// The most that is delivered.
+    /// The highest rate that is delivered.
     peak: f64,
 }
 
@@ -220,7 +204,7 @@ impl Best {
             });
         }
         let greatest = ndr::greatest_offer(session, plan.search.short)?;
-        let sustainable = ndr::find(setting, session, &plan.search.goal(SOME), greatest)?.rate;
+        let sustainable = ndr::find(setting, session, SOME_LOSS, &plan.search, greatest)?.rate;
         let mut peak = delivered(None, "at the greatest rate")?;
         if sustainable.is_some() {
             // A machine that does other things, too, loses packets long before it is at its best.
@@ -255,7 +239,7 @@ fn send_watched(
     Ok((report, samples))
 }
 
-/// By how much memory grew after it had settled.
+/// Growth of memory, in bytes, after it had settled.
 fn growth(samples: &[Sample]) -> u64 {
     let Some(last) = samples.last() else { return 0 };
     let settled = samples.iter().find(|sample| sample.seconds >= last.seconds * SETTLED);

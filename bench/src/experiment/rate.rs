@@ -1,4 +1,4 @@
-//! How much a receiver takes.
+//! Throughput of one receiver.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Effort, Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Measured};
-use crate::receiver::Kind;
+use crate::receiver::ReceiverKind;
 use crate::statistics::Summary;
 
-/// How much a receiver took.
+/// The throughput of a receiver.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rate {
     /// The receiver.
@@ -19,7 +19,7 @@ pub struct Rate {
     pub traffic: TrafficFacts,
     /// Packets per second that were offered, in millions.
     pub offered: Summary,
-    /// Packets per second that were dealt with, in millions.
+    /// Packets per second that were delivered, in millions.
     pub delivered: Summary,
     /// User-space nanoseconds per packet in batches that were not empty; for the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ impl Rate {
     pub fn measure(
         setting: &Setting,
         profile: &Profile,
-        kind: &Kind,
+        kind: &ReceiverKind,
         rate: Option<u64>,
         effort: Effort,
     ) -> Result<Self, MeasureError> {
@@ -53,7 +53,7 @@ impl Rate {
     }
 
     /// Sums measurements of `kind` up.
-    pub(super) fn of(kind: &Kind, profile: &Profile, measured: Vec<Measured>) -> Self {
+    pub(super) fn of(kind: &ReceiverKind, profile: &Profile, measured: Vec<Measured>) -> Self {
         let summary =
             |value: fn(&Measured) -> f64| Summary::of(measured.iter().map(value)).unwrap_or_default();
         Self {

@@ -1,9 +1,9 @@
-//! How much of what bare AF_XDP can do the pipeline retains.
+//! Retention: the part of bare AF_XDP's throughput that the pipeline retains.
 //!
 //! Both receivers take turns, A B A B, so that what disturbs the machine for longer than a measurement disturbs both.
 //! They are offered the same rate: the most that the generator can offer to either of them, for a generator on the
 //! kernel's own processor is faster when the receiver asks less of the kernel. A pair whose offered rates differ all the
-//! same is thrown out. What each can do at most is measured before, without pacing.
+//! same is discarded. The highest rate of each is measured before, without pacing.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use serde::{Deserialize, Serialize};
 use super::rate::Rate;
 use super::{Effort, Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError, Measured};
-use crate::receiver::{Kind, Pipeline, Records, SinkKind};
+use crate::receiver::{PipelineSetup, ReceiverKind, Records, SinkKind};
 use crate::statistics::Summary;
 
-/// By how much the offered rates of a pair may differ, as a part of the greater.
+/// Greatest difference of the offered rates of a pair, as a part of the higher one.
 pub const TOLERANCE: f64 = 0.05;
-/// The part of the most that can be offered to both which is offered to both.
+/// The offered rate as a part of the highest that can be offered to both.
 const MARGIN: f64 = 0.97;
-/// How many pairs may be thrown out for each that is kept.
+/// Greatest number of discarded pairs for each that is kept.
 const PATIENCE: usize = 2;
 
-/// What the pipeline retains of the bare loop's rate, under one traffic.
+/// The part of the bare loop's rate that the pipeline retains, under one traffic.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Retention {
     /// The traffic.
     pub traffic: TrafficFacts,
     /// Records that the pipeline made.
     pub records: Records,
-    /// Where they went.
+    /// Their destination.
     pub sink: SinkKind,
     /// Packets per second that both were to be offered, in millions.
     pub offered: f64,
     /// Delivered by the pipeline as a part of what the bare loop delivered, over the pairs that were kept; none where
     /// none was kept.
     pub ratio: Option<Summary>,
-    /// Pairs that were thrown out because their offered rates differed by more than [`TOLERANCE`].
+    /// Pairs that were discarded because their offered rates differed by more than [`TOLERANCE`].
     pub thrown_out: usize,
     /// The same ratio where both are offered as much as the generator can, which is not the same for both.
     pub peak_ratio: f64,
@@ -57,7 +57,7 @@ pub struct Pair {
     pub bare: Measured,
     /// The pipeline.
     pub pipeline: Measured,
-    /// Whether they were offered the same.
+    /// True if both were offered the same rate.
     pub kept: bool,
 }
 
@@ -72,14 +72,14 @@ impl Pair {
     }
 }
 
-/// Whether two offered rates are as good as the same.
+/// True if two offered rates differ by no more than [`TOLERANCE`].
 fn alike(one: f64, other: f64) -> bool {
     (one - other).abs() <= TOLERANCE * one.max(other)
 }
 
-/// How the time is spent.
+/// The measurements of one retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct Pairing {
     /// Pairs that are kept, and each of their measurements.
     pub pairs: Effort,
     /// The measurements without pacing, of each receiver.
@@ -88,7 +88,7 @@ pub struct Plan {
     pub rate: Option<u64>,
 }
 
-impl Default for Plan {
+impl Default for Pairing {
     /// Ten pairs of two seconds.
     fn default() -> Self {
         let (warm_up, duration) = (Duration::from_millis(300), Duration::from_secs(2));
@@ -96,7 +96,7 @@ impl Default for Plan {
     }
 }
 
-impl Plan {
+impl Pairing {
     /// One pair at a rate that is no trouble, to see that everything works.
     pub fn quick() -> Self {
         let (warm_up, duration) = (Duration::from_millis(20), Duration::from_millis(100));
@@ -113,12 +113,12 @@ impl Retention {
     pub fn measure(
         setting: &Setting,
         profile: &Profile,
-        pipeline: &Pipeline,
-        plan: Plan,
+        pipeline: &PipelineSetup,
+        pairing: Pairing,
     ) -> Result<Self, MeasureError> {
         let harness = Harness::new(profile, setting.processors, &setting.interrupt)?;
-        let kinds = [Kind::RxDrop, Kind::Pipeline(pipeline.clone())];
-        let Effort { warm_up, duration, repeat } = plan.pairs;
+        let kinds = [ReceiverKind::RxDrop, ReceiverKind::Pipeline(pipeline.clone())];
+        let Effort { warm_up, duration, repeat } = pairing.pairs;
         let measure_both = |rate| -> Result<[Measured; 2], MeasureError> {
             let load = Load { rate, duration };
             let [bare, full] = &kinds;
@@ -127,7 +127,7 @@ impl Retention {
         let traffic = TrafficFacts::from(profile);
         setting.progress.set_message(format!("{traffic}, {} records: peaks", pipeline.records.name()));
         let mut peaks = [Vec::new(), Vec::new()];
-        for _ in 0..plan.peaks {
+        for _ in 0..pairing.peaks {
             for (peaks, measured) in peaks.iter_mut().zip(measure_both(None)?) {
                 peaks.push(measured);
             }
@@ -136,7 +136,7 @@ impl Retention {
         let [bare, full] = peaks;
         let (bare_peak, pipeline_peak) =
             (Rate::of(&kinds[0], profile, bare), Rate::of(&kinds[1], profile, full));
-        let rate = plan.rate.unwrap_or_else(|| common_rate(&bare_peak, &pipeline_peak));
+        let rate = pairing.rate.unwrap_or_else(|| common_rate(&bare_peak, &pipeline_peak));
 
         let mut pairs: Vec<Pair> = Vec::with_capacity(repeat);
         let mut kept = 0;
@@ -186,11 +186,11 @@ impl fmt::Display for Retention {
             None => write!(formatter, "not measured: the machine is too unsteady")?,
         }
         let kept = self.pairs.len() - thrown_out;
-        writeln!(formatter, " ({kept} pairs at {offered:.3} Mpps, {thrown_out} thrown out)")?;
+        writeln!(formatter, " ({kept} pairs at {offered:.3} Mpps, {thrown_out} discarded)")?;
         let (bare, pipeline) = (&self.bare_peak.delivered, &self.pipeline_peak.delivered);
         write!(
             formatter,
-            "  at most    pipeline {pipeline:.3} Mpps, rxdrop {bare:.3} Mpps: {peak_ratio:.3}"
+            "  unpaced    pipeline {pipeline:.3} Mpps, rxdrop {bare:.3} Mpps: {peak_ratio:.3}"
         )?;
         if let Some(nanoseconds) = self.nanoseconds_per_packet() {
             write!(formatter, "\n  user space {nanoseconds:.1} ns per packet")?;

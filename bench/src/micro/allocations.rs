@@ -1,4 +1,4 @@
-//! How often memory is allocated, which on the data path is never.
+//! Memory allocations in the steady state, of which the data path makes none.
 
 use std::io;
 use std::sync::Arc;

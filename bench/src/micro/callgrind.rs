@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::decap::{decapsulate, decapsulate_into};
@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::setup::{DECAP, flow_table, traffic, worker};
 use super::synthetic::Synthetic;
-use super::{MicroError, Setting};
+use super::{MicroError, Observer};
 use crate::receiver::Records;
 
 /// Packets of the traffic.
@@ -31,10 +31,10 @@ const PACKETS: u64 = 100_000;
 const FLOWS: u64 = 1000;
 /// Batches between worker and sink: enough for a record of every packet.
 const BATCHES: usize = 128;
-/// By how much instructions may exceed those that are committed.
+/// Part by which instructions may exceed the committed ones.
 pub const TOLERANCE: f64 = 0.03;
 
-/// What is counted.
+/// The work whose instructions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -53,35 +53,54 @@ pub enum Stage {
 /// Instructions per packet, by stage.
 pub type Instructions = BTreeMap<Stage, f64>;
 
-/// Why instructions could not be counted, or are too many.
+/// Instructions could not be counted, or are too many.
 #[derive(Debug, Error)]
 pub enum CallgrindError {
-    /// A build for debugging has other instructions.
+    /// A debug build has other instructions.
     #[error(
-        "instructions are counted in a build for speed only: `cargo run --release -p mirror-bench -- micro`"
+        "instructions are counted in a release build only: `cargo run --release -p mirror-bench -- micro`"
     )]
     NotOptimised,
     /// Valgrind is missing.
-    #[error("cannot run valgrind: {0}; install the package valgrind")]
-    Missing(std::io::Error),
+    #[error("cannot run valgrind; install the package valgrind")]
+    Missing(#[source] io::Error),
     /// Valgrind failed.
     #[error("valgrind failed on {stage:?}: {words}")]
     Failed {
-        /// What it was to count.
+        /// The work.
         stage: Stage,
-        /// The end of what it said.
+        /// The end of its messages.
         words: String,
     },
     /// Its output cannot be read.
     #[error("callgrind counted nothing on {0:?}: its functions are not where they are looked for")]
     Nothing(Stage),
-    /// The committed values cannot be read or written.
-    #[error("{}: {detail}; `mirror-bench micro --record` writes it anew", path.display())]
-    Committed {
+    /// The committed values cannot be read.
+    #[error("cannot read the committed instructions in {}; `mirror-bench micro --record` writes them anew", path.display())]
+    Read {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        detail: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The committed values cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The source tree is not there.
+    #[error(
+        "no {FILE} in {} or a directory above it, nor in the source tree that the program was built from ({}): \
+         run it in a source tree, or name the file with --committed", here.display(), built.display()
+    )]
+    NoTree {
+        /// The current directory.
+        here: PathBuf,
+        /// The file of the source tree that the program was built from.
+        built: PathBuf,
     },
     /// There are more instructions than were committed.
     #[error("over 3 % more instructions per packet than are committed: {0}")]
@@ -172,21 +191,21 @@ fn update_batch(table: &mut FlowTable, packets: &[(Timestamp, Packet)]) {
 }
 
 #[inline(never)]
-fn run_worker(worker: Worker<Synthetic>) -> std::io::Result<()> {
+fn run_worker(worker: Worker<Synthetic>) -> io::Result<()> {
     worker.run(|| false).1
 }
 
 /// Counts the instructions of every stage.
-pub(super) fn measure(setting: &Setting) -> Result<Instructions, MicroError> {
+pub(super) fn measure(observer: &Observer) -> Result<Instructions, MicroError> {
     if cfg!(debug_assertions) {
         return Err(CallgrindError::NotOptimised.into());
     }
     let mut instructions = Instructions::new();
     for stage in Stage::ALL {
-        setting.interrupt.check()?;
-        setting.progress.set_message(format!("instructions: {}", stage.name()));
+        observer.interrupt.check()?;
+        observer.progress.set_message(format!("instructions: {}", stage.name()));
         instructions.insert(stage, count(stage)?);
-        setting.progress.inc(1);
+        observer.progress.inc(1);
     }
     Ok(instructions)
 }
@@ -218,9 +237,22 @@ fn total(output: &str) -> Option<u64> {
     output.lines().find_map(|line| line.strip_prefix("totals: "))?.trim().parse().ok()
 }
 
-/// Where the committed values are.
-pub fn committed_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.json")
+/// The file of the committed values in a source tree.
+const FILE: &str = "bench/instructions.json";
+
+/// The file of committed values: that of the source tree around `here`, or else that of the tree that the program was
+/// built from. Those differ where several trees share a target directory, or a build was copied.
+///
+/// # Errors
+///
+/// [`CallgrindError::NoTree`].
+pub fn committed_path(here: &Path) -> Result<PathBuf, CallgrindError> {
+    let around = here.ancestors().map(|directory| directory.join(FILE)).find(|file| file.is_file());
+    if let Some(file) = around {
+        return Ok(file);
+    }
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
+    if built.is_file() { Ok(built) } else { Err(CallgrindError::NoTree { here: here.to_owned(), built }) }
 }
 
 /// Reads committed values.
@@ -229,9 +261,9 @@ pub fn committed_path() -> PathBuf {
 ///
 /// When there are none.
 pub fn read_committed(path: &Path) -> Result<Instructions, CallgrindError> {
-    let wrong = |detail: String| CallgrindError::Committed { path: path.to_owned(), detail };
-    let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+    let wrong = |source| CallgrindError::Read { path: path.to_owned(), source };
+    let text = fs::read(path).map_err(wrong)?;
+    serde_json::from_slice(&text).map_err(|error| wrong(error.into()))
 }
 
 /// Writes the values that are to be committed, rounded up to whole instructions.
@@ -240,10 +272,10 @@ pub fn read_committed(path: &Path) -> Result<Instructions, CallgrindError> {
 ///
 /// When they cannot be written.
 pub fn record(instructions: &Instructions, path: &Path) -> Result<(), CallgrindError> {
-    let wrong = |detail: String| CallgrindError::Committed { path: path.to_owned(), detail };
+    let wrong = |source| CallgrindError::Write { path: path.to_owned(), source };
     let rounded: Instructions = instructions.iter().map(|(&stage, value)| (stage, value.ceil())).collect();
-    let text = serde_json::to_string_pretty(&rounded).map_err(|error| wrong(error.to_string()))?;
-    fs::write(path, text + "\n").map_err(|error| wrong(error.to_string()))
+    let text = serde_json::to_string_pretty(&rounded).map_err(|error| wrong(error.into()))?;
+    fs::write(path, text + "\n").map_err(wrong)
 }
 
 /// Compares with committed values.
@@ -295,7 +327,8 @@ mod tests {
 
     #[test]
     fn the_values_of_every_stage_are_committed() {
-        let committed = read_committed(&committed_path()).unwrap();
+        let committed =
+            read_committed(&committed_path(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap()).unwrap();
         assert!(Stage::ALL.iter().all(|stage| committed.contains_key(stage)), "{committed:?}");
     }
 
@@ -304,5 +337,19 @@ mod tests {
         for stage in Stage::ALL {
             stage.work().unwrap();
         }
+    }
+
+    #[test]
+    fn the_committed_values_are_those_of_the_tree_around_the_current_directory() {
+        let tree = tempfile::tempdir().unwrap();
+        let deep = tree.path().join("target/release");
+        fs::create_dir_all(&deep).unwrap();
+        fs::create_dir(tree.path().join("bench")).unwrap();
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
+        assert_eq!(committed_path(&deep).unwrap(), built, "no tree around it");
+        let file = tree.path().join(FILE);
+        record(&Instructions::from([(Stage::Parse, 1.5)]), &file).unwrap();
+        assert_eq!(committed_path(&deep).unwrap(), file);
+        assert_eq!(read_committed(&file).unwrap(), Instructions::from([(Stage::Parse, 2.0)]));
     }
 }

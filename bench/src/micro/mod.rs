@@ -2,9 +2,9 @@
 //!
 //! - `synthetic`: the generator's traffic as a source; `setup`: a worker on it.
 //! - [`time`]: nanoseconds per packet and per record.
-//! - [`allocations`]: how often memory is allocated.
+//! - [`allocations`]: memory allocations in the steady state.
 //! - [`callgrind`]: instructions per packet, the gate in CI.
-//! - [`scaling`]: whether two workers get in each other's way.
+//! - [`scaling`]: the speed of two workers side by side.
 
 pub mod allocations;
 pub mod callgrind;
@@ -21,6 +21,7 @@ use mirror_testkit::processors::Processors;
 use mirror_testkit::traffic::ProfileError;
 use mirror_user::DropReason;
 use mirror_user::degrade::DegradeConfigError;
+use mirror_user::error::chain;
 use mirror_user::sink::SinkError;
 use mirror_user::value::ValueError;
 use serde::{Deserialize, Serialize};
@@ -32,19 +33,19 @@ use self::scaling::Scaling;
 use self::time::{Amount, Time};
 use crate::receiver::Records;
 
-/// Under whose eyes something is measured.
+/// The user's interrupt and the progress display of a measurement in memory.
 #[derive(Clone, Debug)]
-pub struct Setting {
-    /// Whether the user wants an end.
+pub struct Observer {
+    /// The user's request for an end.
     pub interrupt: Interrupt,
-    /// Shows how far it has come.
+    /// The progress display.
     pub progress: ProgressBar,
 }
 
-/// Why something could not be measured.
+/// Something could not be measured.
 #[derive(Debug, Error)]
 pub enum MicroError {
-    /// The user wanted an end.
+    /// The user interrupted the measurement.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// The traffic contradicts itself.
@@ -66,17 +67,17 @@ pub enum MicroError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// The sink could not write.
-    #[error("the sink could not write everything: {0:?}")]
+    #[error("the sink could not write everything: {}", .0.iter().map(|error| chain(error).to_string()).collect::<Vec<_>>().join("; "))]
     Output(Vec<SinkError>),
     /// Instructions.
     #[error(transparent)]
     Callgrind(#[from] CallgrindError),
     /// The operating system.
-    #[error("the operating system refused: {0}")]
+    #[error("the operating system refused")]
     System(#[from] io::Error),
 }
 
-/// Which parts to measure.
+/// The parts that can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Part {
     /// Nanoseconds.
@@ -104,7 +105,7 @@ impl Part {
     }
 }
 
-/// What was measured.
+/// The results.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Micro {
     /// Nanoseconds per packet or record.
@@ -119,7 +120,7 @@ pub struct Micro {
     /// Two workers side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
-    /// What could not be measured, and why.
+    /// Parts that could not be measured, and the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_measured: Vec<String>,
 }
@@ -129,36 +130,38 @@ impl Micro {
     ///
     /// # Errors
     ///
-    /// When the pipeline cannot be made, or the user wants an end.
-    pub fn measure(setting: &Setting, parts: &[Part], amount: Amount) -> Result<Self, MicroError> {
+    /// When the pipeline cannot be made, or the user interrupts it.
+    pub fn measure(observer: &Observer, parts: &[Part], amount: Amount) -> Result<Self, MicroError> {
         let mut micro = Self::default();
         for part in parts {
             match part {
-                Part::Time => micro.times = time::measure(setting, amount)?,
-                Part::Allocations => micro.count_allocations(setting, amount)?,
-                Part::Instructions => match callgrind::measure(setting) {
+                Part::Time => micro.times = time::measure(observer, amount)?,
+                Part::Allocations => micro.count_allocations(observer, amount)?,
+                Part::Instructions => match callgrind::measure(observer) {
                     Ok(instructions) => micro.instructions = instructions,
                     Err(MicroError::Callgrind(
                         error @ (CallgrindError::NotOptimised | CallgrindError::Missing(_)),
                     )) => {
-                        setting.progress.inc(part.steps(amount) as u64);
-                        micro.not_measured.push(format!("instructions: {error}"));
+                        observer.progress.inc(part.steps(amount) as u64);
+                        micro.not_measured.push(format!("instructions: {}", chain(&error)));
                     }
                     Err(error) => return Err(error),
                 },
                 Part::Scaling => match Processors::choose() {
                     Ok(processors) => {
-                        micro.scaling = Some(scaling::measure(setting, processors, amount)?);
+                        micro.scaling = Some(scaling::measure(observer, processors, amount)?);
                     }
-                    Err(error) => micro.not_measured.push(format!("two workers side by side: {error}")),
+                    Err(error) => {
+                        micro.not_measured.push(format!("two workers side by side: {}", chain(&error)));
+                    }
                 },
             }
         }
         Ok(micro)
     }
 
-    fn count_allocations(&mut self, setting: &Setting, amount: Amount) -> Result<(), MicroError> {
-        setting.progress.set_message("allocations");
+    fn count_allocations(&mut self, observer: &Observer, amount: Amount) -> Result<(), MicroError> {
+        observer.progress.set_message("allocations");
         for records in [Records::Flow, Records::Packet, Records::Both] {
             match allocations::measure(records, amount.packets)? {
                 Some(allocations) => self.allocations.push(allocations),
@@ -168,7 +171,7 @@ impl Micro {
                 }
             }
         }
-        setting.progress.inc(1);
+        observer.progress.inc(1);
         Ok(())
     }
 }

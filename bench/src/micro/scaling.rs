@@ -1,5 +1,5 @@
-//! Whether two workers get in each other's way, compared with two loops that only compute: what those lose by running
-//! side by side is the machine's.
+//! The speed of two workers side by side, compared with two loops that only compute: the loss of those is the
+//! machine's.
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::setup::{traffic, worker};
 use super::synthetic::Synthetic;
 use super::time::Amount;
-use super::{MicroError, Setting};
+use super::{MicroError, Observer};
 use crate::receiver::Records;
-use crate::receiver::meter::{Busy, Meter, ticks};
+use crate::receiver::meter::{Busy, Meter};
+use crate::receiver::tsc::ticks;
 use crate::statistics::Summary;
 
 /// Flows of each worker.
@@ -21,7 +22,7 @@ const FLOWS: u64 = 64_000;
 /// Rounds of the compute loop that take about as long as a packet.
 const ROUNDS_PER_PACKET: u64 = 64;
 
-/// What two get done side by side, as a part of what each gets done alone.
+/// The speed of two threads side by side, as a part of their speeds alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scaling {
     /// Two loops that only compute.
@@ -34,7 +35,7 @@ pub struct Scaling {
 
 /// Measures it with so many packets for each worker.
 pub(super) fn measure(
-    setting: &Setting,
+    observer: &Observer,
     processors: Processors,
     amount: Amount,
 ) -> Result<Scaling, MicroError> {
@@ -43,11 +44,11 @@ pub(super) fn measure(
     let work = || pipeline(packets);
     let (mut loops, mut workers) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        setting.interrupt.check()?;
-        setting.progress.set_message("two workers side by side");
+        observer.interrupt.check()?;
+        observer.progress.set_message("two workers side by side");
         loops.push(side_by_side(processors, &|| Ok(compute(packets)))?);
         workers.push(side_by_side(processors, &work)?);
-        setting.progress.inc(1);
+        observer.progress.inc(1);
     }
     let ratios = workers.iter().zip(&loops).map(|(workers, loops)| workers / loops);
     Ok(Scaling {
@@ -60,7 +61,7 @@ pub(super) fn measure(
 /// Work that says how many nanoseconds its items took.
 type Work<'a> = &'a (dyn Fn() -> Result<f64, MicroError> + Sync);
 
-/// How fast `work` is on both processors at once, as a part of how fast it is on each alone.
+/// The speed of `work` on both processors at once, as a part of its speed on each alone.
 fn side_by_side(processors: [usize; 2], work: Work<'_>) -> Result<f64, MicroError> {
     let [first, second] = processors;
     let alone = [on(&[first], work)?, on(&[second], work)?];

@@ -17,7 +17,7 @@ use mirror_user::worker::{WhenFull, Worker};
 use super::MicroError;
 use crate::receiver::{Records, output};
 
-/// How mirrored packets are found.
+/// The ports and nesting of mirrored packets.
 pub(super) const DECAP: DecapConfig =
     DecapConfig { geneve_port: port::GENEVE, vxlan_port: port::VXLAN, max_depth: 2 };
 
@@ -31,7 +31,7 @@ pub(super) fn flow_table() -> Result<FlowTable, MicroError> {
     Ok(FlowTable::new(FlowConfig::default())?)
 }
 
-/// A worker on `source`, whose records are encoded as NDJSON and forgotten. It has `batches` batches, so many that it
+/// A worker on `source`, whose records are encoded as NDJSON and discarded. It has `batches` batches, so many that it
 /// need not wait for the sink.
 pub(super) fn worker<Source: FrameSource>(
     source: Source,
@@ -39,7 +39,7 @@ pub(super) fn worker<Source: FrameSource>(
     batches: usize,
 ) -> Result<(Worker<Source>, Sinks), MicroError> {
     let config = SinkConfig { queue_batches: batches, ..SinkConfig::default() };
-    let (mut producers, sinks) = sink::start_with(&config, 1, vec![output::forget()])?;
+    let (mut producers, sinks) = sink::start_with(&config, 1, vec![output::discarding()])?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
     let recording = Recording {
         packets: matches!(records, Records::Packet | Records::Both),

@@ -10,11 +10,12 @@ use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::source::{Frame, FrameSource, LinkType, Received};
 use mirror_user::time::Timestamp;
 
-use crate::receiver::meter::{Busy, Meter, ticks};
+use crate::receiver::meter::{Busy, Meter};
+use crate::receiver::tsc::ticks;
 
-/// When the first packet arrives: 2026-01-01 00:00:00 UTC, in nanoseconds.
+/// Arrival of the first packet: 2026-01-01 00:00:00 UTC, in nanoseconds.
 const START: u64 = 1_767_225_600_000_000_000;
-/// From packet to packet, in nanoseconds: five million packets per second.
+/// Time from packet to packet, in nanoseconds: five million packets per second.
 const INTERVAL: u64 = 200;
 
 /// The traffic as a source.
@@ -28,7 +29,7 @@ pub struct Synthetic {
     /// Bytes of each frame of the batch.
     lengths: [usize; BATCH_FRAMES],
     count: usize,
-    /// When the batch was handed out.
+    /// Tick at which the batch was handed out.
     handed_out: u64,
     meter: Arc<Meter>,
 }
@@ -67,7 +68,7 @@ impl Synthetic {
         count
     }
 
-    /// How many packets were handed out before those of the batch.
+    /// Number of packets that were handed out before those of the batch.
     pub(super) fn handed_out(&self) -> u64 {
         self.position.number - self.count as u64
     }

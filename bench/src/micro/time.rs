@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::{DECAP, flow_table, traffic, worker};
 use super::synthetic::Synthetic;
-use super::{MicroError, Setting};
+use super::{MicroError, Observer};
 use crate::measure::thread_times;
-use crate::receiver::meter::{Busy, Meter, ticks};
+use crate::receiver::meter::{Busy, Meter};
+use crate::receiver::tsc::ticks;
 use crate::receiver::{Records, output};
 use crate::statistics::Summary;
 
@@ -31,15 +32,15 @@ pub const FLOWS: [u64; 3] = [1_000, 64_000, 1_000_000];
 /// Nanoseconds per item.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Time {
-    /// What was measured.
+    /// The part of the pipeline.
     pub name: String,
-    /// What one item is: `packet` or `record`.
+    /// The item: `packet` or `record`.
     pub item: String,
     /// Nanoseconds, over several runs.
     pub nanoseconds: Summary,
 }
 
-/// How much of it.
+/// The amount of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
     /// Packets in a run, besides those that open the flows.
@@ -53,38 +54,38 @@ impl Time {
         name: impl Into<String>,
         item: &'static str,
         amount: Amount,
-        setting: &Setting,
+        observer: &Observer,
         mut run: impl FnMut() -> Result<f64, MicroError>,
     ) -> Result<Self, MicroError> {
         let name = name.into();
         let mut values = Vec::with_capacity(amount.runs);
         for _ in 0..amount.runs {
-            setting.interrupt.check()?;
-            setting.progress.set_message(name.clone());
+            observer.interrupt.check()?;
+            observer.progress.set_message(name.clone());
             values.push(run()?);
-            setting.progress.inc(1);
+            observer.progress.inc(1);
         }
         Ok(Self { name, item: item.to_owned(), nanoseconds: Summary::of(values).unwrap_or_default() })
     }
 }
 
-/// How many times [`measure`] runs something.
+/// Number of runs of [`measure`].
 pub(super) const fn steps(amount: Amount) -> usize {
     (6 + 3 * FLOWS.len()) * amount.runs
 }
 
 /// Measures everything.
-pub(super) fn measure(setting: &Setting, amount: Amount) -> Result<Vec<Time>, MicroError> {
-    let mut times = vec![Time::new("decapsulation", "packet", amount, setting, || parse(amount.packets))?];
+pub(super) fn measure(observer: &Observer, amount: Amount) -> Result<Vec<Time>, MicroError> {
+    let mut times = vec![Time::new("decapsulation", "packet", amount, observer, || parse(amount.packets))?];
     for flows in FLOWS {
         let name = format!("flow update, {flows} flows");
-        times.push(Time::new(name, "packet", amount, setting, || update(flows, amount.packets))?);
+        times.push(Time::new(name, "packet", amount, observer, || update(flows, amount.packets))?);
     }
     for records in [Records::Flow, Records::Packet] {
         for flows in FLOWS {
             let name = format!("worker, {} records, {flows} flows", records.name());
             let run = || whole(records, flows, amount.packets);
-            times.push(Time::new(name, "packet", amount, setting, run)?);
+            times.push(Time::new(name, "packet", amount, observer, run)?);
         }
     }
     let (packet, flow) = samples()?;
@@ -92,7 +93,7 @@ pub(super) fn measure(setting: &Setting, amount: Amount) -> Result<Vec<Time>, Mi
     let add_flow = |producer: &mut Producer| add_flow(producer, &flow);
     let records = amount.packets;
     let mut record = |name, run: &mut dyn FnMut() -> Result<f64, MicroError>| {
-        Time::new(name, "record", amount, setting, run).map(|time| times.push(time))
+        Time::new(name, "record", amount, observer, run).map(|time| times.push(time))
     };
     record("hand-off of packet records", &mut || hand_off(add_packet))?;
     record("hand-off of flow records", &mut || hand_off(add_flow))?;
@@ -141,7 +142,7 @@ fn update(flows: u64, packets: u64) -> Result<f64, MicroError> {
     Ok(busy.nanoseconds_per_packet().unwrap_or_default())
 }
 
-/// Everything that a worker does between two looks into its ring.
+/// Everything that a worker does between two queries of its ring.
 fn whole(records: Records, flows: u64, packets: u64) -> Result<f64, MicroError> {
     let meter = Arc::new(Meter::default());
     let source = Synthetic::new(&traffic(flows)?, flows, flows + packets, Arc::clone(&meter));
@@ -181,7 +182,7 @@ fn add_flow(producer: &mut Producer, record: &FlowRecord) {
 fn hand_off(add: impl Fn(&mut Producer)) -> Result<f64, MicroError> {
     const WARM_UP: usize = 16;
     const BATCHES: usize = 128;
-    let (mut producers, sinks) = sink::start_with(&SinkConfig::default(), 1, vec![output::forget()])?;
+    let (mut producers, sinks) = sink::start_with(&SinkConfig::default(), 1, vec![output::discarding()])?;
     let mut producer = producers.remove(0);
     let mut spent = Duration::ZERO;
     for batch in 0..WARM_UP + BATCHES {
@@ -208,7 +209,7 @@ fn processor_time() -> Duration {
 
 /// Processor time of the sink's thread for a record, in nanoseconds.
 fn encode(add: impl Fn(&mut Producer), records: u64) -> Result<f64, MicroError> {
-    let (mut producers, sinks) = sink::start_with(&SinkConfig::default(), 1, vec![output::forget()])?;
+    let (mut producers, sinks) = sink::start_with(&SinkConfig::default(), 1, vec![output::discarding()])?;
     let mut producer = producers.remove(0);
     let before = sink_seconds()?;
     (0..records).for_each(|_| add(&mut producer));

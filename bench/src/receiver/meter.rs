@@ -1,19 +1,16 @@
-//! What a worker's time is spent on: the time stamp counter around batches that are not empty.
-#![expect(unsafe_code, reason = "the time stamp counter has no safe interface")]
+//! A worker's busy time: the time stamp counter around batches that are not empty.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use mirror_user::counters::Counter;
 use mirror_user::source::{Backlog, Frame, FrameSource, Received};
 use mirror_user::time::Timestamp;
 
-use super::brake::Brake;
+use super::throttle::Throttle;
+use super::tsc::{ticks, ticks_per_nanosecond};
 
-/// Time spent on batches that were not empty: from the look into the ring that found packets to the next look.
+/// Time spent on batches that were not empty: from the query of the ring that found packets to the next query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Busy {
     /// Packets.
@@ -25,7 +22,7 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// What has been added since `earlier`.
+    /// The difference to `earlier`.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self {
@@ -46,7 +43,7 @@ impl Busy {
     }
 }
 
-/// What a [`Metered`] source has counted, to be read by any thread.
+/// Counters of a [`Metered`] source, which any thread may read.
 #[derive(Debug, Default)]
 pub struct Meter {
     packets: Counter,
@@ -69,11 +66,11 @@ impl Meter {
     }
 }
 
-/// A source that notes how long its user takes for each batch, and can make it slower.
+/// A source that measures its user's time for each batch, and can slow the user down.
 pub struct Metered<Source> {
     source: Source,
     meter: Arc<Meter>,
-    brake: Option<Brake>,
+    throttle: Option<Throttle>,
     /// Packets of the batch that is being worked on, and when it was asked for.
     batch: Option<(usize, u64)>,
 }
@@ -81,7 +78,7 @@ pub struct Metered<Source> {
 impl<Source> Metered<Source> {
     /// Meters `source`, and makes its user `slowdown` times slower; the time that it is held up is not metered.
     pub fn new(source: Source, meter: Arc<Meter>, slowdown: f64) -> Self {
-        Self { source, meter, brake: Brake::new(slowdown), batch: None }
+        Self { source, meter, throttle: Throttle::new(slowdown), batch: None }
     }
 
     /// The source itself.
@@ -96,8 +93,8 @@ impl<Source: FrameSource> FrameSource for Metered<Source> {
         if let Some((packets, start)) = self.batch.take() {
             let ticks = now.wrapping_sub(start);
             self.meter.add(Busy { packets: packets as u64, batches: 1, ticks });
-            if let Some(brake) = &self.brake {
-                now = brake.hold(now, ticks);
+            if let Some(throttle) = &self.throttle {
+                now = throttle.wait(now, ticks);
             }
         }
         let received = self.source.receive();
@@ -128,32 +125,11 @@ impl<Source: FrameSource> FrameSource for Metered<Source> {
     }
 }
 
-/// The time stamp counter, or nanoseconds where there is none.
-#[inline(always)]
-pub fn ticks() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86_64 processor has the instruction, which reads a register.
-    return unsafe { core::arch::x86_64::_rdtsc() };
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        static START: OnceLock<Instant> = OnceLock::new();
-        u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// How fast the time stamp counter runs; measured once, against the monotonic clock.
-pub fn ticks_per_nanosecond() -> f64 {
-    static RATE: OnceLock<f64> = OnceLock::new();
-    *RATE.get_or_init(|| {
-        let (start, first) = (Instant::now(), ticks());
-        thread::sleep(Duration::from_millis(50));
-        let (elapsed, passed) = (start.elapsed(), ticks() - first);
-        passed as f64 / elapsed.as_nanos() as f64
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     /// Hands out batches of these sizes, 0 for none.

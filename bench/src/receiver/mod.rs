@@ -1,12 +1,13 @@
-//! What receives at the far end of a testbed, from the least that can be done to the whole pipeline.
+//! Receivers at the far end of a testbed, from a drop in the driver to the whole pipeline.
 
 mod bare;
-mod brake;
 mod discard;
 pub mod meter;
 pub(crate) mod output;
 mod pipeline;
 mod program;
+mod throttle;
+pub mod tsc;
 
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -19,6 +20,7 @@ use mirror_testkit::namespace::NamespaceError;
 use mirror_testkit::processors::Processors;
 use mirror_testkit::veth::VethPair;
 use mirror_user::config::ConfigError;
+use mirror_user::error::chain;
 use mirror_user::ledger::Ledger;
 use mirror_user::pipeline::PipelineError;
 use mirror_user::sink::SinkError;
@@ -30,23 +32,23 @@ pub use self::discard::Discard;
 use self::meter::Busy;
 pub use self::output::Latencies;
 use self::pipeline::Running;
-pub use self::pipeline::{Pipeline, SinkKind};
+pub use self::pipeline::{PipelineSetup, SinkKind};
 
 /// Name of the thread that receives.
 pub(crate) const WORKER: &str = "worker-0";
 
-/// What receives.
+/// The kinds of receivers.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum ReceiverKind {
     /// An XDP program that drops.
     XdpDrop,
     /// A loop that receives over AF_XDP and recycles.
     RxDrop,
     /// The daemon's pipeline.
-    Pipeline(Pipeline),
+    Pipeline(PipelineSetup),
 }
 
-impl Kind {
+impl ReceiverKind {
     /// Name in results.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -72,7 +74,7 @@ impl Kind {
 
 /// Receives until it is stopped. Dropping it stops it as well.
 pub trait Receiver {
-    /// What was counted so far.
+    /// The counters so far.
     ///
     /// # Errors
     ///
@@ -87,29 +89,29 @@ pub trait Receiver {
     fn stop(self: Box<Self>) -> Result<Ended, ReceiverError>;
 }
 
-/// What a receiver counts while it runs.
+/// Counters of a running receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Packets that came.
     pub received: u64,
-    /// Packets that were dealt with to the end: those received, without those that were dropped since.
+    /// Packets that were processed completely: those received, without those that were dropped since.
     pub delivered: u64,
     /// Time that the worker spent on batches that were not empty.
     pub busy: Busy,
 }
 
-/// What is known of a receiver at its end.
+/// The result of a receiver that has stopped.
 #[derive(Debug, Default)]
 pub struct Ended {
     /// The counters as they stand at last.
     pub counts: Counts,
     /// Packets that the rings had no room for.
     pub kernel_dropped: u64,
-    /// Where every packet went, for the pipeline.
+    /// The account of every packet, for the pipeline.
     pub ledger: Option<Ledger>,
 }
 
-/// Which records the pipeline makes.
+/// The records that the pipeline makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Records {
     /// One per packet.
@@ -138,10 +140,10 @@ impl Records {
     }
 }
 
-/// How long the kernel may take to let go of the queue after its last socket was closed, which it does in the background.
+/// Time limit for the kernel to release a queue after its last socket was closed, which it does in the background.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// Tries to bind a socket until the queue's last one has let go of it.
+/// Binds a socket, again and again until the previous socket of the queue is released.
 fn until_free<T, E>(mut bind: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E) -> bool) -> Result<T, E> {
     let deadline = Instant::now() + RELEASE;
     loop {
@@ -154,12 +156,12 @@ fn until_free<T, E>(mut bind: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E)
     }
 }
 
-/// Whether another socket has the queue.
+/// True if another socket has the queue.
 fn is_busy(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBUSY)
 }
 
-/// Why a receiver could not start, or failed.
+/// A receiver could not start, or failed.
 #[derive(Debug, Error)]
 pub enum ReceiverError {
     /// There is no testbed.
@@ -181,7 +183,7 @@ pub enum ReceiverError {
     Program {
         /// Its name.
         name: &'static str,
-        /// What the kernel said.
+        /// The cause.
         source: ProgramError,
     },
     /// A map cannot be used.
@@ -189,25 +191,23 @@ pub enum ReceiverError {
     Map {
         /// Its name.
         name: &'static str,
-        /// What the kernel said.
+        /// The cause.
         source: MapError,
     },
     /// The bare loop's socket.
-    #[error(
-        "the bare AF_XDP socket failed: {source}; it needs root, and memory to lock (`ulimit -l unlimited`)"
-    )]
+    #[error("the bare AF_XDP socket failed; it needs root, and memory to lock (`ulimit -l unlimited`)")]
     Socket {
-        /// What the kernel said.
+        /// The cause.
         source: io::Error,
     },
     /// A thread could not be started.
-    #[error("cannot start the worker's thread: {source}")]
+    #[error("cannot start the worker's thread")]
     Thread {
-        /// What the kernel said.
+        /// The cause.
         source: io::Error,
     },
-    /// What the sink could not write.
-    #[error("the sink could not write everything: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    /// The sink could not write everything.
+    #[error("the sink could not write everything: {}", .0.iter().map(|error| chain(error).to_string()).collect::<Vec<_>>().join("; "))]
     Output(Vec<SinkError>),
     /// The daemon's settings contradict each other.
     #[error(transparent)]
@@ -216,9 +216,9 @@ pub enum ReceiverError {
     #[error(transparent)]
     Run(Box<PipelineError>),
     /// There is no place for the sink's files.
-    #[error("cannot make a directory for the sink's files in {}: {source}", std::env::temp_dir().display())]
+    #[error("cannot make a directory for the sink's files in {}", std::env::temp_dir().display())]
     Directory {
-        /// What the kernel said.
+        /// The cause.
         source: io::Error,
     },
 }

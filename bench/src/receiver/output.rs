@@ -1,4 +1,4 @@
-//! Where encoded records end up that go nowhere: forgotten, or looked at for the time that they took.
+//! Outputs in memory: encoded records are discarded, or searched for their latency first.
 
 use std::io;
 use std::path::Path;
@@ -11,18 +11,18 @@ use mirror_user::sink::{Output, PartialWrite, SinkError, Unfinished};
 use mirror_user::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Longest latency that is told apart, in nanoseconds.
+/// Longest latency that the histogram resolves, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;
-/// What stands before the stamp in a record.
+/// The text before the stamp in a record.
 const KEY: &[u8] = br#""flow_cookie":""#;
 
-/// The times from the moment for which a packet was meant to the moment when its record was encoded, in nanoseconds.
-/// Clones share them.
+/// Latencies from the moment for which a packet was meant to the moment when its record was encoded, in nanoseconds.
+/// Clones share one histogram.
 #[derive(Clone, Debug)]
 pub struct Latencies(Arc<Mutex<Histogram<u64>>>);
 
 impl Latencies {
-    /// None yet.
+    /// An empty histogram.
     ///
     /// # Errors
     ///
@@ -31,12 +31,12 @@ impl Latencies {
         Ok(Self(Arc::new(Mutex::new(Histogram::new_with_bounds(1, LONGEST, 3)?))))
     }
 
-    /// How many were noted so far.
+    /// Number of latencies so far.
     pub fn count(&self) -> u64 {
         self.lock().len()
     }
 
-    /// Takes out what was noted so far.
+    /// Takes the latencies so far out.
     pub fn take(&self) -> Histogram<u64> {
         let mut histogram = self.lock();
         let taken = histogram.clone();
@@ -49,7 +49,7 @@ impl Latencies {
     }
 }
 
-/// Finds in each record how long ago its packet was meant to be sent.
+/// Finds the stamp of the packet in each record.
 #[derive(Debug)]
 struct Stamps {
     latencies: Latencies,
@@ -57,8 +57,8 @@ struct Stamps {
 }
 
 impl Stamps {
-    /// Notes the records in `bytes`, all of which were ready at `now`, in nanoseconds of the monotonic clock.
-    fn note(&self, bytes: &[u8], now: u64) {
+    /// Records the latencies of the records in `bytes`, all of which were encoded at `now`, in nanoseconds of the monotonic clock.
+    fn record(&self, bytes: &[u8], now: u64) {
         let mut histogram = self.latencies.lock();
         for place in self.finder.find_iter(bytes) {
             let start = place + KEY.len();
@@ -80,29 +80,29 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The monotonic clock, which stamps are of.
+/// The monotonic clock, which the stamps are read from.
 fn monotonic() -> u64 {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
     tv_sec.cast_unsigned() * 1_000_000_000 + tv_nsec.cast_unsigned()
 }
 
-/// An output that forgets everything.
-pub(crate) fn forget() -> Box<dyn Output> {
-    Box::new(Shown(|bytes: &[u8]| {
+/// An output that discards everything.
+pub(crate) fn discarding() -> Box<dyn Output> {
+    Box::new(Callback(|bytes: &[u8]| {
         std::hint::black_box(bytes);
     }))
 }
 
-/// An output that notes the age of each record.
-pub(super) fn note(latencies: Latencies) -> Box<dyn Output> {
+/// An output that records the latency of each record, and discards it.
+pub(super) fn timing(latencies: Latencies) -> Box<dyn Output> {
     let stamps = Stamps { latencies, finder: Finder::new(KEY) };
-    Box::new(Shown(move |bytes: &[u8]| stamps.note(bytes, monotonic())))
+    Box::new(Callback(move |bytes: &[u8]| stamps.record(bytes, monotonic())))
 }
 
-/// Shows a function what is written, and keeps nothing.
-struct Shown<Look>(Look);
+/// An output that passes the bytes to a function.
+struct Callback<Function>(Function);
 
-impl<Look: FnMut(&[u8]) + Send> Output for Shown<Look> {
+impl<Function: FnMut(&[u8]) + Send> Output for Callback<Function> {
     fn path(&self) -> &Path {
         Path::new("memory")
     }
@@ -157,7 +157,7 @@ mod tests {
         let stamps = Stamps { latencies: latencies.clone(), finder: Finder::new(KEY) };
         let line = |stamp: u32| format!("{{\"mirror\":{{\"flow_cookie\":\"{stamp:08x}\",\"queue\":0}}}}\n");
         let bytes = format!("{}{}{{\"cut\":{{\"flow_cookie\":\"00", line(1000), line(900));
-        stamps.note(bytes.as_bytes(), 1100 << STAMP_SHIFT);
+        stamps.record(bytes.as_bytes(), 1100 << STAMP_SHIFT);
         let histogram = latencies.take();
         assert_eq!(histogram.len(), 2);
         assert!(histogram.equivalent(histogram.min(), 100 << STAMP_SHIFT));

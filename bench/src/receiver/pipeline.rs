@@ -8,7 +8,7 @@ use mirror_testkit::veth::VethPair;
 use mirror_user::config::{Config, ConfigError};
 use mirror_user::degrade::DegradeMode;
 use mirror_user::ledger::Ledger;
-use mirror_user::pipeline::{Ended as PipelineEnded, Instrument, Outputs, Pipeline as DataPath};
+use mirror_user::pipeline::{Ended as PipelineEnded, Instrument, Outputs, Pipeline};
 use mirror_user::rules::RecordKind;
 use mirror_user::shutdown::Shutdown;
 use mirror_user::sink::{Destination, Format};
@@ -23,26 +23,26 @@ use super::meter::{Meter, Metered};
 use super::output::{self, Latencies};
 use super::{Counts, Ended, Receiver, ReceiverError, Records};
 
-/// What the pipeline is to do.
+/// The setup of a pipeline under test.
 #[derive(Clone, Debug)]
-pub struct Pipeline {
-    /// Which records it makes.
+pub struct PipelineSetup {
+    /// The records that it makes.
     pub records: Records,
-    /// Where they go.
+    /// Their destination.
     pub sink: SinkKind,
     /// Most flows in its table.
     pub max_flows: u32,
     /// Entries of its receive ring; without it, the daemon's default.
     pub rx_ring: Option<u32>,
-    /// Whether its packet buffers stand on huge pages, which must be reserved; without it, where enough are.
+    /// Packet buffers on huge pages, which must be reserved; without it, if enough are.
     pub huge_pages: Option<bool>,
-    /// Where the way of each stamped packet to its record is noted; the records then go nowhere else.
+    /// The histogram for the latencies of stamped packets; with it, the records go nowhere else.
     pub latencies: Option<Latencies>,
-    /// How many times slower than it is its worker is made; 1 leaves it as it is.
+    /// Factor by which the worker is slowed down; 1 leaves it as it is.
     pub slowdown: f64,
 }
 
-impl Default for Pipeline {
+impl Default for PipelineSetup {
     fn default() -> Self {
         Self {
             records: Records::default(),
@@ -56,7 +56,7 @@ impl Default for Pipeline {
     }
 }
 
-/// Where records go.
+/// Destinations of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum SinkKind {
@@ -86,7 +86,7 @@ impl SinkKind {
     }
 }
 
-impl Pipeline {
+impl PipelineSetup {
     /// The daemon's configuration for this.
     fn config(&self, directory: &Path, processors: Processors) -> Result<Config, ReceiverError> {
         let mut config = Config::default();
@@ -119,8 +119,8 @@ impl Pipeline {
 
     fn outputs(&self) -> Outputs {
         match (&self.latencies, self.sink) {
-            (Some(latencies), _) => Outputs::Given(vec![output::note(latencies.clone())]),
-            (None, SinkKind::Memory) => Outputs::Given(vec![output::forget()]),
+            (Some(latencies), _) => Outputs::Given(vec![output::timing(latencies.clone())]),
+            (None, SinkKind::Memory) => Outputs::Given(vec![output::discarding()]),
             (None, _) => Outputs::Configured,
         }
     }
@@ -153,20 +153,24 @@ impl Instrument for Metering {
 
 /// The running pipeline.
 pub(super) struct Running {
-    pipeline: DataPath,
+    pipeline: Pipeline,
     meter: Arc<Meter>,
     _directory: TempDir,
 }
 
 impl Running {
     /// Starts it at the far end of `bed`.
-    pub fn start(pipeline: &Pipeline, bed: &VethPair, processors: Processors) -> Result<Self, ReceiverError> {
+    pub fn start(
+        pipeline: &PipelineSetup,
+        bed: &VethPair,
+        processors: Processors,
+    ) -> Result<Self, ReceiverError> {
         let directory = tempfile::tempdir().map_err(|source| ReceiverError::Directory { source })?;
         let config = pipeline.config(directory.path(), processors)?;
         let meter = Arc::new(Meter::default());
         let metering = Metering { meter: Arc::clone(&meter), slowdown: pipeline.slowdown };
         let (shutdown, outputs) = (Shutdown::new(), pipeline.outputs());
-        let start = || DataPath::capture_with(&config, &shutdown, outputs, &metering);
+        let start = || Pipeline::capture_with(&config, &shutdown, outputs, &metering);
         Ok(Self { pipeline: bed.receiver.enter(start)??, meter, _directory: directory })
     }
 }

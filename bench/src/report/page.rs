@@ -52,7 +52,11 @@ impl Page {
         let Report { machine, modes, .. } = report;
         let commit = machine.commit.as_deref().unwrap_or("unknown");
         let minutes = report.seconds / 60.0;
-        self.line(&format!("`{}`, begun {}, {minutes:.1} minutes.\n", report.command, date(report.started)));
+        self.line(&format!(
+            "`{}`, started {}, {minutes:.1} minutes.\n",
+            report.command,
+            date(report.started)
+        ));
         self.line(&format!("- Machine: {machine}; commit {commit}."));
         let huge = &machine.transparent_huge_pages;
         let jit = if machine.bpf_jit { "on" } else { "off" };
@@ -68,7 +72,7 @@ impl Page {
         self.line(&format!("- Path: {driver}, {xdp} XDP, AF_XDP in {af_xdp} mode; packets from {source}."));
         if let Some(processors) = report.processors {
             self.line(&format!(
-                "- Processor {} has the generator and the kernel's receive path, processor {} the worker.",
+                "- Processor {} runs the generator and the kernel's receive path, processor {} the worker.",
                 processors.generator, processors.worker
             ));
         }
@@ -81,19 +85,19 @@ impl Page {
         }
         self.heading("The pipeline against rxdrop");
         self.line(
-            "Both take turns, A B A B, under the same offered rate; the ratio is that of what they delivered. Pairs \
-             whose offered rates differ by more than 5 % are thrown out. Unless a row says otherwise: frames of 128 \
-             bytes, 64,000 flows, records of flows, sink null. *At most* is without pacing, where each is offered as \
-             much as the generator can.\n",
+            "Both receivers are measured in turns (A B A B) at the same offered rate; retention is the rate that the \
+             pipeline delivers, divided by the rate that rxdrop delivers. Pairs whose offered rates differ by more than \
+             5 % are discarded. Unless a row says otherwise: frames of 128 bytes, 64,000 flows, flow records, sink \
+             null. *Unpaced* rates are those with a generator that sends as fast as it can.\n",
         );
         let head = [
             "",
             "retention",
-            "least–greatest",
-            "pairs kept, thrown out",
+            "range",
+            "pairs kept, discarded",
             "offered Mpps",
-            "at most: pipeline",
-            "at most: rxdrop",
+            "unpaced pipeline",
+            "unpaced rxdrop",
             "ratio",
             "user space ns per packet",
         ];
@@ -139,8 +143,8 @@ impl Page {
         let Some(latency) = &report.latency else { return };
         self.heading("Latency");
         self.line(&format!(
-            "From the time for which a packet was meant to the moment when its record is encoded, in microseconds, at \
-             parts of {:.2} Mpps. Packets without a record are not among them.\n",
+            "Time from the intended sending of a packet to the encoding of its record, in microseconds, at parts of \
+             {:.2} Mpps. Lost packets have no latency.\n",
             latency.rate
         ));
         let rows = latency.curves.iter().map(|curve| {
@@ -183,7 +187,7 @@ impl Page {
                     sink.to_string(),
                 ]
             });
-            self.table(&["once warmed up", "allocations of the worker", "of the sink"], rows);
+            self.table(&["in the steady state", "allocations of the worker", "of the sink"], rows);
         }
         if let Some(Scaling { compute, workers, ratio }) = &micro.scaling {
             let rows = [
@@ -192,7 +196,7 @@ impl Page {
                 ("workers against loops", ratio),
             ];
             let rows = rows.into_iter().map(|(name, part)| [name.to_owned(), format!("{part:.3}")]);
-            self.table(&["two side by side", "part of each alone"], rows);
+            self.table(&["two side by side", "speed as a part of that alone"], rows);
         }
     }
 
@@ -211,14 +215,8 @@ impl Page {
                 program.busy_nanoseconds.map_or(String::new(), |busy| format!("{busy:.0}")),
             ]
         });
-        let head = [
-            "",
-            "offered",
-            "delivered",
-            "Mpps",
-            "processor ns per packet",
-            "of which not looking for packets",
-        ];
+        let head =
+            ["", "offered", "delivered", "Mpps", "processor ns per packet", "of which without polling"];
         self.table(&head, rows);
         for skipped in &comparison.skipped {
             self.line(&format!("- {} was skipped: {}.", skipped.program, skipped.reason));

@@ -1,6 +1,6 @@
 //! The plots of a report.
 
-use super::{Cell, Report};
+use super::{MeasuredCell, Report};
 use crate::experiment::latency::Curve;
 use crate::experiment::matrix::Axis;
 use crate::experiment::rate::Rate;
@@ -18,7 +18,7 @@ const GOALS: [f64; 2] = [0.8, 0.9];
 pub(super) struct Plot {
     /// Name of its file.
     pub file: &'static str,
-    /// What it shows.
+    /// Its title.
     pub title: String,
     /// The drawing.
     pub svg: String,
@@ -49,7 +49,7 @@ fn by_flows(report: &Report) -> Option<Result<Plot, PlotError>> {
     bars("throughput-by-flows.svg", "Throughput by number of flows", "flows", series, groups)
 }
 
-/// What the bare loop and the pipeline take at most.
+/// The highest rates of the bare loop and of the pipeline.
 fn peaks(retention: &Retention) -> Vec<Option<Summary>> {
     vec![Some(retention.bare_peak.delivered), Some(retention.pipeline_peak.delivered)]
 }
@@ -72,7 +72,7 @@ fn bars(
 }
 
 fn retention(report: &Report) -> Option<Result<Plot, PlotError>> {
-    let row = |cell: &Cell| (row_name(cell.axis, &cell.retention), cell.retention.ratio);
+    let row = |cell: &MeasuredCell| (row_name(cell.axis, &cell.retention), cell.retention.ratio);
     let intervals = Intervals {
         title: "Throughput of the pipeline as a part of rxdrop's".to_owned(),
         note:
@@ -86,7 +86,7 @@ fn retention(report: &Report) -> Option<Result<Plot, PlotError>> {
     (!intervals.rows.is_empty()).then(draw)
 }
 
-/// What is special about a cell.
+/// The name of a cell: the value of the varied parameter.
 pub(super) fn row_name(axis: Axis, retention: &Retention) -> String {
     let traffic = &retention.traffic;
     match axis {

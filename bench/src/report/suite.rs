@@ -1,27 +1,29 @@
-//! What is measured, and how thoroughly.
+//! The suites of a report: full, short and smoke.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
 use mirror_testkit::interrupt::{Interrupt, Interrupted};
 use mirror_testkit::processors::Processors;
+use mirror_user::error::chain;
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Modes, Report};
+use super::{MeasuredCell, Modes, Report};
 use crate::experiment::compare::Comparison;
 use crate::experiment::latency::{self, Latency};
 use crate::experiment::matrix::{self, Axis};
-use crate::experiment::ndr::{self, Ndr};
+use crate::experiment::ndr::Ndr;
 use crate::experiment::overload::{self, Overload};
+use crate::experiment::plan::Plan;
 use crate::experiment::rate::Rate;
-use crate::experiment::retention::{self, Retention};
+use crate::experiment::retention::{Pairing, Retention};
 use crate::experiment::{Effort, Setting, TrafficFacts};
 use crate::machine::Machine;
 use crate::measure::{Load, MeasureError};
-use crate::micro;
 use crate::micro::time::Amount;
-use crate::micro::{Micro, MicroError, Part};
-use crate::receiver::{Kind, Pipeline};
+use crate::micro::{Micro, MicroError, Observer, Part};
+use crate::receiver::{PipelineSetup, ReceiverKind};
+use crate::search::Trials;
 
 /// Packets per second at which programs are compared: what the kernel's network stack can give them.
 const COMPARED_RATE: u64 = 1_000_000;
@@ -35,7 +37,7 @@ pub enum Suite {
     Full,
     /// Everything, in short measurements: a few minutes
     Short,
-    /// Everything, as short as can be: the figures mean little
+    /// Everything, as short as possible: the figures mean little
     Smoke,
 }
 
@@ -57,39 +59,40 @@ impl Suite {
         }
     }
 
-    fn retention(self) -> retention::Plan {
-        let plan = retention::Plan::default();
-        let short = retention::Plan {
-            pairs: Effort { repeat: 5, duration: plan.pairs.duration / 4, ..plan.pairs },
-            peaks: 2,
-            ..plan
-        };
-        self.pick(plan, short, retention::Plan::quick())
+    fn retention(self) -> Pairing {
+        let full = Pairing::default();
+        let pairs = Effort { repeat: 5, duration: full.pairs.duration / 4, ..full.pairs };
+        self.pick(full, Pairing { pairs, peaks: 2, ..full }, Pairing::quick())
     }
 
     fn rate(self) -> Effort {
         Effort { repeat: self.pick(7, 3, 1), ..self.retention().pairs }
     }
 
-    fn ndr(self) -> ndr::Plan {
-        let plan = ndr::Plan::default();
-        let short = ndr::Plan { short: plan.short / 4, long: plan.long / 10, resolution: 0.03, ..plan };
-        self.pick(plan, short, ndr::Plan::quick())
+    fn ndr(self) -> Trials {
+        let full = Trials::default();
+        let short = Trials { short: full.short / 4, long: full.long / 10, resolution: 0.03, ..full };
+        self.pick(full, short, Trials::quick())
     }
 
-    fn latency(self) -> latency::Plan {
-        let plan = latency::Plan::default();
+    fn latency(self) -> Plan {
+        let full = latency::plan();
+        let short = Plan { duration: full.duration / 5, search: self.ndr(), ..full };
+        self.pick(full, short, latency::quick_plan().0)
+    }
+
+    /// Parts of the sustainable rate at which latencies are measured.
+    fn fractions(self) -> Vec<f64> {
         match self {
-            Self::Full => plan,
-            Self::Short => latency::Plan { duration: plan.duration / 5, search: self.ndr(), ..plan },
-            Self::Smoke => latency::Plan::quick(),
+            Self::Full | Self::Short => latency::FRACTIONS.to_vec(),
+            Self::Smoke => latency::quick_plan().1.to_vec(),
         }
     }
 
-    fn overload(self) -> overload::Plan {
-        let plan = overload::Plan::default();
-        let short = overload::Plan { duration: plan.duration / 6, search: self.ndr(), ..plan };
-        self.pick(plan, short, overload::Plan::quick())
+    fn overload(self) -> Plan {
+        let full = overload::plan();
+        let short = Plan { duration: full.duration / 6, search: self.ndr(), ..full };
+        self.pick(full, short, overload::quick_plan())
     }
 
     fn micro(self) -> Amount {
@@ -98,8 +101,7 @@ impl Suite {
     }
 
     fn comparison(self) -> Load {
-        let plan = self.latency();
-        Load { rate: Some(COMPARED_RATE), duration: plan.duration / 2 }
+        Load { rate: Some(COMPARED_RATE), duration: self.latency().duration / 2 }
     }
 
     /// The matrix of retention, or one cell of each axis that has a plot.
@@ -116,7 +118,7 @@ impl Suite {
     /// Steps of progress that are known before.
     fn steps(self) -> usize {
         let cells = self.cells();
-        let plan = self.retention();
+        let retention = self.retention();
         let sizes = cells.iter().filter(|cell| cell.axis == Axis::FrameSize).count();
         let mut different: Vec<_> = cells
             .iter()
@@ -127,11 +129,10 @@ impl Suite {
         different.sort_unstable();
         different.dedup();
         let micro: usize = Part::ALL.iter().map(|part| part.steps(self.micro())).sum();
-        different.len() * (plan.peaks + plan.pairs.repeat) + sizes * self.rate().repeat + micro
+        different.len() * (retention.peaks + retention.pairs.repeat) + sizes * self.rate().repeat + micro
     }
 
-    /// Measures everything. What cannot be measured is named in the report; so is what was
-    /// still to come when the user wanted an end.
+    /// Measures everything. The report names what cannot be measured, and what an interrupt left out.
     pub fn run(self, interrupt: &Interrupt, progress: &ProgressBar) -> (Report, Result<(), Interrupted>) {
         progress.set_length(self.steps() as u64);
         let start = Instant::now();
@@ -140,7 +141,7 @@ impl Suite {
             command: format!("mirror-bench report --suite {}", self.name()),
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             seconds: 0.0,
-            machine: Machine::look(),
+            machine: Machine::current(),
             processors: None,
             modes: Modes::default(),
             xdp_drop: Vec::new(),
@@ -173,21 +174,21 @@ impl Suite {
                     Setting { processors, interrupt: interrupt.clone(), progress: progress.clone() };
                 self.run_live(&setting, report)?;
             }
-            Err(error) => report.not_measured.push(format!("everything with a network: {error}")),
+            Err(error) => report.not_measured.push(format!("everything with a network: {}", chain(&error))),
         }
-        let setting = micro::Setting { interrupt: interrupt.clone(), progress: progress.clone() };
-        let micro = Micro::measure(&setting, &Part::ALL, self.micro());
+        let observer = Observer { interrupt: interrupt.clone(), progress: progress.clone() };
+        let micro = Micro::measure(&observer, &Part::ALL, self.micro());
         report.keep("parts in memory", micro, |report, micro| report.micro = micro)
     }
 
-    /// Measures what needs a network.
+    /// Runs the experiments that need a network.
     fn run_live(self, setting: &Setting, report: &mut Report) -> Result<(), Interrupted> {
         let base = matrix::base();
-        let pipeline = Pipeline::default();
+        let pipeline = PipelineSetup::default();
         for cell in self.cells() {
             let traffic = TrafficFacts::from(&cell.profile);
             let what = format!("retention: {traffic}");
-            let is_same = |done: &&Cell| {
+            let is_same = |done: &&MeasuredCell| {
                 let Retention { traffic: of, records, sink, .. } = &done.retention;
                 (of, *records, *sink) == (&traffic, cell.pipeline.records, cell.pipeline.sink)
             };
@@ -197,27 +198,27 @@ impl Suite {
                 None => Retention::measure(setting, &cell.profile, &cell.pipeline, self.retention()),
             };
             report.keep(&what, measured, |report, retention| {
-                report.retention.push(Cell { axis: cell.axis, retention });
+                report.retention.push(MeasuredCell { axis: cell.axis, retention });
             })?;
             if cell.axis == Axis::FrameSize {
-                let rate = Rate::measure(setting, &cell.profile, &Kind::XdpDrop, None, self.rate());
+                let rate = Rate::measure(setting, &cell.profile, &ReceiverKind::XdpDrop, None, self.rate());
                 report.keep("xdp-drop", rate, |report, rate| report.xdp_drop.push(rate))?;
             }
         }
-        for kind in [Kind::RxDrop, Kind::Pipeline(pipeline.clone())] {
+        for kind in [ReceiverKind::RxDrop, ReceiverKind::Pipeline(pipeline.clone())] {
             let ndr = Ndr::measure(setting, &base, &kind, &self.ndr());
             report.keep("rates without loss", ndr, |report, ndr| report.ndr.push(ndr))?;
         }
-        let latency = Latency::measure(setting, &base, &self.latency());
+        let latency = Latency::measure(setting, &base, &self.latency(), &self.fractions());
         report.keep("latencies", latency, |report, latency| report.latency = Some(latency))?;
-        let overload = Overload::measure(setting, &base, &pipeline, &self.overload());
+        let overload = Overload::measure(setting, &base, &pipeline, &self.overload(), None);
         report.keep("overload", overload, |report, overload| report.overload = Some(overload))?;
         let comparison = Comparison::measure(setting, &base, &pipeline, self.comparison());
         report.keep("other programs", comparison, |report, it| report.comparison = Some(it))
     }
 }
 
-/// An error that may be the user's wish for an end.
+/// An error that may be the user's interrupt.
 trait MayInterrupt: std::error::Error {
     fn is_interrupt(&self) -> bool;
 }
@@ -245,7 +246,7 @@ impl Report {
         match result {
             Ok(value) => keep(self, value),
             Err(error) if error.is_interrupt() => return Err(Interrupted),
-            Err(error) => self.not_measured.push(format!("{what}: {error}")),
+            Err(error) => self.not_measured.push(format!("{what}: {}", chain(&error))),
         }
         Ok(())
     }

@@ -16,13 +16,14 @@ use mirror_testkit::namespace::{Namespace, NamespaceError};
 use mirror_testkit::process::ProcessError;
 use mirror_testkit::traffic::Profile;
 use mirror_testkit::veth::VethPair;
+use mirror_user::error::chain;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::process::Process;
 use super::{Setting, TrafficFacts, millions};
 use crate::measure::{Harness, Load, MeasureError};
-use crate::receiver::{Kind, Pipeline};
+use crate::receiver::{PipelineSetup, ReceiverKind};
 
 /// The programs under the same traffic.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,19 +36,19 @@ pub struct Comparison {
     pub skipped: Vec<Skipped>,
 }
 
-/// What a program made of the traffic.
+/// The result of a program under the traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     /// The program.
     pub program: String,
-    /// What it says of its version.
+    /// Its version, as it prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Packets that were offered.
     pub offered: u64,
     /// Packets among them that it got.
     pub delivered: u64,
-    /// For how long.
+    /// Duration of the traffic.
     pub seconds: f64,
     /// Processor time of the program. A worker that looks for packets all the time uses all there is.
     pub processor_seconds: f64,
@@ -61,7 +62,7 @@ pub struct Compared {
 pub struct Skipped {
     /// The program.
     pub program: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -77,7 +78,7 @@ impl Compared {
     }
 }
 
-/// Why a program could not be compared.
+/// A program could not be compared.
 #[derive(Debug, Error)]
 pub enum ProgramError {
     /// It is not installed.
@@ -87,16 +88,16 @@ pub enum ProgramError {
     #[error(transparent)]
     Testbed(#[from] NamespaceError),
     /// It could not be started or watched.
-    #[error("cannot be run: {0}")]
+    #[error("cannot be run")]
     Run(#[from] io::Error),
     /// Its process could not be started or watched.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It ended too early, or did not get ready.
-    #[error("did not get ready; it said: {0}")]
+    #[error("did not get ready; it printed: {0}")]
     NotReady(String),
-    /// It did not say how many packets it got.
-    #[error("did not say how many packets it got; it said: {0}")]
+    /// It did not print how many packets it received.
+    #[error("did not print how many packets it received; it printed: {0}")]
     NoCount(String),
 }
 
@@ -111,10 +112,10 @@ trait Program {
     /// Starts it on the interface [`VethPair::RECEIVING`] of `namespace`, on `processor`; it is ready when this returns.
     fn start(&self, namespace: &Namespace, processor: usize) -> Result<Process, ProgramError>;
 
-    /// How many packets it has got so far, where that can be seen while it runs.
+    /// Number of packets that it has received so far, where that can be seen while it runs.
     fn count_running(&self, namespace: &Namespace) -> Result<Option<u64>, ProgramError>;
 
-    /// How many packets it had got at its end, where it says so.
+    /// Number of packets that it had received at its end, where it prints that.
     fn count_ended(&self, process: &Process) -> Option<u64>;
 }
 
@@ -128,11 +129,11 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// When nothing can be sent. What goes wrong with a program is a reason to leave it out.
+    /// When nothing can be sent. A program that fails is left out, with the reason.
     pub fn measure(
         setting: &Setting,
         profile: &Profile,
-        pipeline: &Pipeline,
+        pipeline: &PipelineSetup,
         load: Load,
     ) -> Result<Self, MeasureError> {
         let mut comparison = Self {
@@ -146,7 +147,7 @@ impl Comparison {
             match compare(&harness, program.as_ref(), load)? {
                 Ok(compared) => comparison.programs.push(compared),
                 Err(error) => {
-                    let (program, reason) = (program.name().to_owned(), error.to_string());
+                    let (program, reason) = (program.name().to_owned(), chain(&error).to_string());
                     comparison.skipped.push(Skipped { program, reason });
                 }
             }
@@ -160,12 +161,12 @@ impl Comparison {
 fn own(
     setting: &Setting,
     profile: &Profile,
-    pipeline: &Pipeline,
+    pipeline: &PipelineSetup,
     load: Load,
 ) -> Result<Compared, MeasureError> {
     setting.progress.set_message("mirror-capture");
     let harness = Harness::new(profile, setting.processors, &setting.interrupt)?;
-    let (measured, _) = harness.measure(&Kind::Pipeline(pipeline.clone()), WARM_UP, load)?;
+    let (measured, _) = harness.measure(&ReceiverKind::Pipeline(pipeline.clone()), WARM_UP, load)?;
     setting.progress.inc(1);
     Ok(Compared {
         program: "mirror-capture".to_owned(),
@@ -180,7 +181,7 @@ fn own(
 
 /// Traffic before the measurement.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// How long a program may take to get what stands in its buffers.
+/// Time for a program to read what stands in its buffers.
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// Sends the load to `program`. The outer error is the generator's, the inner one the program's.
@@ -208,7 +209,7 @@ fn compare(
             program: program.name().to_owned(),
             version: process::version(program.name(), program.version_arguments()),
             offered: report.offered,
-            delivered: delivered.ok_or_else(|| ProgramError::NoCount(process.words()))?,
+            delivered: delivered.ok_or_else(|| ProgramError::NoCount(process.printed()))?,
             seconds: report.seconds,
             processor_seconds,
             busy_nanoseconds: None,
@@ -231,7 +232,7 @@ impl fmt::Display for Comparison {
                 "\n  {program:<16} {offered:>10} {delivered:>10} {rate:>7.3} {nanoseconds:>14.0}"
             )?;
             if let Some(busy) = busy_nanoseconds {
-                write!(formatter, ", of which {busy:.0} in the worker without looking for packets")?;
+                write!(formatter, ", of which {busy:.0} in the worker without polling")?;
             }
         }
         for Skipped { program, reason } in skipped {

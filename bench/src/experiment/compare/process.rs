@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use super::ProgramError;
 use crate::measure::thread_times;
 
-/// How long a program may take to get ready, or to end.
+/// Time limit for a program to get ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// Time between two queries.
+const POLL: Duration = Duration::from_millis(20);
 
 /// A running program, stopped when dropped.
 #[derive(Debug)]
@@ -52,11 +52,11 @@ impl Process {
         let (running, stdout, stderr) = Running::spawn(&mut command)?;
         let mut process = Self { running, stdout, stderr, directory };
         let deadline = Instant::now() + PATIENCE;
-        while !is_ready(&process.words()) {
+        while !is_ready(&process.printed()) {
             if process.running.ended()?.is_some() || Instant::now() > deadline {
-                return Err(ProgramError::NotReady(process.words()));
+                return Err(ProgramError::NotReady(process.printed()));
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL);
         }
         Ok(process)
     }
@@ -67,7 +67,7 @@ impl Process {
     }
 
     /// Its output so far.
-    pub fn words(&self) -> String {
+    pub fn printed(&self) -> String {
         self.stdout.text() + &self.stderr.text()
     }
 

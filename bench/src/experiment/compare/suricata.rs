@@ -66,7 +66,7 @@ impl Program for Suricata {
             here.as_os_str(),
             "--runmode=workers".as_ref(),
         ];
-        let is_ready = |words: &str| words.contains("ngine started");
+        let is_ready = |output: &str| output.contains("ngine started");
         Process::start(namespace, processor, self.name(), &arguments, directory, is_ready)
     }
 
@@ -79,7 +79,7 @@ impl Program for Suricata {
     }
 }
 
-/// What the kernel gave it, by the last of its statistics.
+/// Packets that the kernel delivered to it, by its last statistics.
 fn delivered(statistics: &str) -> Option<u64> {
     let last: Value = serde_json::from_str(statistics.lines().last()?).ok()?;
     let capture = last.get("stats")?.get("capture")?;

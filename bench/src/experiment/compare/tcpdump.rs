@@ -27,7 +27,7 @@ impl Program for Tcpdump {
             ["-n", "-i", VethPair::RECEIVING, "-B", BUFFER, "-w", "/dev/null", "udp", "port", "6081"];
         let directory = Process::directory()?;
         let arguments = arguments.map(OsStr::new);
-        let is_ready = |words: &str| words.contains("listening on");
+        let is_ready = |output: &str| output.contains("listening on");
         Process::start(namespace, processor, self.name(), &arguments, directory, is_ready)
     }
 
@@ -36,13 +36,13 @@ impl Program for Tcpdump {
     }
 
     fn count_ended(&self, process: &Process) -> Option<u64> {
-        captured(&process.words())
+        captured(&process.printed())
     }
 }
 
 /// The number in the line `1234 packets captured`.
-fn captured(words: &str) -> Option<u64> {
-    words.lines().find_map(|line| line.trim().strip_suffix(" packets captured")?.parse().ok())
+fn captured(output: &str) -> Option<u64> {
+    output.lines().find_map(|line| line.trim().strip_suffix(" packets captured")?.parse().ok())
 }
 
 #[cfg(test)]
@@ -50,10 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_is_in_the_last_words() {
-        let words = "tcpdump: listening on far, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n\
+    fn the_count_is_in_the_output() {
+        let output = "tcpdump: listening on far, link-type EN10MB (Ethernet), snapshot length 262144 bytes\n\
                      29870 packets captured\n30000 packets received by filter\n130 packets dropped by kernel\n";
-        assert_eq!(captured(words), Some(29870));
+        assert_eq!(captured(output), Some(29870));
         assert_eq!(captured("tcpdump: far: No such device exists\n"), None);
     }
 }

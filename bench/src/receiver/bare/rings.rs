@@ -40,7 +40,7 @@ struct Ring<Entry> {
     consumer: NonNull<AtomicU32>,
     entries: NonNull<Entry>,
     mask: u32,
-    /// How far this side has come.
+    /// The index of this side.
     own: u32,
     _mapping: Mapping,
 }
@@ -142,7 +142,7 @@ impl<Entry: Copy> Ring<Entry> {
 }
 
 impl Ring<XdpDesc> {
-    /// How many entries the kernel has produced that were not given back.
+    /// Number of entries that the kernel has produced and that were not given back.
     #[inline]
     fn available(&self) -> u32 {
         // SAFETY: a word of the mapping, which the kernel writes atomically.

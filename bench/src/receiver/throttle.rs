@@ -1,24 +1,24 @@
-//! A worker as it would be on a slower processor, for a generator that cannot overload it on this one.
+//! Slowdown of a worker, as if its processor were slower, for a generator that cannot overload it otherwise.
 
 use std::hint;
 
-use super::meter::{ticks, ticks_per_nanosecond};
+use super::tsc::{ticks, ticks_per_nanosecond};
 
-/// What takes longer, in nanoseconds, is no work on a batch of at most 64 packets: another thread had the processor. It
-/// would have taken as long next to a slower worker.
+/// Longest work on a batch of at most 64 packets, in nanoseconds. Longer times mean that another thread had the
+/// processor, which would have taken as long beside a slower worker.
 const LONGEST_WORK: f64 = 100_000.0;
 
-/// Holds a worker up, in proportion to its own work: it becomes so many times slower, with all its habits.
+/// A delay in proportion to the work of a worker.
 #[derive(Debug)]
-pub(super) struct Brake {
+pub(super) struct Throttle {
     /// Time to wait for each tick of work.
     share: f64,
     /// Most ticks that count as work.
     longest: f64,
 }
 
-impl Brake {
-    /// Makes a worker `slowdown` times slower; none where that is 1 or less.
+impl Throttle {
+    /// A throttle that makes a worker `slowdown` times slower; none where that is 1 or less.
     pub fn new(slowdown: f64) -> Option<Self> {
         (slowdown > 1.0)
             .then(|| Self { share: slowdown - 1.0, longest: LONGEST_WORK * ticks_per_nanosecond() })
@@ -26,7 +26,7 @@ impl Brake {
 
     /// Waits after `work` ticks of work that ended at `now`, and returns the time after that.
     #[inline]
-    pub fn hold(&self, now: u64, work: u64) -> u64 {
+    pub fn wait(&self, now: u64, work: u64) -> u64 {
         let wait = (work as f64).min(self.longest) * self.share;
         loop {
             let time = ticks();
@@ -44,10 +44,10 @@ mod tests {
 
     #[test]
     fn work_takes_so_many_times_as_long() {
-        let brake = Brake::new(5.0).unwrap();
+        let throttle = Throttle::new(5.0).unwrap();
         let microseconds_held = |work: u64| {
             let now = ticks();
-            (brake.hold(now, work) - now) as f64 / ticks_per_nanosecond() / 1e3
+            (throttle.wait(now, work) - now) as f64 / ticks_per_nanosecond() / 1e3
         };
         let work = 50_000; // ticks, which are some ten microseconds on any processor
         let expected = 4.0 * work as f64 / ticks_per_nanosecond() / 1e3;
@@ -57,8 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn who_is_to_be_as_fast_as_ever_has_no_brake() {
-        assert!(Brake::new(1.0).is_none());
-        assert!(Brake::new(f64::NAN).is_none());
+    fn a_worker_without_slowdown_has_no_throttle() {
+        assert!(Throttle::new(1.0).is_none());
+        assert!(Throttle::new(f64::NAN).is_none());
     }
 }
