@@ -40,7 +40,7 @@ pub struct QueueLedger {
     /// The processor that its worker was pinned to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<usize>,
-    /// Who wrote packets into the UMEM: `zero-copy`, the NIC, or `copy`, the kernel.
+    /// Mode of its socket: the NIC (`zero-copy`) or the kernel (`copy`) wrote packets into the UMEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy_mode: Option<&'static str>,
     /// The XDP program's verdicts; absent for a capture file.

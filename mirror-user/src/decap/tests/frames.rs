@@ -22,7 +22,7 @@ pub const GWLB: gwlb::Identity = gwlb::Identity {
     cookie: Some(FlowCookie(0x0909_0a0a)),
 };
 
-/// What `emit` appends, and `payload` behind it.
+/// The bytes that `emit` appends, and `payload` behind them.
 pub fn wrap(emit: impl FnOnce(&mut Vec<u8>), payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     emit(&mut bytes);

@@ -1,4 +1,4 @@
-//! What holds for any bytes.
+//! Properties that hold for any bytes.
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
