@@ -1,19 +1,19 @@
 //! `mirror-capture`: mirrored traffic from GENEVE to records, past the kernel's network stack.
 //!
-//! The modules stand in the order of the data:
+//! Values are at the bottom: [`time`], [`number`] and [`batch`] sizes, [`packet`]s, [`value`]s of options, [`error`]s as text,
+//! and [`files`] that are safe from other users of their directory. Above them the data path, in the order of the data:
 //!
-//! 1. [`source`]: where frames come from; the one seam between a NIC (`xsk`, kept alive by `rebind`) and a
-//!    capture file (`replay`).
-//! 2. [`wire`]: one protocol, one file; bytes in, values or a named [`DropReason`] out.
-//! 3. [`decap`]: from an outer frame to the mirrored [`Packet`](packet::Packet) and its tunnel identity.
-//! 4. [`rules`]: what may be recorded of which tunnel's packets.
-//! 5. [`flow`]: packets gathered into flows, and what is said of a flow.
-//! 6. [`record`]: what is said of a packet, in batches.
-//! 7. [`sink`]: where batches go: NDJSON or pcapng; standard output, a file or a directory.
+//! 1. [`nic`] and [`xdp`]: the interface, and the XDP program that redirects its tunnel packets to sockets.
+//! 2. [`source`]: the seam to the frames; behind it a socket ([`xsk`], replaced by [`rebind`] when the kernel unbinds it) or
+//!    capture files ([`replay`]).
+//! 3. [`wire`]: one protocol, one file; bytes in, values or a named [`DropReason`] out.
+//! 4. [`decap`]: the mirrored [`Packet`](packet::Packet) in an outer frame, and its tunnel identity.
+//! 5. [`rules`] and [`degrade`]: the records that a packet may have, by its tunnel and by the worker's level.
+//! 6. [`flow`]: packets gathered into flows, timed by themselves and by the [`packet_clock`].
+//! 7. [`record`] and [`sink`]: batches of records, encoded as NDJSON or pcapng, to standard output, a file or a directory.
 //!
-//! [`xdp`] loads the XDP program that brings a NIC's frames to their source; [`degrade`] says what a worker leaves
-//! off when it cannot keep up; [`drop_reason`] names each way in which a packet can end before it is recorded; [`files`]
-//! makes files that are safe from others in their directory.
+//! A [`worker`] runs the steps of one queue, and its [`counters`] account for every packet. On top is the assembly:
+//! [`config`], [`pipeline`], [`snapshot`] and [`ledger`], [`command`] and [`shutdown`].
 
 pub mod batch;
 pub mod command;

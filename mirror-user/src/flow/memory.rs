@@ -23,7 +23,7 @@ pub(super) fn prefetch<T>(value: &T) {
 
 /// A vector with room for `capacity` values, on huge pages where the kernel allows them.
 ///
-/// Where the kernel does not (`/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the vector works all the
+/// Without huge pages (`/sys/kernel/mm/transparent_hugepage/enabled` says `never`), the vector works all the
 /// same. Pages are taken from the system when they are first written, so room that is never used costs
 /// address space only.
 pub(super) fn huge_vec<T>(capacity: usize) -> Vec<T> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decap::{fast_path, load_balancer};
 
-/// The packet that is found in a frame, by the way of headers that have no known form: without its Ethernet header a frame is none
+/// The packet in a frame, by the way of headers that have no known form: without its Ethernet header a frame is none
 /// of the load balancer's, and otherwise means the same.
 fn looked_through(frame: &Frame<'_>) -> Result<Packet, DropReason> {
     const ETHERNET: u32 = 14;
