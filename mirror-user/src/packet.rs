@@ -14,7 +14,7 @@ pub struct Packet {
     pub offset: u32,
     /// Bytes of the mirrored packet that were captured, from `offset` on.
     pub captured_length: u32,
-    /// Bytes that the mirrored packet had before the mirror session, the kernel or a capture cut it. Never below
+    /// Bytes that the mirrored packet had before the mirror session, the kernel or a capture truncated it. Never below
     /// `captured_length`.
     pub original_length: u32,
     /// Its Ethernet header, where the tunnel carries Ethernet.

@@ -23,7 +23,7 @@ pub struct Frame<'source> {
     pub data: &'source [u8],
     /// Bytes captured, in all buffers.
     pub captured_length: u32,
-    /// Bytes on the wire, before any cut. Never below `captured_length`.
+    /// Bytes on the wire, before any truncation. Never below `captured_length`.
     pub original_length: u32,
     /// Time of arrival.
     pub timestamp: Timestamp,

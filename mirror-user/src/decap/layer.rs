@@ -15,7 +15,7 @@ pub(super) struct Layer<'a> {
     offset: usize,
     /// Bytes of it that were captured.
     captured_length: usize,
-    /// Bytes that it had before any truncation, as far as the enclosing headers tell.
+    /// Bytes that it had before any truncation, by the enclosing headers.
     original_length: usize,
     link: Option<Link>,
     network: NetworkHeader<'a>,

@@ -13,8 +13,8 @@
 //! A tunnel packet is UDP to the tunnel's port, and whole: a fragment of one is recorded as the fragment that it is.
 //!
 //! A packet ends where its length field says: padding of the outer frame does not count. Bytes may be missing at
-//! the end of any packet whose headers are there, since the mirror session, the kernel or a capture may have cut it;
-//! its original length is then the greatest that frame and length fields tell. Only outer length fields beyond the
+//! the end of any packet whose headers are there, since the mirror session, the kernel or a capture may have truncated it;
+//! its original length is then the greatest by frame and length fields. Only outer length fields beyond the
 //! frame as it was on the wire contradict themselves.
 
 // The common path is inlined into `decapsulate` as a whole, so that the fields of headers stay in registers on their

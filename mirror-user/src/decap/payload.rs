@@ -29,7 +29,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// The bytes behind `offset` bytes of headers in a frame of one buffer, which ended at `end` before any cut; [`None`]
+    /// The bytes behind `offset` bytes of headers in a frame of one buffer, which ended at `end` before any truncation; [`None`]
     /// where less than `offset` bytes were captured.
     #[inline(always)]
     pub(super) fn behind(frame: &'a [u8], offset: usize, end: usize) -> Option<Self> {
@@ -51,7 +51,7 @@ impl<'a> Payload<'a> {
         self.reader.remaining() + self.beyond
     }
 
-    /// Bytes before any cut.
+    /// Bytes before any truncation.
     #[inline(always)]
     pub(super) fn original_length(&self) -> usize {
         self.captured_length() + self.cut
@@ -76,7 +76,7 @@ impl<'a> Payload<'a> {
         self.reader.limit(length);
     }
 
-    /// Sets the number of bytes that followed those in the first buffer before any cut.
+    /// Sets the number of bytes that followed those in the first buffer before any truncation.
     #[inline(always)]
     fn set_following(&mut self, length: usize) {
         self.beyond = self.beyond.min(length);

@@ -155,7 +155,7 @@ impl Flow {
             }
             _ => {
                 if sender == self.flags.initiator() {
-                    // Which SYN the answer is to cannot be told any more.
+                    // The answer can be to either SYN.
                     self.flags.clear(Flags::HANDSHAKE);
                 }
                 stage

@@ -25,7 +25,7 @@ impl Hasher {
         fold(fold(first ^ a, second ^ b) ^ c, d)
     }
 
-    /// The hash of any number of words; those of different number are not told apart by it.
+    /// The hash of any number of words; words of different number are not distinguished by it.
     #[inline(always)]
     pub(super) fn words<const N: usize>(&self, words: &[u64; N]) -> u64 {
         let [a, b, c, d] = self.secrets;

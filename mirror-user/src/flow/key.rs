@@ -17,7 +17,7 @@ pub(super) struct Selector {
     /// the low side is the sender.
     word: u64,
     /// The bits of `word` that are the other way round where the high side is the sender: of an ICMP query those in
-    /// which the types of request and reply differ, of another ICMP message one that tells the sender. So A that asks
+    /// which the types of request and reply differ, of another ICMP message one that marks the sender. So A that asks
     /// B, and B that asks A, have different keys.
     turned: u64,
     /// Source port; 0 where there are no ports.

@@ -143,7 +143,7 @@ impl FlowTable {
     }
 
     /// From the next packet on, of the flows that are not in the table only one in so many begins. Flows that are in
-    /// it go on, and records tell the rate at which a reader scales them.
+    /// it continue, and records have the rate at which a reader scales them.
     pub const fn set_sampling(&mut self, rate: SamplingRate) {
         self.sampler.set_rate(rate);
     }

@@ -31,7 +31,7 @@ struct Origin {
 
 /// Numbers for the origins of flows, and for their scopes.
 ///
-/// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Outer addresses and attachment are told in
+/// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Outer addresses and attachment are in
 /// records, but may change within a flow. A scope lives as long as its origins; an origin as long as a flow or a
 /// packet that is being worked on holds it.
 #[derive(Debug)]

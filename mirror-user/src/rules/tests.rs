@@ -81,22 +81,22 @@ fn without_rules_everything_is_as_by_default() {
 }
 
 #[test]
-fn the_kernel_is_told_only_what_it_must_know() {
+fn the_kernel_gets_only_the_snap_lengths_that_it_needs() {
     let without = Rule { vni: Some(7), payload: Some(false), ..Rule::default() };
     let default = Recording { snap_length: Some(300), ..Recording::default() };
-    let told = |rules: &[Rule]| {
-        let mut told = Rules::new(rules, default).unwrap().snap_lengths();
-        told.sort_by_key(|(key, _)| key.to_bytes());
-        told
+    let snap_lengths = |rules: &[Rule]| {
+        let mut lengths = Rules::new(rules, default).unwrap().snap_lengths();
+        lengths.sort_by_key(|(key, _)| key.to_bytes());
+        lengths
     };
     let key = |endpoint, vni| TunnelKey::new(endpoint, vni).unwrap();
-    assert_eq!(told(std::slice::from_ref(&without)), []);
-    assert_eq!(told(&[without.clone(), rule(Some(1), None, 300)]), []);
-    // A rule that cuts as by default is told as well: it may be an exception from another one.
+    assert_eq!(snap_lengths(std::slice::from_ref(&without)), []);
+    assert_eq!(snap_lengths(&[without.clone(), rule(Some(1), None, 300)]), []);
+    // A rule that truncates as by default is passed as well: it may be an exception from another one.
     let mut expected = [(key(None, Some(7)), Some(300)), (key(Some(1), None), None)];
     expected.sort_by_key(|(key, _)| key.to_bytes());
-    assert_eq!(told(&[without.clone(), rule(Some(1), None, 0)]), expected);
-    assert_eq!(told(&[without, rule(None, None, 200)]), [(key(None, Some(7)), Some(300))]);
+    assert_eq!(snap_lengths(&[without.clone(), rule(Some(1), None, 0)]), expected);
+    assert_eq!(snap_lengths(&[without, rule(None, None, 200)]), [(key(None, Some(7)), Some(300))]);
 }
 
 proptest! {

@@ -133,7 +133,7 @@ impl<'a> TunnelOption<'a> {
         Some(Self { class: u16::from_be_bytes([c0, c1]), kind, value })
     }
 
-    /// Appends the option. A value is cut at [`TunnelOption::MAX_VALUE`] and padded with zeros to a multiple of 4.
+    /// Appends the option. A value is truncated at [`TunnelOption::MAX_VALUE`] and padded with zeros to a multiple of 4.
     pub fn emit(&self, bytes: &mut Vec<u8>) {
         const MAX_WORDS: u8 = 31;
         let words =

@@ -170,7 +170,7 @@ mod tests {
         bytes
     }
 
-    /// The length that the header tells, and the bytes of payload that are left to the reader.
+    /// The length in the header, and the bytes of payload that are left to the reader.
     fn parse(
         header: &[u8],
         behind: &[u8],

@@ -242,7 +242,7 @@ mod tests {
     }
 
     impl WallClock<Scripted> {
-        /// Lets time pass, and has a packet come then: its timestamp, less what it should be, and the step that was told.
+        /// Lets time pass, and has a packet come then: its timestamp, less what it should be, and the step that was reported.
         fn packet(&mut self, after: u64) -> (i64, Option<i64>) {
             let now = self.readings.now.get() + after;
             self.readings.now.set(now);
@@ -291,15 +291,18 @@ mod tests {
     }
 
     #[test]
-    fn steps_of_the_wall_clock_are_followed_and_told() {
+    fn steps_of_the_wall_clock_are_followed_and_reported() {
         let mut clock = WallClock::with_readings(Scripted::new());
         let steps = [1_000, -1_000, 128_000_000, -3_600_000_000_000, i64::MAX / 4, -(1 << 60)];
         for (number, step) in (1..).zip(steps) {
             clock.readings.distance = clock.readings.distance.wrapping_add_signed(step);
             assert_eq!(clock.packet(CHECK_NS / 4).1, None, "not looked at yet");
-            let (error, told) = clock.packet(CHECK_NS);
+            let (error, reported) = clock.packet(CHECK_NS);
             assert!(error.unsigned_abs() <= 100, "{error}");
-            assert!(told.is_some_and(|told| told.abs_diff(step) <= 100), "{told:?} for {step}");
+            assert!(
+                reported.is_some_and(|reported| reported.abs_diff(step) <= 100),
+                "{reported:?} for {step}"
+            );
             assert_eq!(clock.steps(), number);
             assert_eq!(clock.packet(2 * CHECK_NS).1, None);
         }
@@ -369,9 +372,9 @@ mod tests {
             for (after, preempted, step) in events {
                 clock.readings.distance = clock.readings.distance.wrapping_add_signed(step);
                 clock.readings.preempted = preempted.into();
-                let (_, told) = clock.packet(after);
+                let (_, reported) = clock.packet(after);
                 let timestamp = clock.now();
-                prop_assert!(timestamp >= latest || told.is_some_and(|told| told < 0), "{latest:?} {timestamp:?}");
+                prop_assert!(timestamp >= latest || reported.is_some_and(|reported| reported < 0), "{latest:?} {timestamp:?}");
                 latest = timestamp;
             }
             clock.readings.preempted = RefCell::default();

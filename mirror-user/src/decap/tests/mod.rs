@@ -306,7 +306,7 @@ fn the_original_length_is_the_greatest_that_is_told() {
     // The snap length of a capture, on top of it.
     let packet = decapsulate(&cut(&by_session, 118 + 54), &CONFIG).unwrap();
     assert_eq!((packet.captured_length, packet.original_length), (54, 154));
-    // No IP header tells it.
+    // No IP header gives it.
     let arp = load_balanced(&session(7, &ethernet(EtherType::ARP, &[0; 46])));
     let packet = decapsulate(&cut(&arp, 118 + 20), &CONFIG).unwrap();
     assert_eq!((packet.captured_length, packet.original_length), (20, 60));

@@ -14,7 +14,7 @@ use crate::packet::TcpState;
 use crate::wire;
 use crate::wire::ipv6::MAX_EXTENSION_HEADERS;
 
-/// A mirrored frame as a sender might make it, honest or not, perhaps cut.
+/// A mirrored frame as a sender might make it, honest or not, perhaps truncated.
 fn mirrored_frames() -> impl Strategy<Value = Vec<u8>> {
     let transport = (select(vec![1_u8, 6, 17, 58, 50, 132, 200]), vec(any::<u8>(), 0..80));
     let network = prop_oneof![ipv4_packets(transport.clone().boxed()), ipv6_packets(transport.boxed())];
@@ -217,8 +217,8 @@ fn extension_headers<'a>(extensions: &Ipv6ExtensionsSlice<'a>) -> Vec<Ipv6Extens
     .collect()
 }
 
-/// The transport header in `payload`, of which `length` bytes were there before any cut. What was not captured is
-/// zero to etherparse, and not told.
+/// The transport header in `payload`, of which `length` bytes were there before any truncation. What was not captured is
+/// zero to etherparse, and not described.
 fn transport_by_etherparse(
     protocol: u8,
     fragment: Option<Fragment>,

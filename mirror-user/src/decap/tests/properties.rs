@@ -79,13 +79,13 @@ proptest! {
         check_bounds(&Frame { data: &data[..buffer.index(captured + 1)], ..kept })?;
     }
 
-    /// Less of a frame never tells something else, only less; and what is still told was there before.
+    /// A shorter frame never gives other values, only fewer; and the remaining ones were there before.
     #[test]
     fn a_cut_takes_knowledge_away_and_changes_none(sample in select(samples()), captured: Index) {
         let whole = decap(&sample).unwrap();
         let Ok(packet) = decapsulate(&cut(&sample, captured.index(sample.len())), &CONFIG) else { return Ok(()) };
         if packet.offset != whole.offset {
-            // The session's own tunnel, cut before its port could be read.
+            // The session's own tunnel, truncated before its port could be read.
             prop_assert!(packet.offset < whole.offset);
             prop_assert_eq!(ip(&packet).transport, Transport::Unread);
             return Ok(());

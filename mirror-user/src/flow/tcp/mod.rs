@@ -1,4 +1,4 @@
-//! TCP connections, as far as a bystander can tell who may miss packets or see them late.
+//! TCP connections, as far as an observer can follow them who may miss packets or see them late.
 //!
 //! - `segment`: the fields of a header that count.
 //! - `phase`, `streams`: the state of a connection, as its flow remembers it.

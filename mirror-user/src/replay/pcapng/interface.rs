@@ -1,4 +1,4 @@
-//! Interfaces of a section, and the options that tell their clocks.
+//! Interfaces of a section, and the options that describe their clocks.
 
 use crate::replay::link::LinkFormat;
 use crate::replay::order::Order;
@@ -28,7 +28,7 @@ impl Resolution {
     /// The default resolution.
     const MICROSECONDS: Self = Self(6);
 
-    /// So many units in nanoseconds, as far as they can be told.
+    /// So many units in nanoseconds, as far as they can be expressed.
     fn nanoseconds(self, units: u64) -> u128 {
         const SECOND: u128 = 1_000_000_000;
         let nanoseconds = u128::from(units) * SECOND;
@@ -163,8 +163,8 @@ mod tests {
             (0x80 | 64, u64::MAX, SECOND - 1),
             (0xff, u64::MAX, 0),
         ] {
-            let told = Resolution(resolution).nanoseconds(units);
-            assert_eq!(told, u128::from(nanoseconds), "resolution {resolution:#x}");
+            let actual = Resolution(resolution).nanoseconds(units);
+            assert_eq!(actual, u128::from(nanoseconds), "resolution {resolution:#x}");
         }
     }
 

@@ -212,11 +212,11 @@ impl Reader {
         let interface = self.interfaces.get(packet.interface);
         let captured_length = match packet.captured_length {
             Some(captured_length) => captured_length,
-            // A simple packet is cut to the snap length of the interface.
+            // A simple packet is truncated to the snap length of the interface.
             None => {
                 let snap_length = interface.map_or(0, |interface| interface.snap_length);
                 let whole = packet.original_length.min(if snap_length == 0 { u32::MAX } else { snap_length });
-                // Where there is less, the snap length was not told, or not kept to.
+                // Where there is less, the snap length was not stated, or not kept to.
                 whole.min(room)
             }
         };

@@ -83,8 +83,8 @@ fn packets_of_every_kind_of_block() {
             block(order, 3, &simple.concat()),
         ]);
         assert_eq!(payloads(&packets), [&b"one"[..], b"two", b"three"], "{order:?}");
-        let told: Vec<_> = packets.iter().map(|packet| (packet.timestamp, packet.original_length)).collect();
-        assert_eq!(told, [(1_000_000_000, 3), (2_000_000_000, 99), (0, 5)]);
+        let read: Vec<_> = packets.iter().map(|packet| (packet.timestamp, packet.original_length)).collect();
+        assert_eq!(read, [(1_000_000_000, 3), (2_000_000_000, 99), (0, 5)]);
         assert_eq!(steps, [Step::End]);
     }
 }
@@ -178,7 +178,7 @@ fn a_file_that_ends_within_a_block_is_read_up_to_there() {
         let Some(Step::Fault(fault)) = steps.last() else { panic!("{length}: {steps:?}") };
         assert_eq!(fault.kind, FaultKind::CutOff, "{length}");
         // The packet may be there, and only the end of its block missing; or not even the kind of the block is.
-        let told = packets.len() + usize::from(fault.packet.is_some());
-        assert_eq!(told, if length < last + 8 { 1 } else { 2 }, "{length}: {fault:?}");
+        let found = packets.len() + usize::from(fault.packet.is_some());
+        assert_eq!(found, if length < last + 8 { 1 } else { 2 }, "{length}: {fault:?}");
     }
 }

@@ -157,12 +157,12 @@ mod tests {
             let (mut reader, writer) = io::pipe().unwrap();
             let writer = File::from(OwnedFd::from(writer));
             rustix::io::ioctl_fionbio(&writer, is_non_blocking).unwrap();
-            let (tell, told) = std::sync::mpsc::channel();
+            let (sender, receiver) = std::sync::mpsc::channel();
             let written = thread::spawn(move || {
-                tell.send(rustix::thread::gettid()).unwrap();
+                sender.send(rustix::thread::gettid()).unwrap();
                 AtomicWriter::new(writer, Format::Ndjson).unwrap().write(&vec![b'\n'; 1 << 20])
             });
-            let writing = told.recv().unwrap();
+            let writing = receiver.recv().unwrap();
             for _ in 0..20 {
                 thread::sleep(Duration::from_millis(2));
                 handled.store(false, Ordering::Relaxed);

@@ -28,7 +28,7 @@ pub struct CompleteFile {
 /// # Errors
 ///
 /// When it could not be made durable, it has neither name, but one that ends in [`UNSYNCED`]: the pages that were not
-/// written count as clean from then on, so that trying again would succeed and tell nothing. When it could not be given
+/// written count as clean from then on, so that another attempt would succeed and prove nothing. When it could not be given
 /// its name, it has the old one.
 pub(super) fn publish(file: &File, partial: &Path, complete: &Path) -> Result<(), SinkError> {
     let unsynced = |name: &Path, error| {

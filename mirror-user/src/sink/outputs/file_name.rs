@@ -16,7 +16,7 @@ pub fn final_name(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(PARTIAL).filter(|name| name.starts_with(PREFIX))
 }
 
-/// The format that a final name tells by its extension.
+/// The format of a final name, by its extension.
 pub fn format_of(name: &str) -> Option<Format> {
     [Format::Ndjson, Format::Pcapng]
         .into_iter()
