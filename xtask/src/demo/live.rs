@@ -61,7 +61,7 @@ impl Daemon {
         if thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2) {
             command.args(["--cpus", "1"]);
         }
-        println!("\nthe daemon:    {}", process::show(&command));
+        println!("\nthe daemon, in a network namespace of its own:\n  {}", process::show(&command));
         let (running, _, stderr) = Running::spawn(&mut command)?;
         let mut daemon = Self { running, stderr };
         let started = Instant::now();
@@ -133,7 +133,7 @@ pub fn send(
         }
     }
     command.args(TRAFFIC).args(["--cpu", "0", "--json"]);
-    println!("the generator: {}\n", process::show(&command));
+    println!("the generator, in another, at the other end of the cable:\n  {}\n", process::show(&command));
 
     let mut progress = Progress::start(arguments.packets);
     let (mut running, mut stdout, mut stderr) = Running::spawn(&mut command)?;
