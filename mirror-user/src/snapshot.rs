@@ -184,7 +184,7 @@ pub struct SinkSnapshot {
 impl QueueSnapshot {
     /// The counters of a worker and of its records in the sink. While they move, the later stage is read first, so that no
     /// packet seems to leave a stage that it has not entered.
-    pub fn of(counters: &WorkerCounters, sink: &sink::WorkerCounters) -> Self {
+    pub fn of(counters: &WorkerCounters, sink: &sink::RecordCounters) -> Self {
         let records = SinkSnapshot { recorded: sink.recorded(), lost: sink.all_lost() };
         let mut dropped = Drops::default();
         for loss in Loss::ALL {

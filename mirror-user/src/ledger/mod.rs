@@ -419,8 +419,8 @@ pub(super) mod tests {
         counters
     }
 
-    fn sink(recorded: u64, write_failed: u64) -> sink::WorkerCounters {
-        sink::WorkerCounters::with_packets(recorded, write_failed)
+    fn sink(recorded: u64, write_failed: u64) -> sink::RecordCounters {
+        sink::RecordCounters::with_packets(recorded, write_failed)
     }
 
     pub(in crate::ledger) fn verdicts(counts: &[(Verdict, u64)]) -> Counts {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mirror_common::verdict::Verdict;
 use tracing::{info, warn};
 
-use super::PipelineError;
+use super::error::PipelineError;
 use crate::error::chain;
 use crate::xdp::{AddressChange, Program, interface};
 

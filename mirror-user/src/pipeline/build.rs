@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::PipelineError;
+use super::error::PipelineError;
 use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::degrade::{Degradation, DegradeConfig};

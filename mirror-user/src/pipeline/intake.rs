@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::addresses::OwnAddresses;
+use super::build;
+use super::error::PipelineError;
 use super::link::{Link, LinkLost, News, mtu_warning};
 use super::served::Served;
 use super::workers::{RunningWorker, WorkerSocket};
-use super::{PipelineError, build};
 use crate::config::Config;
 use crate::error::chain;
 use crate::nic::Nic;
@@ -165,7 +166,7 @@ impl AttachedIntake {
             warn!("{} may have been reset: sockets in zero-copy mode are made again", self.link.nic().name);
             let sockets = workers.iter().filter_map(|worker| worker.socket.as_ref());
             for socket in sockets.filter(|socket| socket.copy_mode == CopyMode::ZeroCopy) {
-                socket.demand.store(true, Ordering::Relaxed);
+                socket.rebind_request.store(true, Ordering::Relaxed);
             }
         }
         let is_due = self.looked.elapsed() >= LOOK;

@@ -11,13 +11,14 @@
 //!   that fails.
 //! - `intake`: the XDP program on its interface, with a watch on both: `addresses` and `link` of the interface, `served`:
 //!   whether packets reach the workers.
-//! - `workers`: a worker on a thread of its own; `queue`: the receive queue that it serves.
+//! - `workers`: a worker on a thread of its own, behind an `instrument` where one measures it; `queue`: the receive queue that it serves.
 //! - `drain`: how long stopping may take.
 
 mod addresses;
 mod build;
 mod drain;
 mod error;
+mod instrument;
 mod intake;
 mod link;
 pub mod memory;
@@ -33,6 +34,7 @@ use tracing::{error, info};
 
 use self::drain::Drain;
 pub use self::error::PipelineError;
+pub use self::instrument::{Direct, Instrument};
 use self::intake::{AttachedIntake, Intake};
 use self::memory::Demand;
 use self::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues};
@@ -48,27 +50,6 @@ use crate::sink::{self, Opened, Output, Producer, SinkCounters, SinkError, Sinks
 use crate::snapshot::{QueueSnapshot, Snapshot};
 use crate::source::FrameSource;
 use crate::xdp::Verdicts;
-
-/// Something that stands between a socket and its worker, to measure them.
-pub trait Instrument: Clone + Send + 'static {
-    /// The source that the worker gets.
-    type Over<S: FrameSource>: FrameSource;
-
-    /// Puts it over `source`.
-    fn over<S: FrameSource>(&self, source: S) -> Self::Over<S>;
-}
-
-/// Nothing between a socket and its worker.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Direct;
-
-impl Instrument for Direct {
-    type Over<S: FrameSource> = S;
-
-    fn over<S: FrameSource>(&self, source: S) -> S {
-        source
-    }
-}
 
 /// Outputs of the sinks.
 pub enum Outputs {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::PipelineError;
+use super::error::PipelineError;
 use super::sockets::SocketPlan;
 use crate::number::QueueId;
 use crate::rebind::{OpenError, QueueControl};

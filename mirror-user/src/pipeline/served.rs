@@ -133,9 +133,9 @@ impl Served {
                 Some(worker) => {
                     let redirected = count(counts, Verdict::Redirected);
                     let received = worker.counters.received.get();
-                    let demand = watched.served(Sample { redirected, passed_no_socket, received });
-                    if let (Some(demand), Some(socket)) = (demand, &worker.socket) {
-                        socket.demand.store(demand, Ordering::Relaxed);
+                    let rebind_request = watched.served(Sample { redirected, passed_no_socket, received });
+                    if let (Some(rebind_request), Some(socket)) = (rebind_request, &worker.socket) {
+                        socket.rebind_request.store(rebind_request, Ordering::Relaxed);
                     }
                 }
                 None => {

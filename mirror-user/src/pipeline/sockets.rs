@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
-use super::PipelineError;
+use super::error::PipelineError;
 use super::memory::Demand;
 use super::preflight::free_huge_page_bytes;
 use crate::config::{CaptureConfig, Config};

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::build;
 use super::drain::Drain;
+use super::error::PipelineError;
+use super::instrument::Instrument;
 use super::queue::LiveQueue;
-use super::{Instrument, PipelineError, build};
 use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::error::chain;
@@ -50,7 +52,7 @@ pub(super) struct WorkerSocket {
     /// The mode that the socket was bound in.
     pub(super) copy_mode: CopyMode,
     /// To be set when it does not receive what it should.
-    pub(super) demand: Arc<AtomicBool>,
+    pub(super) rebind_request: Arc<AtomicBool>,
 }
 
 /// The result of a worker's thread.
@@ -98,7 +100,7 @@ impl Workers {
         let (ready, started) = mpsc::sync_channel(1);
         let (drained, shared) = (self.drained.clone(), Arc::clone(&counters));
         let thread = spawn(queue, move || serve(post, &shared, &drained, &ready))?;
-        let Ready { copy_mode, demand } = match started.recv() {
+        let Ready { copy_mode, rebind_request } = match started.recv() {
             Ok(ready) => ready?,
             // It ended before it was ready to say why.
             Err(_) => {
@@ -106,7 +108,7 @@ impl Workers {
                 return Err(PipelineError::Panicked { queue, message });
             }
         };
-        let socket = Some(WorkerSocket { cpu, copy_mode, demand });
+        let socket = Some(WorkerSocket { cpu, copy_mode, rebind_request });
         self.workers.push(RunningWorker { counters, socket, thread: Some(thread) });
         Ok(())
     }
@@ -220,7 +222,7 @@ fn spawn(
 /// A thread's message that it is ready to receive.
 struct Ready {
     copy_mode: CopyMode,
-    demand: Arc<AtomicBool>,
+    rebind_request: Arc<AtomicBool>,
 }
 
 /// The worker's thread.
@@ -242,12 +244,12 @@ fn serve<I: Instrument>(
     };
     let copy_mode = socket.copy_mode();
     let mut source = RebindingSource::new(queue, socket, Arc::clone(counters));
-    let demand = source.rebind_request();
+    let rebind_request = source.rebind_request();
     work(&mut source, counters, drained, |source| {
         let source = instrument.over(source);
         match build::worker(&config, &rules, source, producer, WhenFull::Drop, counters) {
             Ok(worker) => {
-                let _ = ready.send(Ok(Ready { copy_mode, demand }));
+                let _ = ready.send(Ok(Ready { copy_mode, rebind_request }));
                 worker
                     .run(|| {
                         #[cfg(debug_assertions)]

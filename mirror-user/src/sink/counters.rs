@@ -71,7 +71,7 @@ impl Total {
 /// Counters of the records of one worker. Packets are counted by the record that
 /// [accounts](crate::record::Batch::amount) for them: once, however many records tell of them.
 #[derive(Debug, Default)]
-pub struct WorkerCounters {
+pub struct RecordCounters {
     /// Handed over by the worker.
     handed: Total,
     /// Accepted by the operating system, and not lost since.
@@ -83,7 +83,7 @@ pub struct WorkerCounters {
     abandoned: Mutex<bool>,
 }
 
-impl WorkerCounters {
+impl RecordCounters {
     /// Records that the operating system has accepted. It becomes less when a file cannot be finished.
     pub fn recorded(&self) -> Amount {
         self.recorded.get()
@@ -158,11 +158,11 @@ impl WorkerCounters {
 /// The records in a file that is not finished, by worker. They are recorded as long as nothing else is said of them; a
 /// panic that drops them counts them as lost.
 #[derive(Debug)]
-pub struct Unfinished(Vec<(Arc<WorkerCounters>, Amount)>);
+pub struct Unfinished(Vec<(Arc<RecordCounters>, Amount)>);
 
 impl Unfinished {
     /// A file of records of these workers, still without any.
-    pub(super) fn new(workers: impl IntoIterator<Item = Arc<WorkerCounters>>) -> Self {
+    pub(super) fn new(workers: impl IntoIterator<Item = Arc<RecordCounters>>) -> Self {
         Self(workers.into_iter().map(|counters| (counters, Amount::default())).collect())
     }
 
@@ -202,7 +202,7 @@ impl Drop for Unfinished {
 /// The counters of all sinks. Shared between the sink threads, which count, and the ledger, which reads.
 #[derive(Debug)]
 pub struct SinkCounters {
-    workers: Vec<Arc<WorkerCounters>>,
+    workers: Vec<Arc<RecordCounters>>,
     bytes: AtomicU64,
     files: AtomicU64,
     closed: AtomicBool,
@@ -223,7 +223,7 @@ impl SinkCounters {
     }
 
     /// One for each worker, in the order of the producers.
-    pub fn workers(&self) -> &[Arc<WorkerCounters>] {
+    pub fn workers(&self) -> &[Arc<RecordCounters>] {
         &self.workers
     }
 
@@ -278,14 +278,14 @@ mod tests {
         Amount { packets, packet_records: packets, flow_records: 0 }
     }
 
-    fn sums(counters: &WorkerCounters, loss: Loss) -> (u64, u64) {
+    fn sums(counters: &RecordCounters, loss: Loss) -> (u64, u64) {
         assert_eq!(counters.all_lost(), counters.lost(loss));
         (counters.recorded().packets, counters.lost(loss).packets)
     }
 
     #[test]
     fn records_of_a_file_stand_or_fall_with_it() {
-        let counters = Arc::new(WorkerCounters::default());
+        let counters = Arc::new(RecordCounters::default());
         let file = |amount| {
             let mut unfinished = Unfinished::new([Arc::clone(&counters)]);
             counters.hand_over(packets(amount));
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_is_abandoned_is_lost_and_what_is_done_later_is_not_counted() {
-        let counters = Arc::new(WorkerCounters::default());
+        let counters = Arc::new(RecordCounters::default());
         counters.hand_over(packets(100));
         counters.record(packets(30));
         counters.lose(packets(10), Loss::WriteFailed);

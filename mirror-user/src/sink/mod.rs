@@ -41,7 +41,7 @@ use signal_hook::consts::SIGXFSZ;
 use tracing::warn;
 
 pub use self::config::{Destination, SinkConfig};
-pub use self::counters::{Loss, SinkCounters, Unfinished, WorkerCounters};
+pub use self::counters::{Loss, RecordCounters, SinkCounters, Unfinished};
 pub use self::error::SinkError;
 pub use self::format::Format;
 pub use self::output::{Output, PartialWrite};

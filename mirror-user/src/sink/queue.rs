@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
-use super::counters::{Loss, Unfinished, WorkerCounters};
+use super::counters::{Loss, RecordCounters, Unfinished};
 use crate::DropReason;
 use crate::batch::BATCH_BYTES;
 use crate::record::{Amount, Batch};
@@ -32,7 +32,7 @@ pub struct Producer {
     pool: usize,
     returned: Receiver<Batch>,
     filled: Sender<Filled>,
-    counters: Arc<WorkerCounters>,
+    counters: Arc<RecordCounters>,
     /// Set when nobody waits for the sink any more.
     given_up: Arc<AtomicBool>,
     wants_bytes: bool,
@@ -56,13 +56,13 @@ pub(super) struct Consumer {
 #[derive(Debug)]
 struct ReturnEnd {
     returns: Sender<Batch>,
-    counters: Arc<WorkerCounters>,
+    counters: Arc<RecordCounters>,
 }
 
 /// Makes a queue from the workers that count in `counters` to one consumer, with `batches` batches for each of them.
 /// Once `given_up` is set, no producer waits any more.
 pub(super) fn queue(
-    counters: &[Arc<WorkerCounters>],
+    counters: &[Arc<RecordCounters>],
     given_up: &Arc<AtomicBool>,
     batches: usize,
     wants_bytes: bool,
@@ -229,7 +229,7 @@ mod tests {
 
     const BATCHES: usize = 4;
 
-    fn one_worker(wants_bytes: bool) -> (Producer, Consumer, Arc<WorkerCounters>) {
+    fn one_worker(wants_bytes: bool) -> (Producer, Consumer, Arc<RecordCounters>) {
         let counters = SinkCounters::new(1);
         let (mut producers, consumer) = queue(counters.workers(), counters.given_up(), BATCHES, wants_bytes);
         (producers.remove(0), consumer, Arc::clone(&counters.workers()[0]))
