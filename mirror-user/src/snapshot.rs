@@ -139,7 +139,7 @@ pub struct WorkerSnapshot {
     pub wall_clock_steps: u64,
     /// Changes of the level of the work.
     pub level_changes: u64,
-    /// Time and packets at each level, from [`Level::Full`](crate::degrade::Level::Full) down.
+    /// Time and packets at each level, from [`DegradeLevel::Full`](crate::degrade::DegradeLevel::Full) down.
     pub levels: [(Duration, u64); LEVELS],
     /// The worker panicked.
     pub panicked: bool,

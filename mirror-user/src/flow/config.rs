@@ -64,7 +64,7 @@ impl FlowConfig {
     pub const MOST_FLOWS: u32 = (1 << 26) - 1;
     /// The highest [`FlowConfig::max_tunnels`].
     pub const MOST_TUNNELS: u32 = Tunnels::MOST;
-    /// The longest [`FlowConfig::active`]: 15 minutes, so that times within a record take 40 bits.
+    /// The longest [`FlowConfig::active_timeout`]: 15 minutes, so that times within a record take 40 bits.
     pub const LONGEST_ACTIVE: Duration = Duration::from_mins(15);
 
     /// Checks that every value is in its range.

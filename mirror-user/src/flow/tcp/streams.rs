@@ -10,7 +10,7 @@ pub(in crate::flow) const NEAR: u32 = 1 << 23;
 /// The state of the two streams of a TCP connection that few segments change.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::flow) struct Streams {
-    /// The lowest sequence number of each side that was seen, once [`Phase::has_sequence`]; or that of its SYN, if
+    /// The lowest sequence number of each side that was seen, once `Phase::has_sequence`; or that of its SYN, if
     /// [`Streams::BEGUN`]; or one that the other side has acknowledged, if [`Streams::ANSWERED`].
     lowest: [u32; 2],
     /// Next sequence number of the other side when one side reset the connection, if [`Streams::REACHED`].
