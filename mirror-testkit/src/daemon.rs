@@ -149,7 +149,7 @@ impl Ended {
     ///
     /// # Panics
     ///
-    /// Where there is no ledger.
+    /// When there is no ledger.
     pub fn dropped(&self) -> BTreeMap<String, u64> {
         serde_json::from_value(self.ledger["dropped"].clone()).expect("the ledger has numbers by reason")
     }
@@ -158,7 +158,7 @@ impl Ended {
     ///
     /// # Panics
     ///
-    /// Where it has none of the name `key`.
+    /// When it has none of the name `key`.
     pub fn number(&self, key: &str) -> u64 {
         self.ledger[key].as_u64().unwrap_or_else(|| panic!("no {key} in {}", self.ledger))
     }
@@ -167,7 +167,7 @@ impl Ended {
     ///
     /// # Panics
     ///
-    /// Where there is no ledger.
+    /// When there is no ledger.
     pub fn overrun(&self) -> u64 {
         let dropped = self.dropped();
         ["fill_ring_empty", "rx_ring_full", "sink_queue_full"].iter().map(|reason| dropped[*reason]).sum()
@@ -177,7 +177,7 @@ impl Ended {
     ///
     /// # Panics
     ///
-    /// Where one of them is not.
+    /// When one of them is not.
     #[cfg(feature = "generator")]
     pub fn assert_accounts_for(&self, report: &crate::generator::report::Report) {
         assert!(self.status.success(), "{}\n{}", self.status, self.log);

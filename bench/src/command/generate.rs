@@ -98,7 +98,7 @@ impl Generate {
     ///
     /// # Errors
     ///
-    /// Where the arguments contradict each other, or nothing can be generated.
+    /// When the arguments contradict each other, or nothing can be generated.
     pub fn run(&self) -> Result<()> {
         let interrupt = Interrupt::watch().context("cannot handle signals")?;
         let stop = interrupt.flag();

@@ -56,7 +56,7 @@ impl Schedule {
 ///
 /// # Errors
 ///
-/// Where the file cannot be created or written.
+/// When the file cannot be created or written.
 pub fn write(
     traffic: &Traffic,
     path: &Path,

@@ -43,7 +43,7 @@ impl Interface {
     ///
     /// # Errors
     ///
-    /// Where there is none of that name, or it is down.
+    /// When there is none of that name, or it is down.
     pub fn new(name: &str) -> Result<Self, InterfaceError> {
         let failed = |error| match error {
             Errno::NODEV | Errno::NXIO => InterfaceError::Unknown(name.to_owned()),

@@ -61,7 +61,7 @@ pub enum GenerateError {
 ///
 /// # Errors
 ///
-/// Where nothing could be sent, or what became of it is not known exactly.
+/// When nothing could be sent, or what became of it is not known exactly.
 pub fn send(
     traffic: &Traffic,
     interface: &Interface,

@@ -47,7 +47,7 @@ impl Traffic {
     ///
     /// # Errors
     ///
-    /// Where the profile contradicts itself, or its frames are too small for its headers.
+    /// When the profile contradicts itself, or its frames are too small for its headers.
     pub fn new(profile: &Profile) -> Result<Self, ProfileError> {
         let mix = profile.mix()?;
         let mut templates = vec![template::EMPTY; TEMPLATES];

@@ -194,15 +194,7 @@ fn read_programs(value: &[u8], interface: &mut Interface) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xdp::netlink::{MESSAGE_HEADER, NLMSG_DONE, NLMSG_ERROR, read_dump};
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(4 + value.len()).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::xdp::netlink::{MESSAGE_HEADER, NLMSG_DONE, NLMSG_ERROR, attribute, read_dump};
 
     fn message(kind: u16, body: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(MESSAGE_HEADER + body.len()).unwrap().to_ne_bytes().to_vec();

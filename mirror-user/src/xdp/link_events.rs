@@ -129,15 +129,7 @@ fn read_notifications(datagram: &[u8], index: u32, notified: &mut LinkNotificati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xdp::netlink::MESSAGE_HEADER;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(4 + value.len()).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::xdp::netlink::{MESSAGE_HEADER, attribute};
 
     fn message(kind: u16, family: u8, index: u32, attributes: &[u8]) -> Vec<u8> {
         let length = u32::try_from(MESSAGE_HEADER + INTERFACE_HEADER + attributes.len()).unwrap();

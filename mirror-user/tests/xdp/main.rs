@@ -2,8 +2,8 @@
 //!
 //! - `attach`: modes, fallback, refusals.
 //! - `verdicts`: the verdict on each kind of packet, and the metadata that it leaves with.
-//! - `policy`: the snap length of a tunnel, against the rule that user space finds for the same frame.
+//! - `rules`: the snap length of a tunnel, against the rule that user space finds for the same frame.
 
 mod attach;
-mod policy;
+mod rules;
 mod verdicts;

@@ -21,7 +21,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Where it cannot be made or emptied.
+    /// When it cannot be made or emptied.
     pub fn create(directory: &Path) -> Result<Self> {
         let directory = directory.join("demo");
         let output = Self {
@@ -46,7 +46,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Where one of them is not there.
+    /// When one of them is not there.
     pub fn hand_over(&self) -> Result<()> {
         let owner = fs::metadata(self.directory.parent().unwrap_or(&self.directory))?;
         for path in [&self.directory, &self.records, &self.ledger] {
