@@ -70,7 +70,7 @@ pub struct WorkerCounters {
     /// Times that the clock of the packets stepped back by more than a second.
     pub clock_steps: Counter,
     /// Changes of the level of the work.
-    pub transitions: Counter,
+    pub level_changes: Counter,
     /// The worker panicked; what comes after that is counted, and not recorded.
     panicked: AtomicBool,
     /// The kernel's counters of the queue's sockets, as they were read last.

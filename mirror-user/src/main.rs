@@ -136,7 +136,7 @@ fn configure(common: &CommonArgs, capture: Option<&Flags<CaptureConfig>>) -> Res
     common.flow.apply(&mut config.flow)?;
     common.output.apply(&mut config.output)?;
     if common.sink.is_given() {
-        common.sink.apply(config.only_sink()?)?;
+        common.sink.apply(config.only_sink_mut()?)?;
     }
     config.check()
 }

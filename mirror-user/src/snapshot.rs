@@ -152,9 +152,9 @@ impl WorkerSnapshot {
             *level = used;
         }
         Self {
+            decapsulated: counters.decapsulated.get(),
             received: counters.received.get(),
             received_bytes: counters.received_bytes.get(),
-            decapsulated: counters.decapsulated.get(),
             without_metadata: counters.without_metadata.get(),
             rebinds: counters.rebinds.get(),
             packet_records_refused: counters.packet_records_refused.get(),
@@ -165,7 +165,7 @@ impl WorkerSnapshot {
             tunnels_evicted: counters.tunnels_evicted.get(),
             clock_steps: counters.clock_steps.get(),
             wall_clock_steps: counters.wall_clock_steps.get(),
-            level_changes: counters.transitions.get(),
+            level_changes: counters.level_changes.get(),
             levels,
             panicked: counters.has_panicked(),
         }
@@ -257,11 +257,8 @@ impl QueueSnapshot {
 
     /// Names the packets that a worker held when it panicked, which its counters do not tell apart.
     fn name_what_the_worker_held(&mut self) {
-        let ended: u64 = [Stage::Decapsulation, Stage::Record, Stage::Sink]
-            .map(|stage| self.dropped.at(stage))
-            .iter()
-            .sum();
-        let held = self.worker.received.saturating_sub(self.sink.recorded.packets.saturating_add(ended));
+        let ended = self.sink.recorded.packets.saturating_add(self.dropped_after_arrival());
+        let held = self.worker.received.saturating_sub(ended);
         self.dropped[DropReason::WorkerPanicked] += held;
     }
 }

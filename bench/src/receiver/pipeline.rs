@@ -104,7 +104,7 @@ impl PipelineSetup {
         config.output.records = Some(self.records.kinds());
         // What the worker cannot take must be lost, or a measurement would compare records with fewer records.
         config.output.degradation = DegradeMode::Off;
-        let sink = config.only_sink().map_err(ConfigError::from)?;
+        let sink = config.only_sink_mut().map_err(ConfigError::from)?;
         sink.destination = match self.sink {
             SinkKind::Memory | SinkKind::Null => Destination::File("/dev/null".into()),
             SinkKind::File | SinkKind::Pcapng => Destination::File(directory.join("records")),

@@ -1,5 +1,7 @@
 //! Options on the command line, over those of a file.
 
+use std::marker::PhantomData;
+
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use serde::Serialize;
 
@@ -8,8 +10,8 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct Flags<T> {
     matches: ArgMatches,
-    apply: fn(&mut T, &ArgMatches) -> Result<(), Error>,
     given: bool,
+    options: PhantomData<T>,
 }
 
 impl<T: FromArgMatches> Flags<T> {
@@ -19,7 +21,7 @@ impl<T: FromArgMatches> Flags<T> {
     ///
     /// When a value is not one of the option's; that is found before this is called.
     pub fn apply(&self, options: &mut T) -> Result<(), Error> {
-        (self.apply)(options, &self.matches)
+        options.update_from_arg_matches(&self.matches)
     }
 
     /// `true` if any flag was given.
@@ -32,7 +34,7 @@ impl<T: Args> FromArgMatches for Flags<T> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let command = T::augment_args_for_update(Command::new("flags"));
         let given = command.get_arguments().any(|argument| matches.contains_id(argument.get_id().as_str()));
-        Ok(Self { matches: matches.clone(), apply: T::update_from_arg_matches, given })
+        Ok(Self { matches: matches.clone(), given, options: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

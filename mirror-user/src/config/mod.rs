@@ -115,8 +115,8 @@ impl Config {
     /// # Errors
     ///
     /// When there are none or several.
-    pub fn only_sink(&mut self) -> Result<&mut SinkConfig, ValueError> {
-        match self.sink.as_mut_slice() {
+    pub fn only_sink(&self) -> Result<&SinkConfig, ValueError> {
+        match self.sink.as_slice() {
             [sink] => Ok(sink),
             [] => Err(ValueError::new("[[sink]]", "there must be one, for the records to go to")),
             sinks => {
@@ -125,6 +125,16 @@ impl Config {
                 Err(ValueError::new("[[sink]]", problem))
             }
         }
+    }
+
+    /// The one sink, to be changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::only_sink`].
+    pub fn only_sink_mut(&mut self) -> Result<&mut SinkConfig, ValueError> {
+        self.only_sink()?;
+        Ok(&mut self.sink[0])
     }
 
     /// Kinds of records that are made where no rule says otherwise.
@@ -156,7 +166,7 @@ impl Config {
     /// # Errors
     ///
     /// When a value is out of its range; the message names the option.
-    pub fn check(mut self) -> Result<Self, ConfigError> {
+    pub fn check(self) -> Result<Self, ConfigError> {
         self.capture.check()?;
         self.tunnel.check()?;
         self.flow.check()?;

@@ -14,6 +14,7 @@ use tracing::{debug, info};
 use super::preflight::free_huge_page_bytes;
 use crate::config::Config;
 use crate::flow::FlowTable;
+use crate::rules::Rules;
 use crate::xsk::XskConfig;
 
 /// Memory of the program itself, in bytes: code, stacks, and the XDP program's maps.
@@ -70,7 +71,13 @@ pub struct MemoryError {
 
 impl Demand {
     /// Memory of a capture from so many queues, whose sockets are made by `sockets`.
-    pub fn of_capture(config: &Config, sockets: &XskConfig, huge_pages: bool, queues: usize) -> Self {
+    pub fn of_capture(
+        config: &Config,
+        rules: &Rules,
+        sockets: &XskConfig,
+        huge_pages: bool,
+        queues: usize,
+    ) -> Self {
         let count = queues as u64;
         let buffers = Part {
             purpose: "packet buffers",
@@ -86,15 +93,15 @@ impl Demand {
             count,
             huge: false,
         };
-        let mut demand = Self::of_pipeline(config, queues);
+        let mut demand = Self::of_pipeline(config, rules, queues);
         demand.parts.splice(..0, [buffers, rings]);
         demand
     }
 
     /// Memory of so many workers, wherever their packets come from.
-    pub fn of_pipeline(config: &Config, workers: usize) -> Self {
+    pub fn of_pipeline(config: &Config, rules: &Rules, workers: usize) -> Self {
         let part = |purpose, options, each, count| Part { purpose, options, each, count, huge: false };
-        let has_flows = config.rules().is_ok_and(|rules| rules.any(|recording| recording.flows));
+        let has_flows = rules.any(|recording| recording.flows);
         let flows = if has_flows { FlowTable::bytes(&config.flow) } else { 0 };
         let records = config.sink.iter().fold(0u64, |sum, sink| sum.saturating_add(sink.memory(workers)));
         let mut parts = vec![
@@ -240,7 +247,7 @@ mod tests {
 
     fn capture(toml: &str, huge_pages: bool, queues: usize) -> Demand {
         let config = config(toml);
-        Demand::of_capture(&config, &sockets(&config), huge_pages, queues)
+        Demand::of_capture(&config, &config.rules().unwrap(), &sockets(&config), huge_pages, queues)
     }
 
     fn sum(demand: &Demand, huge: bool) -> u64 {

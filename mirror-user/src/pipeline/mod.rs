@@ -108,8 +108,8 @@ impl Pipeline {
         let queues = choose_queues(&nic, capture.queues.as_ref().map(|list| list.0.as_slice()))?;
         let cpus = choose_cpus(&nic, capture.cpus.as_ref().map(|list| list.0.as_slice()), &allowed_cpus())?;
         let sockets = SocketPlan::new(&nic, capture, queues.len())?;
-        memory::require(&sockets.demand(config, queues.len()), true)?;
         let rules = config.rules()?;
+        memory::require(&sockets.demand(config, &rules, queues.len()), true)?;
 
         let index = nic.index;
         let intake = Intake::load(config, &rules, nic)?;
@@ -146,10 +146,11 @@ impl Pipeline {
         outputs: Outputs,
         done: impl FnOnce(S) + Send + 'static,
     ) -> Result<Self, PipelineError> {
-        memory::require(&Demand::of_pipeline(config, 1), false)?;
+        let rules = config.rules()?;
+        memory::require(&Demand::of_pipeline(config, &rules, 1), false)?;
         let (mut producers, sinks) = open_sinks(config, 1, outputs)?;
         let mut workers = Workers::default();
-        workers.read(config, &config.rules()?, source, producers.remove(0), done)?;
+        workers.read(config, &rules, source, producers.remove(0), done)?;
         Ok(Self::begin(config, shutdown, None, workers, sinks, Instant::now()))
     }
 
@@ -199,9 +200,11 @@ impl Pipeline {
 
     /// Every counter of every stage at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let verdicts = self.intake.as_ref().and_then(|intake| intake.verdicts().ok());
         let Self { intake, workers, sinks, started, .. } = self;
-        snapshot(intake.as_ref(), workers, sinks.counters(), verdicts.as_ref(), started.elapsed())
+        // The program's counters last: no packet seems to be received before it was redirected.
+        let queues = queues(workers, sinks.counters());
+        let verdicts = intake.as_ref().and_then(|intake| intake.verdicts().ok());
+        snapshot(intake.as_ref(), sinks.counters(), queues, verdicts.as_ref(), started.elapsed())
     }
 
     /// Takes the stages down, each when the one before has come to its end.
@@ -220,7 +223,8 @@ impl Pipeline {
         let verdicts = intake.as_ref().map(AttachedIntake::verdicts).transpose();
         let verdicts = verdicts.map_err(|error| failures.push(error)).ok().flatten();
         let (counters, unwritten) = drain.finish(sinks);
-        let snapshot = snapshot(intake.as_ref(), &workers, &counters, verdicts.as_ref(), elapsed);
+        let queues = queues(&workers, &counters);
+        let snapshot = snapshot(intake.as_ref(), &counters, queues, verdicts.as_ref(), elapsed);
         Ended { snapshot, failures, unwritten }
     }
 }
@@ -232,10 +236,10 @@ fn open_sinks(
     workers: usize,
     outputs: Outputs,
 ) -> Result<(Vec<Producer>, Opened), PipelineError> {
-    let sink = config.sink.first().cloned().unwrap_or_default();
+    let sink = config.only_sink()?;
     let opened = match outputs {
-        Outputs::Configured => sink::open(&sink, workers)?,
-        Outputs::Given(outputs) => sink::open_with(&sink, workers, outputs)?,
+        Outputs::Configured => sink::open(sink, workers)?,
+        Outputs::Given(outputs) => sink::open_with(sink, workers, outputs)?,
     };
     if let Some(path) = &config.output.ledger {
         ledger::file::check(path).map_err(|source| PipelineError::Ledger { path: path.clone(), source })?;
@@ -243,33 +247,34 @@ fn open_sinks(
     Ok(opened)
 }
 
+/// The counters of the workers and of their records.
+fn queues(workers: &Workers, sinks: &SinkCounters) -> Vec<QueueSnapshot> {
+    let rows = workers.all().iter().zip(sinks.workers());
+    rows.map(|(RunningWorker { counters, socket, .. }, records)| QueueSnapshot {
+        cpu: socket.as_ref().map(|socket| socket.cpu),
+        copy_mode: socket.as_ref().map(|socket| socket.copy_mode),
+        ..QueueSnapshot::of(counters, records)
+    })
+    .collect()
+}
+
 fn snapshot(
     intake: Option<&AttachedIntake>,
-    workers: &Workers,
     sinks: &SinkCounters,
+    queues: Vec<QueueSnapshot>,
     verdicts: Option<&Verdicts>,
     elapsed: Duration,
 ) -> Snapshot {
-    let mut queues: Vec<QueueSnapshot> = workers
-        .all()
-        .iter()
-        .zip(sinks.workers())
-        .map(|(RunningWorker { counters, socket, .. }, records)| QueueSnapshot {
-            cpu: socket.as_ref().map(|socket| socket.cpu),
-            copy_mode: socket.as_ref().map(|socket| socket.copy_mode),
-            ..QueueSnapshot::of(counters, records)
-        })
-        .collect();
-    if let Some(verdicts) = verdicts {
-        queues = with_verdicts(queues, verdicts);
-    }
     Snapshot {
         elapsed,
         interface: intake.map(AttachedIntake::snapshot),
         files: None,
         output_bytes: sinks.bytes(),
         output_files: sinks.files(),
-        queues,
+        queues: match verdicts {
+            Some(verdicts) => with_verdicts(queues, verdicts),
+            None => queues,
+        },
     }
 }
 

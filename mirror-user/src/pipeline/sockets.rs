@@ -12,6 +12,7 @@ use crate::config::{CaptureConfig, Config};
 use crate::error::chain;
 use crate::nic::Nic;
 use crate::number::QueueId;
+use crate::rules::Rules;
 use crate::value::Switch;
 use crate::xdp::AttachModeRequest;
 use crate::xsk::bind::Alternative;
@@ -31,7 +32,7 @@ impl SocketPlan {
     ///
     /// # Errors
     ///
-    /// Where it differs, and [`CaptureConfig::strict`] forbids that.
+    /// When it differs, and [`CaptureConfig::strict`] forbids that.
     pub(super) fn new(nic: &Nic, capture: &CaptureConfig, queues: usize) -> Result<Self, PipelineError> {
         let fall_back = |reason: String| match capture.strict {
             true => Err(PipelineError::Strict { reason }),
@@ -93,11 +94,11 @@ impl SocketPlan {
     }
 
     /// The memory that a capture with such sockets takes, from so many queues.
-    pub(super) fn demand(&self, config: &Config, queues: usize) -> Demand {
+    pub(super) fn demand(&self, config: &Config, rules: &Rules, queues: usize) -> Demand {
         let buffers = self.config.buffer_memory() * queues as u64;
         // What does not find a place there falls back to small pages.
         let huge_pages = self.config.huge_pages && free_huge_page_bytes() >= buffers;
-        Demand::of_capture(config, &self.config, huge_pages, queues)
+        Demand::of_capture(config, rules, &self.config, huge_pages, queues)
     }
 
     /// Makes the socket, falling back step by step, each step with its reason in the log.

@@ -478,7 +478,7 @@ mod tests {
     fn seven_batches(records: RecordKind, armed: bool) -> (Ledger, Option<String>) {
         let mut config = Config::default();
         config.output.records = Some(vec![records]);
-        config.only_sink().unwrap().destination = Destination::File("/dev/null".into());
+        config.only_sink_mut().unwrap().destination = Destination::File("/dev/null".into());
         let (mut producers, sinks) = sink::start(&config.sink[0], 1).unwrap();
         let counters = Arc::new(WorkerCounters::new(QueueId(0)));
         let redirected = Arc::new(AtomicU64::new(0));

@@ -231,7 +231,7 @@ impl<Source: FrameSource> Worker<Source> {
         *last_check = LastCheck { at: now, ring_drops: backlog.dropped, sink_queue_full };
         if let Some(transition) = degradation.observe(now, pressure) {
             warn!("queue {}: records {transition}", emitter.counters.queue);
-            emitter.counters.transitions.add(1);
+            emitter.counters.level_changes.add(1);
             if let (Some(table), Some(rate)) = (flows.as_mut(), transition.to.sampling()) {
                 table.set_sampling(rate);
             }

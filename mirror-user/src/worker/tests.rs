@@ -123,7 +123,7 @@ fn a_worker_that_only_counts_takes_up_its_work_again_under_load() {
     worker.with_flows(FlowTable::new(FlowConfig::default()).unwrap()).run(|| false).1.unwrap();
     sinks.join().unwrap();
     assert!(counters.dropped(DropReason::CountersOnly) > 0, "it went all the way down");
-    assert_eq!(counters.transitions.get(), 8, "four steps down and four up");
+    assert_eq!(counters.level_changes.get(), 8, "four steps down and four up");
     let [(full, packets), ..] = counters.levels().collect::<Vec<_>>()[..] else { panic!() };
     assert!(full > Duration::from_secs(60) && packets > 60_000, "{full:?} {packets}");
 }

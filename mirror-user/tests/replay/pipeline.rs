@@ -43,7 +43,7 @@ pub struct Records {
 pub fn run(source: impl FrameSource + Send + 'static, format: Format, records: Records) -> Outcome {
     let written = Arc::default();
     let mut config = Config::default();
-    let sink = config.only_sink().unwrap();
+    let sink = config.only_sink_mut().unwrap();
     (sink.format, sink.queue_batches) = (format, 2);
     (config.flow.max_flows, config.flow.max_tunnels) = (16, 8);
     let kinds = [(RecordKind::Packet, records.packets), (RecordKind::Flow, records.flows)];
