@@ -2,17 +2,19 @@
 //! any machine.
 //!
 //! Callgrind runs this program again with one [`Stage`] to work on, and is told which functions to count: collection
-//! is toggled where they are entered and left. The making of the traffic stands in a function that is left out.
+//! is toggled where they are entered and left. The making of the traffic stands in a function that is left out. The
+//! stages on the traffic of mirror sessions count the encoding of the records as well, which another thread does.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use std::{env, fs, io};
 
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::decap::{decapsulate, decapsulate_into};
-use mirror_user::flow::FlowTable;
+use mirror_user::flow::{FlowConfig, FlowTable};
 use mirror_user::packet::Packet;
 use mirror_user::source::{FrameSource, Received};
 use mirror_user::time::Timestamp;
@@ -20,14 +22,13 @@ use mirror_user::worker::Worker;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::setup::{DECAP, flow_table, traffic, worker};
-use super::synthetic::Synthetic;
+use super::sessions::{Length, Sessions};
+use super::setup::{DECAP, flow_table, traffic, worker, worker_with};
+use super::synthetic::{Frames, Synthetic};
 use super::{MicroError, Observer};
 use crate::receiver::Records;
 
-/// Packets of the traffic.
-const PACKETS: u64 = 100_000;
-/// Flows of the traffic.
+/// Flows of the generator's traffic.
 const FLOWS: u64 = 1000;
 /// Batches between worker and sink: enough for a record of every packet.
 const BATCHES: usize = 128;
@@ -48,6 +49,14 @@ pub enum Stage {
     WorkerPacket,
     /// A worker that makes both.
     WorkerBoth,
+    /// From the frames of mirror sessions to the encoded records of long flows.
+    LongFlows,
+    /// The same of flows with 20 packets on average, each with its record.
+    ShortFlows,
+    /// The same of many flows in few tunnels, to compare with the next one.
+    FewTunnels,
+    /// The same of as many flows in 10,000 tunnels.
+    ManyTunnels,
 }
 
 /// Instructions per packet, by stage.
@@ -109,8 +118,17 @@ pub enum CallgrindError {
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 5] =
-        [Self::Parse, Self::FlowUpdate, Self::WorkerFlow, Self::WorkerPacket, Self::WorkerBoth];
+    pub const ALL: [Self; 9] = [
+        Self::Parse,
+        Self::FlowUpdate,
+        Self::WorkerFlow,
+        Self::WorkerPacket,
+        Self::WorkerBoth,
+        Self::LongFlows,
+        Self::ShortFlows,
+        Self::FewTunnels,
+        Self::ManyTunnels,
+    ];
 
     /// Name in results and on the command line.
     pub const fn name(self) -> &'static str {
@@ -120,6 +138,32 @@ impl Stage {
             Self::WorkerFlow => "worker-flow",
             Self::WorkerPacket => "worker-packet",
             Self::WorkerBoth => "worker-both",
+            Self::LongFlows => "long-flows",
+            Self::ShortFlows => "short-flows",
+            Self::FewTunnels => "few-tunnels",
+            Self::ManyTunnels => "many-tunnels",
+        }
+    }
+
+    /// Packets of the traffic.
+    const fn packets(self) -> u64 {
+        match self {
+            Self::Parse | Self::FlowUpdate | Self::WorkerFlow | Self::WorkerPacket | Self::WorkerBoth => {
+                100_000
+            }
+            Self::LongFlows => 200_000,
+            Self::ShortFlows | Self::FewTunnels | Self::ManyTunnels => 400_000,
+        }
+    }
+
+    /// The traffic of mirror sessions, for the stages on it.
+    fn sessions(self) -> Option<Sessions> {
+        match self {
+            Self::Parse | Self::FlowUpdate | Self::WorkerFlow | Self::WorkerPacket | Self::WorkerBoth => None,
+            Self::LongFlows => Some(Sessions::new(1_000, 100, Length::Endless)),
+            Self::ShortFlows => Some(Sessions::new(1_000, 100, Length::Short)),
+            Self::FewTunnels => Some(Sessions::new(10_000, 100, Length::Endless)),
+            Self::ManyTunnels => Some(Sessions::new(10_000, 10_000, Length::Endless)),
         }
     }
 
@@ -131,7 +175,12 @@ impl Stage {
             Self::FlowUpdate => &["mirror_bench::micro::callgrind::update_batch*"],
             Self::WorkerFlow | Self::WorkerPacket | Self::WorkerBoth => &[
                 "mirror_bench::micro::callgrind::run_worker*",
-                "mirror_bench::micro::synthetic::Synthetic::make_batch*",
+                "mirror_bench::micro::synthetic::Synthetic*make_batch*",
+            ],
+            Self::LongFlows | Self::ShortFlows | Self::FewTunnels | Self::ManyTunnels => &[
+                "mirror_bench::micro::callgrind::run_worker*",
+                "mirror_bench::micro::synthetic::Synthetic*make_batch*",
+                "mirror_user::sink::encoder::Encoder::encode*",
             ],
         }
     }
@@ -142,7 +191,13 @@ impl Stage {
     ///
     /// When the pipeline cannot be made.
     pub fn work(self) -> Result<(), MicroError> {
-        let mut source = Synthetic::new(&traffic(FLOWS)?, 0, PACKETS, Default::default());
+        if let Some(sessions) = self.sessions() {
+            let source = Synthetic::of(sessions, self.packets());
+            let (worker, sinks) = worker_with(source, Records::Flow, BATCHES, session_flows())?;
+            run_worker(worker)?;
+            return sinks.join().map_err(MicroError::Output);
+        }
+        let mut source = Synthetic::new(&traffic(FLOWS)?, 0, self.packets(), Default::default());
         let records = match self {
             Self::Parse => {
                 while let Received::Frames(count) = source.receive()? {
@@ -166,7 +221,7 @@ impl Stage {
             }
             Self::WorkerFlow => Records::Flow,
             Self::WorkerPacket => Records::Packet,
-            Self::WorkerBoth => Records::Both,
+            _ => Records::Both,
         };
         let (worker, sinks) = worker(source, records, BATCHES)?;
         run_worker(worker)?;
@@ -191,8 +246,13 @@ fn update_batch(table: &mut FlowTable, packets: &[(Timestamp, Packet)]) {
 }
 
 #[inline(never)]
-fn run_worker(worker: Worker<Synthetic>) -> io::Result<()> {
+fn run_worker<Made: Frames>(worker: Worker<Synthetic<Made>>) -> io::Result<()> {
     worker.run(|| false).1
+}
+
+/// A flow table in which flows that are over end within the few seconds of the traffic, as they do in a long run.
+fn session_flows() -> FlowConfig {
+    FlowConfig { closing_timeout: Duration::from_millis(100), ..FlowConfig::default() }
 }
 
 /// Counts the instructions of every stage.
@@ -229,7 +289,7 @@ fn count(stage: Stage) -> Result<f64, MicroError> {
     }
     let total = total(&fs::read_to_string(&file)?).filter(|&total| total > 0);
     let total = total.ok_or(CallgrindError::Nothing(stage))?;
-    Ok(total as f64 / PACKETS as f64)
+    Ok(total as f64 / stage.packets() as f64)
 }
 
 /// The number of instructions in callgrind's output.

@@ -1,6 +1,6 @@
 //! The parts of the pipeline in memory, without a network.
 //!
-//! - `synthetic`: the generator's traffic as a source; `setup`: a worker on it.
+//! - `synthetic`: the generator's traffic as a source; `sessions`: that of mirror sessions; `setup`: a worker on either.
 //! - [`time`]: nanoseconds per packet and per record.
 //! - [`allocations`]: memory allocations in the steady state.
 //! - [`callgrind`]: instructions per packet, the gate in CI.
@@ -9,6 +9,7 @@
 pub mod allocations;
 pub mod callgrind;
 pub mod scaling;
+mod sessions;
 mod setup;
 mod synthetic;
 pub mod time;

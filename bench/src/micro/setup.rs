@@ -38,6 +38,16 @@ pub(super) fn worker<Source: FrameSource>(
     records: Records,
     batches: usize,
 ) -> Result<(Worker<Source>, Sinks), MicroError> {
+    worker_with(source, records, batches, FlowConfig::default())
+}
+
+/// Like [`worker`], with a flow table that is configured so.
+pub(super) fn worker_with<Source: FrameSource>(
+    source: Source,
+    records: Records,
+    batches: usize,
+    flows: FlowConfig,
+) -> Result<(Worker<Source>, Sinks), MicroError> {
     let config = SinkConfig { queue_batches: batches, ..SinkConfig::default() };
     let (mut producers, sinks) = sink::start_with(&config, 1, vec![output::discarding()])?;
     let counters = Arc::new(WorkerCounters::new(QueueId(0)));
@@ -50,5 +60,5 @@ pub(super) fn worker<Source: FrameSource>(
     let degradation = Degradation::new(DegradeConfig::default())?;
     let producer = producers.remove(0);
     let worker = Worker::new(source, DECAP, rules, degradation, producer, WhenFull::Drop, counters);
-    Ok((if recording.flows { worker.with_flows(flow_table()?) } else { worker }, sinks))
+    Ok((if recording.flows { worker.with_flows(FlowTable::new(flows)?) } else { worker }, sinks))
 }

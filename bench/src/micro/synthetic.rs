@@ -1,5 +1,5 @@
-//! The generator's traffic as a source, without a network: each batch is made when it is asked for, and the time for
-//! that is nobody's.
+//! Frames that are the same in every run as a source, without a network: each batch is made when it is asked for, and the
+//! time for that is nobody's.
 
 use std::io;
 use std::sync::Arc;
@@ -15,14 +15,46 @@ use crate::receiver::tsc::ticks;
 
 /// Arrival of the first packet: 2026-01-01 00:00:00 UTC, in nanoseconds.
 const START: u64 = 1_767_225_600_000_000_000;
-/// Time from packet to packet, in nanoseconds: five million packets per second.
-const INTERVAL: u64 = 200;
 
-/// The traffic as a source.
-pub struct Synthetic {
+/// Frames that are made one after the other.
+pub trait Frames {
+    /// Time from frame to frame, in nanoseconds.
+    const INTERVAL: u64;
+
+    /// Room for the longest frame.
+    fn buffer(&self) -> Vec<u8>;
+
+    /// Writes the next frame to the front of `buffer`, and returns its length.
+    fn write(&mut self, buffer: &mut [u8]) -> usize;
+}
+
+/// The generator's traffic.
+pub struct Generated {
     traffic: Traffic,
     position: Position,
+}
+
+impl Frames for Generated {
+    /// Five million packets per second.
+    const INTERVAL: u64 = 200;
+
+    fn buffer(&self) -> Vec<u8> {
+        self.traffic.buffer()
+    }
+
+    fn write(&mut self, buffer: &mut [u8]) -> usize {
+        let length = self.traffic.frame(&self.position, buffer).bytes.len();
+        self.position.advance(self.traffic.mix().flows);
+        length
+    }
+}
+
+/// Frames as a source: those of the generator's traffic, or others.
+pub struct Synthetic<Made = Generated> {
+    frames: Made,
     packets: u64,
+    /// Packets that were made, those of the batch included.
+    made: u64,
     /// Packets whose time is not counted.
     warm_up: u64,
     buffers: Vec<Vec<u8>>,
@@ -34,34 +66,42 @@ pub struct Synthetic {
     meter: Arc<Meter>,
 }
 
-impl Synthetic {
+impl Synthetic<Generated> {
     /// The first `packets` packets of `traffic`. The time that their user takes is counted in `meter`, except for the
     /// first `warm_up` of them.
     pub fn new(traffic: &Traffic, warm_up: u64, packets: u64, meter: Arc<Meter>) -> Self {
+        let frames = Generated { position: Position::new(0, traffic.mix().flows), traffic: traffic.clone() };
+        Self { warm_up, meter, ..Self::of(frames, packets) }
+    }
+}
+
+impl<Made: Frames> Synthetic<Made> {
+    /// The first `packets` of `frames`.
+    pub fn of(frames: Made, packets: u64) -> Self {
         Self {
-            position: Position::new(0, traffic.mix().flows),
             packets,
-            warm_up,
-            buffers: (0..BATCH_FRAMES).map(|_| traffic.buffer()).collect(),
+            made: 0,
+            warm_up: 0,
+            buffers: (0..BATCH_FRAMES).map(|_| frames.buffer()).collect(),
             lengths: [0; BATCH_FRAMES],
             count: 0,
             handed_out: 0,
-            meter,
-            traffic: traffic.clone(),
+            meter: Arc::default(),
+            frames,
         }
     }
 
     /// Makes the next batch; returns how many frames it has. A function of its own so that callgrind can leave it out.
     #[inline(never)]
     pub(super) fn make_batch(&mut self) -> usize {
-        let Self { traffic, position, packets, buffers, lengths, .. } = self;
+        let Self { frames, packets, made, buffers, lengths, .. } = self;
         let mut count = 0;
         for (buffer, length) in buffers.iter_mut().zip(lengths) {
-            if position.number >= *packets {
+            if *made >= *packets {
                 break;
             }
-            *length = traffic.frame(position, buffer).bytes.len();
-            position.advance(traffic.mix().flows);
+            *length = frames.write(buffer);
+            *made += 1;
             count += 1;
         }
         self.count = count;
@@ -70,11 +110,11 @@ impl Synthetic {
 
     /// Number of packets that were handed out before those of the batch.
     pub(super) fn handed_out(&self) -> u64 {
-        self.position.number - self.count as u64
+        self.made - self.count as u64
     }
 }
 
-impl FrameSource for Synthetic {
+impl<Made: Frames> FrameSource for Synthetic<Made> {
     fn receive(&mut self) -> io::Result<Received> {
         let now = ticks();
         if self.count != 0 && self.handed_out() >= self.warm_up {
@@ -97,7 +137,7 @@ impl FrameSource for Synthetic {
             data,
             captured_length: length,
             original_length: length,
-            timestamp: Timestamp(START + (self.handed_out() + index as u64) * INTERVAL),
+            timestamp: Timestamp(START + (self.handed_out() + index as u64) * Made::INTERVAL),
             link_type: LinkType::Ethernet,
         }
     }
@@ -110,7 +150,7 @@ impl FrameSource for Synthetic {
 
     /// As with a socket, one clock gives all timestamps.
     fn now(&self) -> Option<Timestamp> {
-        Some(Timestamp(START + self.position.number * INTERVAL))
+        Some(Timestamp(START + self.made * Made::INTERVAL))
     }
 }
 
@@ -131,7 +171,7 @@ mod tests {
                 let expected = traffic.frame(&Position::new(number, traffic.mix().flows), &mut buffer);
                 let frame = source.frame(index);
                 assert_eq!(frame.data, expected.bytes);
-                assert_eq!(frame.timestamp, Timestamp(START + number * INTERVAL));
+                assert_eq!(frame.timestamp, Timestamp(START + number * Generated::INTERVAL));
                 number += 1;
             }
             source.release();
