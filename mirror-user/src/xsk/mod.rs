@@ -2,6 +2,7 @@
 //!
 //! - [`bind`]: the flags of a bind, and the alternative where the kernel refuses it.
 //! - `rings`: the socket's rings and packet buffers, shared with the kernel.
+//! - `waiting`: how a worker waits for packets.
 //! - `wall_clock`: from the kernel's receive time to wall-clock time.
 //! - `config`, `statistics`, `error`: configuration, the kernel's counters, and errors with their remedies.
 //!
@@ -13,6 +14,7 @@ mod config;
 mod error;
 mod rings;
 mod statistics;
+mod waiting;
 mod wall_clock;
 
 use std::io;
@@ -26,6 +28,7 @@ pub use self::config::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, ZERO_COPY_MT
 pub use self::error::XskError;
 use self::rings::Rings;
 pub use self::statistics::XskStatistics;
+use self::waiting::{Wait, Waiting};
 use self::wall_clock::WallClock;
 use crate::batch::BATCH_FRAMES;
 use crate::number::QueueId;
@@ -34,13 +37,6 @@ use crate::time::Timestamp;
 
 /// Longest wait of [`FrameSource::receive`] when nothing arrives, in milliseconds.
 const IDLE_WAIT_MS: i32 = 10;
-
-/// Time for which a worker spins on an empty ring before it sleeps, in nanoseconds: longer than the pauses between the bursts
-/// of a busy queue. Waking a sleeping worker costs the CPU that receives as much as twenty packets.
-const IDLE_SPIN_NS: u64 = 50_000;
-
-/// Polls of an empty ring between two readings of the clock.
-const IDLE_POLLS: u32 = 64;
 
 /// A frame of the current batch: the descriptors that it spans, and its metadata.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,10 +70,7 @@ pub struct XskSource {
     /// Number of the held descriptors that belong to those frames; the others begin a frame that ends in the next batch.
     whole: usize,
     clock: WallClock,
-    /// Polls in a row that found the receive ring empty.
-    idle: u32,
-    /// Time of the first of those, on the kernel's monotonic clock, in nanoseconds.
-    idle_since: u64,
+    waiting: Waiting,
     without_metadata: u64,
 }
 
@@ -98,8 +91,7 @@ impl XskSource {
             spans: [Span::default(); BATCH_FRAMES],
             whole: 0,
             clock: WallClock::new(),
-            idle: 0,
-            idle_since: 0,
+            waiting: Waiting::default(),
             without_metadata: 0,
         })
     }
@@ -199,17 +191,13 @@ impl XskSource {
 
     /// Wakes the kernel where it asks for it, and waits for packets for a short time.
     fn wait(&mut self) -> io::Result<()> {
-        self.idle = self.idle.wrapping_add(1);
-        if self.idle.is_multiple_of(IDLE_POLLS) {
+        if self.waiting.found_empty() {
             let now = self.clock.monotonic();
-            if self.idle == IDLE_POLLS {
-                self.idle_since = now;
-            }
             if self.clock.is_due(now) {
                 self.follow_clock();
             }
-            if self.busy_poll == BusyPoll::Off && now.saturating_sub(self.idle_since) > IDLE_SPIN_NS {
-                return self.rings.poll(IDLE_WAIT_MS);
+            if self.waiting.next(now) == Wait::Poll && self.busy_poll == BusyPoll::Off {
+                return self.sleep();
             }
         }
         if self.busy_poll != BusyPoll::Off {
@@ -220,6 +208,11 @@ impl XskSource {
         }
         std::hint::spin_loop();
         Ok(())
+    }
+
+    /// Sleeps until packets arrive, for a short time at most. The one place where a worker goes to sleep.
+    fn sleep(&mut self) -> io::Result<()> {
+        self.rings.poll(IDLE_WAIT_MS)
     }
 
     /// Logs whether the kernel can busy poll the queue, and falls back to interrupts where it cannot.
@@ -244,7 +237,7 @@ impl XskSource {
             Ok(()) | Err((Some(libc::EAGAIN | libc::EINTR | libc::EBUSY | libc::ENOBUFS), _)) => Ok(()),
             // The socket has lost its interface.
             Err((Some(libc::ENXIO | libc::ENODEV), error)) => Err(error),
-            Err(_) => self.rings.poll(IDLE_WAIT_MS),
+            Err(_) => self.sleep(),
         }
     }
 }
@@ -255,7 +248,7 @@ impl FrameSource for XskSource {
             self.wait()?;
             return Ok(Received::Idle);
         }
-        self.idle = 0;
+        self.waiting.received();
         if self.busy_poll == BusyPoll::Requested {
             self.resolve_busy_poll();
         }
