@@ -108,6 +108,10 @@ impl<Source: FrameSource> FrameSource for Metered<Source> {
         self.source.frame(index)
     }
 
+    fn idle_limit(&self) -> u32 {
+        self.source.idle_limit()
+    }
+
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
         self.source.append(index, from, bytes);
     }

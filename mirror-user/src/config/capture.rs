@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::rules::rule::MIN_SNAP_LENGTH;
 use crate::value::{EbpfLog, List, Switch, ValueError, duration, prefix, whole_number};
 use crate::xdp::AttachModeRequest;
+use crate::xsk::WaitMode;
 
 /// The IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2).
 const MAPPED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
@@ -64,6 +65,9 @@ pub struct CaptureConfig {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     #[serde(with = "duration")]
     pub busy_poll: Duration,
+    /// How workers wait for packets
+    #[arg(long, value_name = "HOW")]
+    pub wait: WaitMode,
     /// Level of the XDP program's own log; it costs nothing when off
     #[arg(long, value_name = "LEVEL")]
     pub ebpf_log: EbpfLog,
@@ -86,6 +90,7 @@ impl Default for CaptureConfig {
             frames: None,
             huge_pages: Switch::default(),
             busy_poll: Duration::ZERO,
+            wait: WaitMode::default(),
             ebpf_log: EbpfLog::default(),
         }
     }

@@ -242,6 +242,7 @@ mod tests {
             copy_mode: CopyMode::Copy,
             huge_pages: true,
             busy_poll: None,
+            spin: false,
         }
     }
 

@@ -37,7 +37,7 @@ pub use self::error::PipelineError;
 pub use self::instrument::{Direct, Instrument};
 use self::intake::{AttachedIntake, Intake};
 use self::memory::Demand;
-use self::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues};
+use self::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, isolated_cpus};
 use self::queue::LiveQueue;
 use self::sockets::SocketPlan;
 use self::workers::{Post, RunningWorker, Workers};
@@ -114,11 +114,12 @@ impl Pipeline {
         let index = nic.index;
         let intake = Intake::load(config, &rules, nic)?;
         let (producers, sinks) = open_sinks(config, queues.len(), outputs)?;
+        let isolated = isolated_cpus();
         let mut workers = Workers::default();
         for ((&queue, producer), &cpu) in queues.iter().zip(producers).zip(cpus.iter().cycle()) {
             let number = QueueId(queue);
             workers.serve(Post {
-                queue: LiveQueue::new(sockets.clone(), index, number, intake.entry(number)?),
+                queue: LiveQueue::new(sockets.on_cpu(cpu, &isolated), index, number, intake.entry(number)?),
                 number,
                 cpu,
                 producer,

@@ -6,6 +6,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use thiserror::Error;
 
 use crate::nic::Nic;
+use crate::value::parse_list;
 
 /// Reasons why a capture cannot start on this system.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -132,6 +133,11 @@ pub fn choose_cpus(
 pub fn allowed_cpus() -> Vec<usize> {
     let set = rustix::thread::sched_getaffinity(None).unwrap_or_else(|_| rustix::thread::CpuSet::new());
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+}
+
+/// The processors on which the kernel runs only what is pinned to them (`isolcpus`, isolated partitions of control groups).
+pub fn isolated_cpus() -> Vec<usize> {
+    parse_list(&fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default())
 }
 
 /// Bytes of huge pages that are free, from `/proc/meminfo`.

@@ -16,7 +16,7 @@ use crate::rules::Rules;
 use crate::value::Switch;
 use crate::xdp::AttachModeRequest;
 use crate::xsk::bind::Alternative;
-use crate::xsk::{CopyMode, FRAME_SIZE, XskConfig, XskError, XskSource, ZERO_COPY_MTU};
+use crate::xsk::{CopyMode, FRAME_SIZE, WaitMode, XskConfig, XskError, XskSource, ZERO_COPY_MTU};
 
 /// Plan for sockets, worked out once for all queues.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ pub(super) struct SocketPlan {
     /// Name that the interface has now.
     pub(super) interface: String,
     config: XskConfig,
+    wait: WaitMode,
     strict: bool,
 }
 
@@ -89,8 +90,20 @@ impl SocketPlan {
             copy_mode,
             huge_pages,
             busy_poll: capture.busy_poll(),
+            spin: capture.wait == WaitMode::Spin,
         };
-        Ok(Self { interface: nic.name.clone(), config, strict: capture.strict })
+        Ok(Self { interface: nic.name.clone(), config, wait: capture.wait, strict: capture.strict })
+    }
+
+    /// The plan for the sockets of a worker on this processor, when the kernel keeps those of `isolated` for what is pinned to
+    /// them.
+    pub(super) fn on_cpu(&self, cpu: usize, isolated: &[usize]) -> Self {
+        let spin = match self.wait {
+            WaitMode::Auto => isolated.contains(&cpu),
+            WaitMode::Adaptive => false,
+            WaitMode::Spin => true,
+        };
+        Self { config: XskConfig { spin, ..self.config }, ..self.clone() }
     }
 
     /// The memory that a capture with such sockets takes, from so many queues.
@@ -179,8 +192,9 @@ mod tests {
             copy_mode: CopyMode::ZeroCopy,
             huge_pages: true,
             busy_poll: None,
+            spin: false,
         };
-        SocketPlan { interface: "eth1".to_owned(), config, strict }
+        SocketPlan { interface: "eth1".to_owned(), config, wait: WaitMode::Auto, strict }
     }
 
     fn no_huge_pages() -> XskError {
@@ -233,6 +247,16 @@ mod tests {
                 "{error}"
             );
             assert_eq!(attempts, 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_worker_spins_on_a_processor_of_its_own_or_where_that_is_asked_for() {
+        for (wait, spins) in
+            [(WaitMode::Auto, [false, true]), (WaitMode::Adaptive, [false; 2]), (WaitMode::Spin, [true; 2])]
+        {
+            let plan = SocketPlan { wait, ..plan(false) };
+            assert_eq!([0, 3].map(|cpu| plan.on_cpu(cpu, &[2, 3]).config.spin), spins, "{wait:?}");
         }
     }
 

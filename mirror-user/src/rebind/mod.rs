@@ -293,6 +293,10 @@ impl<Q: QueueControl> FrameSource for RebindingSource<Q> {
         }
     }
 
+    fn idle_limit(&self) -> u32 {
+        self.socket.as_ref().map_or(1, FrameSource::idle_limit)
+    }
+
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
         if let Some(socket) = &self.socket {
             socket.append(index, from, bytes);

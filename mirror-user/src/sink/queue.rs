@@ -14,6 +14,10 @@ use super::counters::{Loss, RecordCounters, Unfinished};
 use crate::DropReason;
 use crate::batch::BATCH_BYTES;
 use crate::record::{Amount, Batch};
+use crate::time::Timestamp;
+
+/// Longest time for which a record waits for more to come, in nanoseconds.
+const LONGEST_WAIT_NS: u64 = 500_000;
 
 /// Interval at which a producer that waits for the sink checks whether it should give up.
 const CHECK: Duration = Duration::from_millis(20);
@@ -25,6 +29,8 @@ pub struct Producer {
     slot: usize,
     /// The batch that is being filled.
     current: Option<Batch>,
+    /// Time at which it was first seen to have records.
+    waits_since: Option<Timestamp>,
     /// Empty batches. The one that came back last is used first, for it is still in the cache: a sink that keeps up
     /// needs two or three of the pool.
     spare: Vec<Batch>,
@@ -76,6 +82,7 @@ pub(super) fn queue(
         producers.push(Producer {
             slot,
             current: None,
+            waits_since: None,
             pool: batches,
             spare: (0..batches).map(|_| Batch::with_capacity(bytes)).collect(),
             returned,
@@ -140,11 +147,28 @@ impl Producer {
     /// arrive. Does nothing while the sink still holds a batch: it has enough to do, and a pool that is used up by
     /// small batches bridges no stall.
     pub fn flush(&mut self) {
-        if self.current.as_ref().is_some_and(|batch| !batch.is_empty()) {
-            self.spare.extend(self.returned.try_iter());
-            if self.spare.len() + 1 == self.pool {
-                self.hand_over();
-            }
+        if self.current.as_ref().is_some_and(|batch| !batch.is_empty()) && !self.sink_holds_batches() {
+            self.hand_over();
+        }
+    }
+
+    /// `true` if the sink has batches of this worker that it has not written yet.
+    pub fn sink_holds_batches(&mut self) -> bool {
+        self.spare.extend(self.returned.try_iter());
+        self.spare.len() + usize::from(self.current.is_some()) < self.pool
+    }
+
+    /// Hands over a partly filled batch, as [`Self::flush`] does, if its records have waited for long: to be called at the time
+    /// `now` of the packets, whenever some were recorded.
+    #[inline]
+    pub fn flush_aged(&mut self, now: Timestamp) {
+        if self.current.as_ref().is_none_or(Batch::is_empty) {
+            return;
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        // A clock that is set back ends a wait as well.
+        if now.0.abs_diff(since.0) >= LONGEST_WAIT_NS {
+            self.flush();
         }
     }
 
@@ -155,6 +179,7 @@ impl Producer {
 
     fn hand_over(&mut self) {
         let Some(batch) = self.current.take() else { return };
+        self.waits_since = None;
         self.counters.hand_over(batch.amount());
         if let Err(refused) = self.filled.try_send(Filled { slot: self.slot, batch }) {
             // The queue has room for every batch, so the sink thread must be gone.
@@ -252,6 +277,28 @@ mod tests {
             pushed += 1;
         }
         pushed
+    }
+
+    #[test]
+    fn records_wait_for_others_for_a_limited_time() {
+        let (mut producer, consumer, _) = one_worker(false);
+        let at = |producer: &mut Producer, nanoseconds| {
+            producer.flush_aged(Timestamp(1_000_000_000 + nanoseconds));
+            consumer.receive(Some(Duration::ZERO)).ok()
+        };
+        assert!(at(&mut producer, 0).is_none(), "there is nothing");
+        for start in [0, 10 * LONGEST_WAIT_NS] {
+            arbitrary::push(producer.batch().unwrap(), &record(), &[]);
+            assert!(at(&mut producer, start).is_none());
+            assert!(at(&mut producer, start + LONGEST_WAIT_NS - 1).is_none());
+            let filled = at(&mut producer, start + LONGEST_WAIT_NS).unwrap();
+            // As long as the sink holds it, there is no hurry.
+            arbitrary::push(producer.batch().unwrap(), &record(), &[]);
+            assert!(at(&mut producer, start + 2 * LONGEST_WAIT_NS).is_none());
+            assert!(at(&mut producer, start + 4 * LONGEST_WAIT_NS).is_none());
+            settle(&consumer, filled, true);
+            settle(&consumer, at(&mut producer, start + 4 * LONGEST_WAIT_NS + 1).unwrap(), true);
+        }
     }
 
     /// Settles a batch as a sink does.

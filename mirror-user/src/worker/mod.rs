@@ -4,6 +4,7 @@ mod emitter;
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tracing::warn;
@@ -121,6 +122,10 @@ impl<Source: FrameSource> Worker<Source> {
                     if idle.is_multiple_of(self.source.idle_limit()) {
                         self.on_idle();
                     }
+                    if self.emitter.producer.sink_holds_batches() {
+                        // Where the source spins, the sink may be waiting for this very processor.
+                        thread::yield_now();
+                    }
                     if stopping {
                         break Ok(());
                     }
@@ -167,6 +172,7 @@ impl<Source: FrameSource> Worker<Source> {
             // One clock gave all timestamps, in the order of the frames.
             observe(0);
             observe(count - 1);
+            emitter.producer.flush_aged(now);
             self.check_pressure(now, Some(now));
         } else {
             (0..count).for_each(observe);

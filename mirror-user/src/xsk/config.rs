@@ -44,6 +44,8 @@ pub struct XskConfig {
     pub huge_pages: bool,
     /// Busy poll the queue for this long per system call (`SO_BUSY_POLL`, in microseconds). `None`: interrupts.
     pub busy_poll: Option<Duration>,
+    /// Spin on an empty ring, and do not sleep for set times ([`WaitMode`](super::WaitMode)).
+    pub spin: bool,
 }
 
 impl XskConfig {

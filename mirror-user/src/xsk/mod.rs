@@ -19,6 +19,7 @@ mod wall_clock;
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::thread;
 use std::time::Duration;
 
 use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
@@ -28,6 +29,7 @@ pub use self::config::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, ZERO_COPY_MT
 pub use self::error::XskError;
 use self::rings::Rings;
 pub use self::statistics::XskStatistics;
+pub use self::waiting::WaitMode;
 use self::waiting::{Wait, Waiting};
 use self::wall_clock::WallClock;
 use crate::batch::BATCH_FRAMES;
@@ -91,7 +93,7 @@ impl XskSource {
             spans: [Span::default(); BATCH_FRAMES],
             whole: 0,
             clock: WallClock::new(),
-            waiting: Waiting::default(),
+            waiting: Waiting::new(config.rx_ring, config.spin),
             without_metadata: 0,
         })
     }
@@ -196,8 +198,11 @@ impl XskSource {
             if self.clock.is_due(now) {
                 self.follow_clock();
             }
-            if self.waiting.next(now) == Wait::Poll && self.busy_poll == BusyPoll::Off {
-                return self.sleep();
+            if self.busy_poll == BusyPoll::Off {
+                match self.waiting.next(now) {
+                    Wait::Spin => {}
+                    wait => return self.sleep(wait),
+                }
             }
         }
         if self.busy_poll != BusyPoll::Off {
@@ -210,9 +215,28 @@ impl XskSource {
         Ok(())
     }
 
-    /// Sleeps until packets arrive, for a short time at most. The one place where a worker goes to sleep.
-    fn sleep(&mut self) -> io::Result<()> {
-        self.rings.poll(IDLE_WAIT_MS)
+    /// Sleeps after a batch that has emptied the ring, where the policy says so.
+    fn pause(&mut self) -> io::Result<()> {
+        match self.waiting.next(self.clock.monotonic()) {
+            wait @ Wait::Sleep(_) => self.sleep(wait),
+            // The ring is looked at first.
+            Wait::Spin | Wait::Poll => Ok(()),
+        }
+    }
+
+    /// Sleeps, for a short time at most. The one place where a worker goes to sleep.
+    fn sleep(&mut self, wait: Wait) -> io::Result<()> {
+        match wait {
+            Wait::Spin => Ok(()),
+            Wait::Sleep(nanoseconds) => {
+                if self.rings.needs_wakeup() {
+                    self.rings.poll(0)?;
+                }
+                thread::sleep(Duration::from_nanos(nanoseconds));
+                Ok(())
+            }
+            Wait::Poll => self.rings.poll(IDLE_WAIT_MS),
+        }
     }
 
     /// Logs whether the kernel can busy poll the queue, and falls back to interrupts where it cannot.
@@ -237,18 +261,21 @@ impl XskSource {
             Ok(()) | Err((Some(libc::EAGAIN | libc::EINTR | libc::EBUSY | libc::ENOBUFS), _)) => Ok(()),
             // The socket has lost its interface.
             Err((Some(libc::ENXIO | libc::ENODEV), error)) => Err(error),
-            Err(_) => self.sleep(),
+            Err(_) => self.sleep(Wait::Poll),
         }
     }
 }
 
 impl FrameSource for XskSource {
     fn receive(&mut self) -> io::Result<Received> {
+        if self.waiting.has_drained() && self.busy_poll == BusyPoll::Off {
+            self.pause()?;
+        }
         if self.rings.receive() == 0 {
             self.wait()?;
             return Ok(Received::Idle);
         }
-        self.waiting.received();
+        self.waiting.received(self.rings.held());
         if self.busy_poll == BusyPoll::Requested {
             self.resolve_busy_poll();
         }
@@ -272,6 +299,10 @@ impl FrameSource for XskSource {
             timestamp: span.timestamp,
             link_type: LinkType::Ethernet,
         }
+    }
+
+    fn idle_limit(&self) -> u32 {
+        if self.waiting.sleeps() && self.busy_poll == BusyPoll::Off { 1 } else { 32 }
     }
 
     fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {

@@ -60,8 +60,14 @@ fn a_panic_of_a_worker_is_contained() {
 
 /// An AF_XDP socket of somebody else on the first queue.
 fn hold_queue(pair: &VethPair) -> XskSource {
-    let config =
-        XskConfig { rx_ring: 64, frames: 64, copy_mode: CopyMode::Copy, huge_pages: false, busy_poll: None };
+    let config = XskConfig {
+        rx_ring: 64,
+        frames: 64,
+        copy_mode: CopyMode::Copy,
+        huge_pages: false,
+        busy_poll: None,
+        spin: false,
+    };
     pair.receiver.enter(|| XskSource::open(VethPair::RECEIVING, QueueId(0), &config)).unwrap().unwrap()
 }
 
