@@ -37,7 +37,7 @@ fn number(value: &Value) -> f64 {
 #[test]
 fn rates() {
     for (command, receiver) in [("xdp-drop", "xdp-drop"), ("rxdrop", "rxdrop"), ("pipeline", "pipeline")] {
-        let Some(result) = run_live(&[command, "--rate", "50000"]) else { return };
+        let Some(result) = run_live(&[command, "--traffic", "geneve", "--rate", "50000"]) else { return };
         assert_eq!(result["receiver"], receiver);
         assert_eq!(result["traffic"]["frame_size"], "128");
         for measured in result["measured"].as_array().unwrap() {
@@ -111,7 +111,7 @@ fn latency() {
 
 #[test]
 fn overload() {
-    let Some(result) = run_live(&["overload", "--rate", "50000"]) else { return };
+    let Some(result) = run_live(&["overload", "--traffic", "geneve", "--rate", "50000"]) else { return };
     assert_eq!(result["balanced"], true);
     assert!(number(&result["offered"]) > number(&result["sustainable"]), "{result}");
     assert!(number(&result["delivered"]) > 0.0);

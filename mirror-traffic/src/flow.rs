@@ -45,9 +45,9 @@ pub struct Flow {
     pub attachment: u64,
     /// The load balancer's flow cookie.
     pub cookie: u32,
-    /// Number of the mirrored interface, below 256, behind its endpoint. Endpoints are accounts of their own:
-    /// their interfaces have the same addresses and VNIs.
-    pub interface: u8,
+    /// Number of the mirrored interface behind its endpoint. Endpoints are accounts of their own: their interfaces have the
+    /// same addresses and VNIs.
+    pub interface: u16,
     /// Address behind the mirrored interface.
     pub local: u32,
     /// Address of the other end, which opened the flow.
@@ -72,7 +72,7 @@ impl Flow {
     /// Lowest port of the other ends.
     pub const FIRST_REMOTE_PORT: u16 = 0xc000;
 
-    /// Flow `index` of `mix`. No two flows of a mix have the same remote address and port.
+    /// Flow `index` of `mix`. No two flows of a mix have the same remote address and port, unless 2^32 others lie between.
     #[inline(always)]
     pub const fn new(mix: &Mix, index: u64) -> Self {
         // An odd factor and an exclusive or permute the 32-bit numbers.
@@ -81,7 +81,7 @@ impl Flow {
         let traits = scramble(hash);
         let transport = traits >> 32 & 0xffff;
         let endpoint = ((traits >> 48) * mix.endpoints) >> 16;
-        let interface = (hash >> 56) as u8;
+        let interface = (((hash >> 48) * mix.interfaces) >> 16) as u16;
         Self {
             vxlan: (traits & 0xffff) < mix.vxlan,
             ipv6: (traits >> 16 & 0xffff) < mix.ipv6,

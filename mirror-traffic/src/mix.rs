@@ -11,10 +11,14 @@ pub const PACKET_SHARE: u64 = 1 << 32;
 pub struct Mix {
     /// Everything that looks random follows from this.
     pub seed: u64,
-    /// Number of flows: 1 to 2^32.
+    /// Number of flows at a time: 1 to 2^32.
     pub flows: u64,
+    /// 1 where flows end and others begin in their place ([`lifetime`](crate::lifetime)); 0 where they last for ever.
+    pub ends: u64,
     /// Number of Gateway Load Balancer endpoints: 1 to 2^16.
     pub endpoints: u64,
+    /// Number of mirrored interfaces behind each endpoint: 1 to 2^16. Inside VXLAN, each is a tunnel.
+    pub interfaces: u64,
     /// Share of flows inside VXLAN, of [`FLOW_SHARE`].
     pub vxlan: u64,
     /// Share of flows of IPv6, of [`FLOW_SHARE`].
@@ -44,7 +48,9 @@ impl Mix {
         let Self {
             seed,
             flows,
+            ends,
             endpoints,
+            interfaces,
             vxlan,
             ipv6,
             udp,
@@ -55,6 +61,21 @@ impl Mix {
             stride,
             stamped,
         } = *self;
-        [seed, flows, endpoints, vxlan, ipv6, udp, icmp, malformed, faults, internet_mix, stride, stamped]
+        [
+            seed,
+            flows,
+            ends,
+            endpoints,
+            interfaces,
+            vxlan,
+            ipv6,
+            udp,
+            icmp,
+            malformed,
+            faults,
+            internet_mix,
+            stride,
+            stamped,
+        ]
     }
 }

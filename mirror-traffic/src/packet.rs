@@ -4,10 +4,11 @@
     reason = "choices are cut out of hashes, counts are below 2^32, sequence numbers wrap"
 )]
 
-use crate::count::{SIZES, VALID_TEMPLATES};
+use crate::count::{BARE, SIZES, VALID_TEMPLATES};
 use crate::flow::{Flow, Protocol};
 use crate::hash::scramble;
 use crate::header::{Header, place, words};
+use crate::lifetime::Lifetime;
 use crate::mix::Mix;
 use crate::position::Position;
 
@@ -16,8 +17,8 @@ use crate::position::Position;
 pub struct Packet {
     /// The flow it belongs to.
     pub flow: Flow,
-    /// Number of packets of the flow before it.
-    pub round: u32,
+    /// Its place in the flow.
+    pub lifetime: Lifetime,
     /// 0 for a valid packet, otherwise the number of its fault, from 1.
     pub kind: u32,
     size: u32,
@@ -25,23 +26,30 @@ pub struct Packet {
     vxlan: bool,
     ipv6: bool,
     stride: u32,
+    /// False where the flow lasts for ever; its SYNs carry payload then.
+    ends: bool,
 }
 
 impl Packet {
     /// The packet at `position` in the traffic of `mix`.
     #[inline(always)]
-    pub const fn new(mix: &Mix, position: &Position) -> Self {
-        let flow = Flow::new(mix, position.flow);
+    pub fn new(mix: &Mix, position: &Position) -> Self {
+        let lifetime = Lifetime::new(mix, position);
+        let flow = Flow::new(mix, lifetime.flow);
         let mut packet = Self {
             flow,
-            round: position.round as u32,
+            lifetime,
             kind: 0,
             size: 0,
             protocol: flow.protocol,
             vxlan: flow.vxlan,
             ipv6: flow.ipv6,
             stride: mix.stride as u32,
+            ends: mix.ends != 0,
         };
+        if packet.is_control() {
+            packet.size = BARE;
+        }
         if mix.malformed == 0 && mix.internet_mix == 0 {
             return packet;
         }
@@ -51,20 +59,38 @@ impl Packet {
             packet.vxlan = mix.vxlan != 0;
             packet.ipv6 = false;
             packet.protocol = Protocol::Tcp;
-        } else if mix.internet_mix != 0 {
-            packet.size = match ((chance >> 32 & 0xffff) * 12) >> 16 {
-                0..7 => 0,
-                7..11 => 1,
-                _ => 2,
+        } else if mix.internet_mix != 0 && packet.size != BARE {
+            // 7:4:1. A connection of 20 packets has 5 without payload, which are small: 4:4:1 is left for the others.
+            let (small, others) = if packet.ends && packet.is_tcp() { (4, 5) } else { (7, 5) };
+            let choice = ((chance >> 32 & 0xffff) * (small + others)) >> 16;
+            packet.size = if choice < small {
+                0
+            } else if choice < small + 4 {
+                1
+            } else {
+                2
             };
         }
         packet
     }
 
+    /// True for a TCP segment.
+    #[inline(always)]
+    pub const fn is_tcp(&self) -> bool {
+        matches!(self.protocol, Protocol::Tcp)
+    }
+
+    /// True for a segment that opens or closes a TCP connection and carries nothing else: both SYNs, both FINs, and the
+    /// acknowledgment after them. Flows that last for ever have none.
+    #[inline(always)]
+    pub const fn is_control(&self) -> bool {
+        self.ends && self.is_tcp() && (self.lifetime.before < 2 || self.lifetime.after < 3)
+    }
+
     /// True for a packet from the mirrored interface to the other end.
     #[inline(always)]
     pub const fn reply(&self) -> bool {
-        self.round & 1 != 0
+        self.lifetime.before & 1 != 0
     }
 
     /// Index of its template.
@@ -106,7 +132,7 @@ impl Packet {
         let (interface, router) =
             if self.reply() { (ethernet + 3, ethernet) } else { (ethernet, ethernet + 3) };
         header.put_u32(interface, INTERFACE_MAC);
-        header.put(interface + 2, self.flow.interface as u16);
+        header.put(interface + 2, self.flow.interface);
         header.put_u32(router, ROUTER_MAC);
         header.put(router + 2, 0);
     }
@@ -138,9 +164,11 @@ impl Packet {
         match self.protocol {
             Protocol::Tcp => {
                 let (sequence, acknowledgment) = self.sequence_numbers();
-                let flags = match self.round {
-                    0 => SYN,
-                    1 => SYN | ACK,
+                let flags = match (self.lifetime.before, self.lifetime.after) {
+                    (0, _) => SYN,
+                    (1, _) => SYN | ACK,
+                    (_, 1 | 2) => FIN | ACK,
+                    (_, 0) => ACK,
                     _ => PSH | ACK,
                 };
                 header.put(at, source);
@@ -166,7 +194,7 @@ impl Packet {
                     (true, false) => 128 << 8,
                     (true, true) => 129 << 8,
                 };
-                let sequence = (self.round >> 1) as u16;
+                let sequence = (self.lifetime.before >> 1) as u16;
                 header.put(at, kind);
                 header.put(at + 2, remote_port);
                 header.put(at + 3, sequence);
@@ -176,26 +204,34 @@ impl Packet {
         }
     }
 
-    /// Sequence and acknowledgment number, as if every packet arrived. Both SYNs carry payload.
+    /// Sequence and acknowledgment number, as if every packet arrived and all with payload had the longest. In flows that last
+    /// for ever, both SYNs carry payload.
     #[inline(always)]
     const fn sequence_numbers(&self) -> (u32, u32) {
         let initial = [self.flow.hash as u32, (self.flow.hash >> 32) as u32];
         let (own, other) = if self.reply() { (initial[1], initial[0]) } else { (initial[0], initial[1]) };
-        let own_sent = self.round >> 1;
-        let other_sent = (self.round + 1) >> 1;
-        let acknowledgment = if other_sent == 0 { 0 } else { self.sequence_number(other, other_sent) };
-        (self.sequence_number(own, own_sent), acknowledgment)
+        let Lifetime { before, after, .. } = self.lifetime;
+        let own_sent = before >> 1;
+        let other_sent = (before + 1) >> 1;
+        let own = self.sequence_number(own, own_sent, after == 0);
+        let acknowledgment =
+            if other_sent == 0 { 0 } else { self.sequence_number(other, other_sent, after <= 1) };
+        (own, acknowledgment)
     }
 
-    /// The sequence number that follows `sent` packets of a direction that began with `initial`.
+    /// The sequence number that follows `sent` packets of a direction that began with `initial`, and whose FIN was sent or
+    /// not.
     #[inline(always)]
-    const fn sequence_number(&self, initial: u32, sent: u32) -> u32 {
-        let syn = if sent == 0 { 0 } else { 1 };
-        initial.wrapping_add(sent.wrapping_mul(self.stride)).wrapping_add(syn)
+    const fn sequence_number(&self, initial: u32, sent: u32, fin: bool) -> u32 {
+        // SYN and FIN take one number each (RFC 9293, section 3.4).
+        let flags = (sent != 0) as u32 + fin as u32;
+        let payloads = if self.ends { sent - flags } else { sent };
+        initial.wrapping_add(payloads.wrapping_mul(self.stride)).wrapping_add(flags)
     }
 }
 
 /// Flags of a TCP header.
+const FIN: u16 = 0x01;
 const SYN: u16 = 0x02;
 const PSH: u16 = 0x08;
 const ACK: u16 = 0x10;

@@ -7,36 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use mirror_testkit::interrupt::Interrupt;
 use mirror_testkit::processors::Processors;
-use mirror_testkit::traffic::{FrameSize, Profile, Share};
+use mirror_testkit::traffic::Profile;
 use serde::Serialize;
 
 use super::progress::progress_bar;
 use crate::experiment::Setting;
 use crate::machine::Machine;
 use crate::receiver::{PipelineSetup, Records, SinkKind};
-
-/// The traffic of a measurement.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Traffic")]
-pub struct TrafficArguments {
-    /// Bytes of the frames from the outer Ethernet header on, or `imix`
-    #[arg(long, value_name = "BYTES|imix", default_value = "128")]
-    pub frame_size: FrameSize,
-    /// Number of flows, which take turns
-    #[arg(long, default_value_t = 64_000)]
-    pub flows: u64,
-    /// Share of flows inside VXLAN, which takes frames of 172 bytes or more
-    #[arg(long, value_name = "SHARE", default_value = "off")]
-    pub vxlan: Share,
-}
-
-impl TrafficArguments {
-    /// TCP over IPv4, in the tunnel of a Gateway Load Balancer.
-    pub fn profile(&self) -> Profile {
-        let Self { frame_size, flows, vxlan } = *self;
-        Profile { frame_size, flows, vxlan, udp: Share::NONE, ..Profile::default() }
-    }
-}
 
 /// The pipeline under test.
 #[derive(Args, Clone, Debug)]
@@ -57,11 +34,11 @@ pub struct PipelineArguments {
 }
 
 impl PipelineArguments {
-    /// The pipeline for `flows` flows.
-    pub fn pipeline(&self, flows: u64) -> PipelineSetup {
+    /// The pipeline for `traffic`.
+    pub fn pipeline(&self, traffic: &Profile) -> PipelineSetup {
         let Self { records, sink, rx_ring, huge_pages } = *self;
         let default = PipelineSetup::default();
-        let max_flows = default.max_flows.max(u32::try_from(flows).unwrap_or(u32::MAX));
+        let max_flows = default.max_flows.max(u32::try_from(traffic.flows).unwrap_or(u32::MAX));
         PipelineSetup { records, sink, max_flows, rx_ring, huge_pages, ..default }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
+use super::common::{OutputArguments, PipelineArguments, seconds};
+use super::traffic::TrafficArguments;
 use crate::experiment::compare::Comparison;
 use crate::measure::Load;
 
@@ -37,7 +38,7 @@ impl CompareArguments {
             self.duration.unwrap_or(self.output.pick(Duration::from_secs(5), Duration::from_millis(300)));
         let load = Load { rate: Some(self.rate), duration };
         let setting = self.output.setting(4)?;
-        let pipeline = self.pipeline.pipeline(self.traffic.flows);
+        let pipeline = self.pipeline.pipeline(&self.traffic.profile());
         let comparison = Comparison::measure(&setting, &self.traffic.profile(), &pipeline, load)?;
         setting.progress.finish_and_clear();
         self.output.print("compare", &comparison)

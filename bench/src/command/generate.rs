@@ -12,9 +12,10 @@ use mirror_testkit::generator::interface::Interface;
 use mirror_testkit::generator::report::Report;
 use mirror_testkit::generator::{self, Settings, Source};
 use mirror_testkit::interrupt::Interrupt;
-use mirror_testkit::traffic::{Addresses, FrameSize, Profile, Share, Traffic};
+use mirror_testkit::traffic::{Addresses, Profile, Share, Traffic};
 
 use super::common::seconds;
+use super::traffic::{Shape, TrafficKind};
 
 /// Packets per second in a capture file, where none are asked for.
 const FILE_RATE: u64 = 1_000_000;
@@ -40,31 +41,17 @@ pub struct Generate {
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     rate: Option<u64>,
 
-    /// Number of flows, which take turns.
-    #[arg(long, default_value_t = Profile::default().flows)]
-    flows: u64,
-    /// Bytes of the frames from the outer Ethernet header on, or `imix`: mirrored packets of 64, 576 and 1500 bytes,
-    /// 7:4:1.
-    #[arg(long, value_name = "BYTES|imix", default_value = "256")]
-    frame_size: FrameSize,
-    /// Share of flows inside VXLAN, as traffic mirroring has them: `on`, `off` or a fraction.
-    #[arg(long, value_name = "SHARE", default_value = "on")]
-    vxlan: Share,
-    /// Share of flows of IPv6.
-    #[arg(long, value_name = "SHARE", default_value = "off")]
-    ipv6: Share,
-    /// Share of flows of UDP; what --udp and --icmp leave is TCP.
-    #[arg(long, value_name = "SHARE", default_value = "0.2")]
-    udp: Share,
+    /// The traffic from which the options below depart [default: mirrored packets of 256 bytes in 1,000 endless flows]
+    #[arg(long, value_enum)]
+    traffic: Option<TrafficKind>,
+    #[command(flatten)]
+    shape: Shape,
     /// Share of flows of ICMP echo.
     #[arg(long, value_name = "SHARE", default_value = "off")]
     icmp: Share,
     /// Share of malformed packets, spread evenly over the kinds of faults.
     #[arg(long, value_name = "SHARE", default_value = "off")]
     malformed: Share,
-    /// Number of Gateway Load Balancer endpoints.
-    #[arg(long, default_value_t = Profile::default().endpoints)]
-    endpoints: u32,
     /// Everything that looks random follows from this number.
     #[arg(long, default_value_t = Profile::default().seed)]
     seed: u64,
@@ -128,22 +115,16 @@ impl Generate {
 
     fn traffic(&self, source_mac: [u8; 6]) -> Result<Traffic> {
         let profile = Profile {
-            flows: self.flows,
-            frame_size: self.frame_size,
-            vxlan: self.vxlan,
-            ipv6: self.ipv6,
-            udp: self.udp,
             icmp: self.icmp,
             malformed: self.malformed,
-            endpoints: self.endpoints,
             seed: self.seed,
-            stamped: false,
             addresses: Addresses {
                 source_mac,
                 destination_mac: self.destination_mac,
                 source: self.source_address,
                 destination: self.destination_address,
             },
+            ..self.shape.of(&self.traffic.map_or_else(Profile::default, TrafficKind::profile))
         };
         Ok(Traffic::new(&profile)?)
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::common::{OutputArguments, TrafficArguments, seconds};
+use super::common::{OutputArguments, seconds};
+use super::traffic::TrafficArguments;
 use crate::experiment::latency::{self, Latency};
 use crate::experiment::plan::Plan;
 

@@ -11,6 +11,7 @@ pub mod progress;
 pub mod rate;
 pub mod report;
 pub mod retention;
+pub mod traffic;
 
 use clap::{Parser, Subcommand};
 

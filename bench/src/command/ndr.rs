@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
+use super::common::{OutputArguments, PipelineArguments, seconds};
+use super::traffic::TrafficArguments;
 use crate::experiment::ndr::Ndr;
 use crate::receiver::ReceiverKind;
 use crate::search::Trials;
@@ -53,7 +54,9 @@ impl NdrArguments {
             ..default
         };
         let kind = match self.receiver {
-            ReceiverArgument::Pipeline => ReceiverKind::Pipeline(self.pipeline.pipeline(self.traffic.flows)),
+            ReceiverArgument::Pipeline => {
+                ReceiverKind::Pipeline(self.pipeline.pipeline(&self.traffic.profile()))
+            }
             ReceiverArgument::Rxdrop => ReceiverKind::RxDrop,
         };
         let setting = self.output.setting(0)?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
+use super::common::{OutputArguments, PipelineArguments, seconds};
+use super::traffic::TrafficArguments;
 use crate::experiment::overload::{self, LEAST_FACTOR, Overload};
 use crate::experiment::plan::Plan;
 
@@ -46,7 +47,7 @@ impl OverloadArguments {
         };
         let slowdown = self.slowdown.or(self.rate.map(|_| 1.0));
         let setting = self.output.setting(0)?;
-        let pipeline = self.pipeline.pipeline(self.traffic.flows);
+        let pipeline = self.pipeline.pipeline(&self.traffic.profile());
         let overload = Overload::measure(&setting, &self.traffic.profile(), &pipeline, &plan, slowdown)?;
         setting.progress.finish_and_clear();
         self.output.print("overload", &overload)?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
+use super::common::{OutputArguments, PipelineArguments, seconds};
+use super::traffic::TrafficArguments;
 use crate::experiment::Effort;
 use crate::experiment::rate::Rate;
 use crate::receiver::ReceiverKind;
@@ -65,6 +66,7 @@ impl PipelineRate {
     ///
     /// When nothing can be measured.
     pub fn run(&self) -> Result<()> {
-        self.rate.run("pipeline", &ReceiverKind::Pipeline(self.pipeline.pipeline(self.rate.traffic.flows)))
+        self.rate
+            .run("pipeline", &ReceiverKind::Pipeline(self.pipeline.pipeline(&self.rate.traffic.profile())))
     }
 }

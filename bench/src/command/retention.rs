@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{OutputArguments, PipelineArguments, TrafficArguments, seconds};
+use super::common::{OutputArguments, PipelineArguments, seconds};
+use super::traffic::TrafficArguments;
 use crate::experiment::Effort;
 use crate::experiment::matrix;
 use crate::experiment::retention::{Pairing, Retention};
@@ -51,7 +52,7 @@ impl RetentionArguments {
         let cells = if self.matrix {
             matrix::cells().into_iter().map(|cell| (cell.profile, cell.pipeline)).collect()
         } else {
-            vec![(self.traffic.profile(), self.pipeline.pipeline(self.traffic.flows))]
+            vec![(self.traffic.profile(), self.pipeline.pipeline(&self.traffic.profile()))]
         };
         let setting = self.output.setting(cells.len() * (pairing.peaks + pairing.pairs.repeat))?;
         let mut results = Vec::with_capacity(cells.len());

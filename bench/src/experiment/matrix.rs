@@ -16,7 +16,7 @@ pub struct Cell {
     pub pipeline: PipelineSetup,
 }
 
-/// The parameter that is varied, while the others stay as they are in [`base`].
+/// The parameter that is varied, while the others stay as they are in [`Profile::geneve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axis {
@@ -32,17 +32,6 @@ pub enum Axis {
     Sink,
 }
 
-/// TCP over IPv4 in frames of 128 bytes from 64,000 flows, in the tunnel of a Gateway Load Balancer.
-pub fn base() -> Profile {
-    Profile {
-        frame_size: FrameSize::Bytes(128),
-        flows: 64_000,
-        vxlan: Share::NONE,
-        udp: Share::NONE,
-        ..Profile::default()
-    }
-}
-
 /// Every cell.
 pub fn cells() -> Vec<Cell> {
     let sizes = [
@@ -53,11 +42,13 @@ pub fn cells() -> Vec<Cell> {
         FrameSize::InternetMix,
     ];
     let profile = |axis, profile| Cell { axis, profile, pipeline: PipelineSetup::default() };
-    let sizes = sizes.map(|frame_size| profile(Axis::FrameSize, Profile { frame_size, ..base() }));
-    let flows = [1, 1_000, 64_000, 1_000_000].map(|flows| profile(Axis::Flows, Profile { flows, ..base() }));
-    let vxlan = [Share::NONE, Share::ALL]
-        .map(|vxlan| profile(Axis::Vxlan, Profile { vxlan, frame_size: FrameSize::Bytes(256), ..base() }));
-    let pipeline = |axis, pipeline| Cell { axis, profile: base(), pipeline };
+    let sizes = sizes.map(|frame_size| profile(Axis::FrameSize, Profile { frame_size, ..Profile::geneve() }));
+    let flows = [1, 1_000, 64_000, 1_000_000]
+        .map(|flows| profile(Axis::Flows, Profile { flows, ..Profile::geneve() }));
+    let vxlan = [Share::NONE, Share::ALL].map(|vxlan| {
+        profile(Axis::Vxlan, Profile { vxlan, frame_size: FrameSize::Bytes(256), ..Profile::geneve() })
+    });
+    let pipeline = |axis, pipeline| Cell { axis, profile: Profile::geneve(), pipeline };
     let records = [Records::Flow, Records::Packet, Records::Both]
         .map(|records| pipeline(Axis::Records, PipelineSetup { records, ..PipelineSetup::default() }));
     let sinks = [SinkKind::Memory, SinkKind::Null, SinkKind::File].map(|sink| {

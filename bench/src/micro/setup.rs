@@ -23,7 +23,7 @@ pub(super) const DECAP: DecapConfig =
 
 /// The traffic of the figures, with so many flows.
 pub(super) fn traffic(flows: u64) -> Result<Traffic, MicroError> {
-    Ok(Traffic::new(&Profile { flows, ..crate::experiment::matrix::base() })?)
+    Ok(Traffic::new(&Profile { flows, ..Profile::geneve() })?)
 }
 
 /// An empty flow table.

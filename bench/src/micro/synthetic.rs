@@ -157,11 +157,11 @@ impl<Made: Frames> FrameSource for Synthetic<Made> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::matrix;
+    use mirror_testkit::traffic::Profile;
 
     #[test]
     fn it_hands_out_the_packets_of_the_traffic_and_counts_those_after_the_warm_up() {
-        let traffic = Traffic::new(&matrix::base()).unwrap();
+        let traffic = Traffic::new(&Profile::geneve()).unwrap();
         let meter = Arc::new(Meter::default());
         let mut source = Synthetic::new(&traffic, 128, 300, Arc::clone(&meter));
         let mut buffer = traffic.buffer();

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use indicatif::ProgressBar;
 use mirror_testkit::interrupt::{Interrupt, Interrupted};
 use mirror_testkit::processors::Processors;
+use mirror_testkit::traffic::Profile;
 use mirror_user::error::chain;
 use serde::{Deserialize, Serialize};
 
@@ -183,7 +184,7 @@ impl Suite {
 
     /// Runs the experiments that need a network.
     fn run_live(self, setting: &Setting, report: &mut Report) -> Result<(), Interrupted> {
-        let base = matrix::base();
+        let base = Profile::geneve();
         let pipeline = PipelineSetup::default();
         for cell in self.cells() {
             let traffic = TrafficFacts::from(&cell.profile);

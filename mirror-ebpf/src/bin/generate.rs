@@ -27,7 +27,9 @@ use mirror_traffic::{Header, Mix, Packet, Position, Progress};
 static MIX: Mix = Mix {
     seed: 0,
     flows: 1,
+    ends: 0,
     endpoints: 1,
+    interfaces: 1,
     vxlan: 0,
     ipv6: 0,
     udp: 0,

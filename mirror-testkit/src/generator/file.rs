@@ -84,5 +84,5 @@ pub fn write(
     }
     writer.flush().map_err(failed)?;
     let seconds = schedule.after(position.number.saturating_sub(1)).as_secs_f64();
-    Ok(Report::new("file", position.number, bytes, seconds, by_kind))
+    Ok(Report::new("file", traffic, position.number, bytes, seconds, by_kind))
 }

@@ -308,7 +308,7 @@ fn report(traffic: &Traffic, interface: &Interface, progress: &Progress) -> Resu
     let sent =
         progress.offered_kinds.iter().zip(progress.refused_kinds).map(|(offered, refused)| offered - refused);
     let bytes = progress.offered_bytes - progress.refused_bytes;
-    Ok(Report::new("live", offered, bytes, seconds, traffic.kinds().zip(sent).collect()))
+    Ok(Report::new("live", traffic, offered, bytes, seconds, traffic.kinds().zip(sent).collect()))
 }
 
 /// The clock of `bpf_ktime_get_ns`.
@@ -339,7 +339,7 @@ mod tests {
 
     use super::*;
     use crate::generator::settings::Source;
-    use crate::traffic::{FrameSize, Profile, Share};
+    use crate::traffic::{FrameSize, Lifetimes, Profile, Share};
 
     /// The program's frames one by one, in an ordinary test run, against those of user space.
     #[test]
@@ -357,7 +357,10 @@ mod tests {
             ..Profile::default()
         };
         let small = Profile { frame_size: FrameSize::Bytes(128), vxlan: Share::NONE, ..Profile::default() };
-        for profile in [varied, small, Profile::default()] {
+        // Few enough flows at a time for some to end.
+        let mirrored = Profile { flows: 50, ..Profile::mirrored() };
+        let all = Profile { flows: 50, lifetimes: Lifetimes::HeavyTailed, ..varied.clone() };
+        for profile in [varied, small, Profile::default(), mirrored, all] {
             let traffic = Traffic::new(&profile).unwrap();
             let interface = Interface { name: "lo".to_owned(), index: 1, mac: [0; 6], mtu: usize::MAX };
             let settings =

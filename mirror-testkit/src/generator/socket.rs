@@ -123,7 +123,7 @@ fn run(
         }
         last = start.elapsed();
     }
-    Ok(Report::new("socket", position.number, bytes, last.as_secs_f64(), sent))
+    Ok(Report::new("socket", traffic, position.number, bytes, last.as_secs_f64(), sent))
 }
 
 /// Sends one frame after the other, and says of each whether the driver took it.

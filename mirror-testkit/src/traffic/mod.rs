@@ -8,18 +8,19 @@ mod encapsulation;
 mod fault;
 mod layout;
 mod profile;
+pub mod sessions;
 mod share;
 mod template;
 
-use mirror_traffic::count::TEMPLATES;
+use mirror_traffic::count::{BARE, TEMPLATES};
 use mirror_traffic::header::HEADER_LENGTH;
 use mirror_traffic::packet::valid_template;
-use mirror_traffic::{Header, Mix, Packet, Position, Protocol};
+use mirror_traffic::{Header, Mix, Packet, Position, Protocol, lifetime};
 
 pub use self::addresses::Addresses;
 pub use self::fault::Fault;
 use self::layout::Layout;
-pub use self::profile::{FrameSize, Profile, ProfileError};
+pub use self::profile::{FrameSize, Lifetimes, Profile, ProfileError};
 pub use self::share::Share;
 
 /// Name of the kind that has no fault.
@@ -56,6 +57,9 @@ impl Traffic {
             for (size, length) in (0..).zip(profile.frame_size.lengths(layout)) {
                 let Layout { vxlan, ipv6, protocol } = layout;
                 let index = valid_template(vxlan, ipv6, protocol, size) as usize;
+                if size == BARE && mix.ends == 0 {
+                    continue; // the mix never chooses it
+                }
                 templates[index] = template::header(&template::frame(&profile.addresses, layout, length));
                 longest = longest.max(length);
             }
@@ -89,6 +93,21 @@ impl Traffic {
     /// Names of the kinds of packets: [`VALID`], then the drop reason of each fault.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(VALID).chain(Self::faults_of(&self.mix).map(|fault| fault.reason().name()))
+    }
+
+    /// Number of flows that the first `packets` packets belong to.
+    pub fn flows(&self, packets: u64) -> u64 {
+        lifetime::flows(&self.mix, packets)
+    }
+
+    /// The first `packets` packets.
+    pub fn packets(&self, packets: u64) -> impl Iterator<Item = Packet> {
+        let mut position = Position::new(0, self.mix.flows);
+        (0..packets).map(move |_| {
+            let packet = Packet::new(&self.mix, &position);
+            position.advance(self.mix.flows);
+            packet
+        })
     }
 
     /// A buffer for [`frame`](Self::frame), with all bytes that headers do not overwrite already in place: each byte is its

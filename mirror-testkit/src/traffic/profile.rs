@@ -16,9 +16,11 @@ use super::share::Share;
 /// The composition of the traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Number of flows, in which packets take turns: 1 to 2^32.
+    /// Number of flows at a time, in which packets take turns: 1 to 2^32.
     pub flows: u64,
-    /// Sizes of valid packets' frames.
+    /// Lifetimes of the flows.
+    pub lifetimes: Lifetimes,
+    /// Sizes of valid packets' frames, but for TCP segments without payload.
     pub frame_size: FrameSize,
     /// Share of flows inside VXLAN, as traffic mirroring wraps them. The others stand directly in GENEVE.
     pub vxlan: Share,
@@ -32,6 +34,8 @@ pub struct Profile {
     pub malformed: Share,
     /// Number of Gateway Load Balancer endpoints: 1 to 2^16.
     pub endpoints: u32,
+    /// Number of mirrored interfaces behind each endpoint, each a tunnel of its own inside VXLAN: 1 to 2^16.
+    pub interfaces: u32,
     /// Everything that looks random follows from this.
     pub seed: u64,
     /// True where the flow cookie of a packet is the time for which it was meant
@@ -46,6 +50,7 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             flows: 1000,
+            lifetimes: Lifetimes::Endless,
             frame_size: FrameSize::Bytes(256),
             vxlan: Share::ALL,
             ipv6: Share::NONE,
@@ -53,11 +58,59 @@ impl Default for Profile {
             icmp: Share::NONE,
             malformed: Share::NONE,
             endpoints: 4,
+            interfaces: 256,
             seed: 1,
             stamped: false,
             addresses: Addresses::default(),
         }
     }
+}
+
+impl Profile {
+    /// Sessions mirrored to a Gateway Load Balancer, as the program is meant for them: 64,000 flows at a time, each with a beginning
+    /// and an end, in VXLAN within GENEVE, from 1,000 interfaces behind 8 endpoints. 70 % of the flows are TCP, 30 % UDP, and 10 %
+    /// of IPv6, in packets of an internet mix.
+    pub fn mirrored() -> Self {
+        Self {
+            flows: 64_000,
+            lifetimes: Lifetimes::HeavyTailed,
+            frame_size: FrameSize::InternetMix,
+            ipv6: Share::TENTH,
+            udp: Share::THREE_TENTHS,
+            endpoints: 8,
+            interfaces: 125,
+            ..Self::default()
+        }
+    }
+
+    /// Packets directly in GENEVE, as a Gateway Load Balancer sends those of its own endpoints: TCP over IPv4 in frames of 128
+    /// bytes, in 64,000 flows that do not end.
+    pub fn geneve() -> Self {
+        Self {
+            flows: 64_000,
+            frame_size: FrameSize::Bytes(128),
+            vxlan: Share::NONE,
+            udp: Share::NONE,
+            ..Self::default()
+        }
+    }
+
+    /// Number of tunnels: pairs of an endpoint and a VNI inside VXLAN, and endpoints alone without it.
+    pub fn tunnels(&self) -> u64 {
+        let interfaces = if self.vxlan.has(true) { self.interfaces } else { 1 };
+        u64::from(self.endpoints) * u64::from(interfaces)
+    }
+}
+
+/// Lifetimes of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Lifetimes {
+    /// They never end: TCP connections have no FIN, and their SYNs carry payload.
+    Endless,
+    /// From 6 to 253 packets, 20 on average, half of them 10 or fewer
+    /// ([`LENGTHS`](mirror_traffic::lifetime::LENGTHS)). TCP connections have SYN and FIN of both sides. Where one ends, the
+    /// next begins.
+    HeavyTailed,
 }
 
 /// Sizes of valid packets' frames.
@@ -70,12 +123,14 @@ pub enum FrameSize {
 }
 
 impl FrameSize {
-    /// Bytes of a frame of `layout` in each size class.
+    /// Bytes of a frame of `layout` in each size class: those of an internet mix, from small to large, and
+    /// [`BARE`](mirror_traffic::count::BARE).
     pub(super) fn lengths(self, layout: Layout) -> [usize; SIZES] {
-        match self {
-            Self::Bytes(bytes) => [usize::from(bytes); SIZES],
+        let [small, medium, large] = match self {
+            Self::Bytes(bytes) => [usize::from(bytes); 3],
             Self::InternetMix => [64, 576, 1500].map(|packet| layout.packet_offset() + packet),
-        }
+        };
+        [small, medium, large, layout.headers_length()]
     }
 }
 
@@ -124,6 +179,9 @@ pub enum ProfileError {
     /// Number of endpoints out of range.
     #[error("{0} endpoints are out of range: make --endpoints 1 to 65536")]
     Endpoints(u32),
+    /// Number of interfaces out of range.
+    #[error("{0} interfaces behind each endpoint are out of range: make --interfaces 1 to 65536")]
+    Interfaces(u32),
 }
 
 impl Profile {
@@ -135,6 +193,9 @@ impl Profile {
         if !(1..=1 << 16).contains(&self.endpoints) {
             return Err(ProfileError::Endpoints(self.endpoints));
         }
+        if !(1..=1 << 16).contains(&self.interfaces) {
+            return Err(ProfileError::Interfaces(self.interfaces));
+        }
         let udp_or_icmp = self.udp.plus(self.icmp).ok_or(ProfileError::Protocols)?;
         let layouts = || Layout::all().filter(|layout| self.has(*layout));
         let minimum = layouts().map(Layout::headers_length).max().unwrap_or(0);
@@ -145,7 +206,7 @@ impl Profile {
         }
         // The payload of the longest packets, which all advance the sequence number by as much.
         let stride = layouts().filter(|layout| layout.protocol == Protocol::Tcp).map(|layout| {
-            let [.., longest] = self.frame_size.lengths(layout);
+            let [.., longest, _bare] = self.frame_size.lengths(layout);
             (longest - layout.headers_length()) as u64
         });
         let vxlan = self.vxlan.of(FLOW_SHARE);
@@ -158,7 +219,9 @@ impl Profile {
         Ok(Mix {
             seed: self.seed,
             flows: self.flows,
+            ends: u64::from(self.lifetimes == Lifetimes::HeavyTailed),
             endpoints: self.endpoints.into(),
+            interfaces: self.interfaces.into(),
             vxlan,
             ipv6: self.ipv6.of(FLOW_SHARE),
             udp,

@@ -13,8 +13,12 @@ impl Share {
     /// Everything.
     pub const ALL: Self = Self(1.0);
 
+    /// A tenth.
+    pub(super) const TENTH: Self = Self(0.1);
     /// A fifth.
     pub(super) const FIFTH: Self = Self(0.2);
+    /// Three tenths.
+    pub(super) const THREE_TENTHS: Self = Self(0.3);
 
     /// A share of `fraction`; [`None`] outside of 0 to 1.
     pub fn new(fraction: f64) -> Option<Self> {

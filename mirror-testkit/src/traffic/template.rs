@@ -18,7 +18,7 @@ use super::layout::{IPV4_HEADER, Layout, OUTER_IP, OUTER_UDP};
 /// Address of the endpoint: destination of the VXLAN packets.
 const ENDPOINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
 /// Network of all IPv6 addresses; the last 32 bits are those of the IPv4 addresses.
-const IPV6_NETWORK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0);
+pub(super) const IPV6_NETWORK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0);
 
 /// TTL or hop limit of all packets.
 const HOP_LIMIT: u8 = 64;

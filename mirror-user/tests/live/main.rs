@@ -2,6 +2,7 @@
 //! to the packet in every case.
 //!
 //! - `capture`: modes, formats, snap lengths, rules, restarts, refusals.
+//! - `sessions`: mirrored sessions that begin and end, each flow to the packet.
 //! - `destinations`, `directions`: packets for others; the two directions of a conversation.
 //! - `sockets`, `timestamps`: fall-backs and busy polling; the times of packets.
 //! - `degradation`, `never_reached`: overload; packets that never reached the capture.
@@ -18,6 +19,7 @@ mod destinations;
 mod directions;
 mod never_reached;
 mod outputs;
+mod sessions;
 mod sockets;
 mod stopping;
 mod timestamps;

@@ -40,7 +40,7 @@ fn varied() -> Profile {
 }
 
 /// Calls `check` with each of the first `packets` frames, its kind and its position.
-fn each(traffic: &Traffic, packets: u64, mut check: impl FnMut(&Position, &[u8], &str)) {
+pub fn each(traffic: &Traffic, packets: u64, mut check: impl FnMut(&Position, &[u8], &str)) {
     let kinds: Vec<_> = traffic.kinds().collect();
     let mut buffer = traffic.buffer();
     let mut position = Position::new(0, traffic.mix().flows);
@@ -51,7 +51,7 @@ fn each(traffic: &Traffic, packets: u64, mut check: impl FnMut(&Position, &[u8],
     }
 }
 
-fn decapsulated(bytes: &[u8]) -> Result<Packet, &'static str> {
+pub fn decapsulated(bytes: &[u8]) -> Result<Packet, &'static str> {
     let length = bytes.len() as u32;
     let frame = Frame {
         data: bytes,
@@ -79,7 +79,7 @@ fn each_kind_ends_in_its_drop_reason_and_valid_packets_in_none() {
 fn valid_packets_say_what_their_flow_is() {
     let traffic = Traffic::new(&Profile { malformed: Share::NONE, ..varied() }).unwrap();
     each(&traffic, 5_000, |position, bytes, _| {
-        let flow = Flow::new(traffic.mix(), position.flow);
+        let flow = Flow::new(traffic.mix(), position.slot);
         let packet = decapsulated(bytes).unwrap();
         assert_eq!(packet.tunnel.geneve_vni.map(Vni::get), Some(0));
         assert_eq!(packet.tunnel.endpoint, Some(EndpointId(flow.endpoint)));
@@ -121,7 +121,12 @@ fn valid_packets_say_what_their_flow_is() {
 
 #[test]
 fn checksums_are_right() {
-    let traffic = Traffic::new(&Profile { malformed: Share::NONE, ..varied() }).unwrap();
+    assert_checksums(&Profile { malformed: Share::NONE, ..varied() });
+    assert_checksums(&Profile { flows: 50, ..Profile::mirrored() });
+}
+
+fn assert_checksums(profile: &Profile) {
+    let traffic = Traffic::new(profile).unwrap();
     each(&traffic, 5_000, |position, bytes, _| {
         let outer = SlicedPacket::from_ethernet(bytes).unwrap();
         assert_ip_checksum(&outer);
@@ -218,7 +223,7 @@ fn each_direction_of_a_flow_has_one_outer_port_of_its_own() {
         each(&Traffic::new(&profile).unwrap(), 6 * FLOWS, |position, bytes, _| {
             let port = u16::from_be_bytes([bytes[34], bytes[35]]);
             assert!(port >= 0xc000, "an ephemeral port: {port}");
-            let direction = ports.entry((position.flow, position.round % 2)).or_insert(port);
+            let direction = ports.entry((position.slot, position.round % 2)).or_insert(port);
             assert_eq!(*direction, port, "packet {}", position.number);
         });
         assert_eq!(ports.len() as u64, 2 * FLOWS);
@@ -313,11 +318,18 @@ fn tshark_sees_the_same() {
 
 #[test]
 fn tshark_finds_nothing_wrong_with_valid_packets() {
-    let profile = Profile { malformed: Share::NONE, ..varied() };
+    for profile in
+        [Profile { malformed: Share::NONE, ..varied() }, Profile { flows: 50, ..Profile::mirrored() }]
+    {
+        nothing_is_wrong(&profile);
+    }
+}
+
+fn nothing_is_wrong(profile: &Profile) {
     let filter = "_ws.malformed || _ws.short || ip.checksum.status == \"Bad\" || tcp.checksum.status == \"Bad\" \
                   || udp.checksum.status == \"Bad\" || icmp.checksum.status == \"Bad\" \
                   || icmpv6.checksum.status == \"Bad\"";
     let fields = ["frame.number", "_ws.expert.message"];
-    let Some(packets) = dissected(&profile, 5000, filter, &fields) else { return };
+    let Some(packets) = dissected(profile, 5000, filter, &fields) else { return };
     assert_eq!(packets, Vec::<Vec<String>>::new());
 }

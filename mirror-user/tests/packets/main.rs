@@ -1,6 +1,7 @@
 //! From frames to packets to flows, without sockets and sinks.
 //!
 //! - `generated`: the frames of the test kit, against decapsulation, etherparse and tshark.
+//! - `sessions`: the flows of the test kit that begin and end.
 //! - `writers`: the frames of the test kit, against the writers of `wire`.
 //! - `decap_captures`: decapsulation of public captures.
 //! - `flow_behaviour`, `flow_tcp`: which packets are a flow, when it ends, and what its records hold.
@@ -18,6 +19,7 @@ mod flow_sampling;
 mod flow_tcp;
 mod generated;
 mod public_captures;
+mod sessions;
 mod support;
 mod writers;
 

@@ -2,6 +2,7 @@
 //!
 //! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
 //! - `flows`: the records of flows add up to those of packets.
+//! - `sessions`: each generated flow with beginning and end has the records that it must have.
 //! - `file_cases`: small captures of unusual form, and the packets that must be read of them.
 //! - `flow_cases`: small captures that are easily misunderstood, and their right flows.
 //! - `community_ids`: Community IDs are Wireshark's.
@@ -34,5 +35,6 @@ mod program;
 mod properties;
 mod records;
 mod sampling;
+mod sessions;
 mod streams;
 mod tshark;
