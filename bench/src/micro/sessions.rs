@@ -115,8 +115,8 @@ impl Frames for Sessions {
         let [a, b, c, d, e, f, port @ ..] = identity;
         let mut set = |range: std::ops::Range<usize>, value: &[u8]| frame[range].copy_from_slice(value);
         set(offset::OUTER_SOURCE_PORT, &[port[0] | 0xc0, port[1] ^ u8::from(by_server)]);
-        set(offset::ENDPOINT, &(0x0123_4567_89ab_cde0 + endpoint).to_be_bytes());
-        set(offset::ATTACHMENT, &(0xfedc_ba98_7654_3210 + endpoint).to_be_bytes());
+        set(offset::ENDPOINT, &mix(endpoint).to_be_bytes());
+        set(offset::ATTACHMENT, &mix(!endpoint).to_be_bytes());
         set(offset::COOKIE, &[a, b, c, port[1] ^ u8::from(by_server)]);
         set(offset::VNI, &tunnel.to_be_bytes()[1..]);
         let mut ends = [([10, a, b, c], [port[0] | 0x80, port[1]]), ([10, d, e, f], 443_u16.to_be_bytes())];
