@@ -72,6 +72,98 @@ impl Tunnel {
     };
 }
 
+/// A mirrored packet in the most frequent form, described in a few numbers: TCP or UDP in IPv4 without options and
+/// fragmentation, in the tunnel of a Gateway Load Balancer. It takes a third of the work of a [`Packet`], which it becomes
+/// where more than a flow is to be made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainPacket {
+    /// The tunnel that brought it.
+    pub tunnel: PlainTunnel,
+    /// As [`Packet::offset`].
+    pub offset: u32,
+    /// As [`Packet::captured_length`].
+    pub captured_length: u32,
+    /// As [`Packet::original_length`].
+    pub original_length: u32,
+    /// As [`Packet::link`].
+    pub link: Option<Link>,
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// Bytes of the whole IP packet by its own length field.
+    pub length: u16,
+    /// Time to live.
+    pub hop_limit: u8,
+    /// Source and destination port.
+    pub ports: Ports,
+    /// The rest of the TCP header; a packet without it is UDP.
+    pub tcp: Option<TcpState>,
+}
+
+impl PlainPacket {
+    /// Protocol of the payload: TCP or UDP.
+    #[inline(always)]
+    pub const fn protocol(&self) -> IpProtocol {
+        if self.tcp.is_some() { IpProtocol::TCP } else { IpProtocol::UDP }
+    }
+}
+
+impl From<PlainPacket> for Packet {
+    #[inline(always)]
+    fn from(plain: PlainPacket) -> Self {
+        let PlainPacket { tunnel, offset, captured_length, original_length, link, ports, .. } = plain;
+        let transport = match plain.tcp {
+            Some(state) => Transport::Tcp(Tcp { ports, state: Some(state) }),
+            None => Transport::Udp(ports),
+        };
+        let network = Network::Ip(Ip {
+            source: plain.source.into(),
+            destination: plain.destination.into(),
+            protocol: plain.protocol(),
+            length: plain.length.into(),
+            hop_limit: plain.hop_limit,
+            fragment: None,
+            transport,
+        });
+        Self { tunnel: tunnel.into(), offset, captured_length, original_length, link, network }
+    }
+}
+
+/// Identity of a tunnel that a Gateway Load Balancer made over IPv4, with all of its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainTunnel {
+    /// As [`Tunnel::outer_source`].
+    pub outer_source: Ipv4Addr,
+    /// As [`Tunnel::outer_destination`].
+    pub outer_destination: Ipv4Addr,
+    /// As [`Tunnel::geneve_vni`].
+    pub geneve_vni: Vni,
+    /// As [`Tunnel::vxlan_vni`].
+    pub vxlan_vni: Option<Vni>,
+    /// As [`Tunnel::endpoint`].
+    pub endpoint: EndpointId,
+    /// As [`Tunnel::attachment`].
+    pub attachment: AttachmentId,
+    /// As [`Tunnel::cookie`].
+    pub cookie: FlowCookie,
+}
+
+impl From<PlainTunnel> for Tunnel {
+    #[inline(always)]
+    fn from(plain: PlainTunnel) -> Self {
+        Self {
+            outer_source: plain.outer_source.into(),
+            outer_destination: plain.outer_destination.into(),
+            geneve_vni: Some(plain.geneve_vni),
+            vxlan_vni: plain.vxlan_vni,
+            endpoint: Some(plain.endpoint),
+            attachment: Some(plain.attachment),
+            cookie: Some(plain.cookie),
+        }
+    }
+}
+
 /// An Ethernet header with its VLAN tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mirror_user::batch::BATCH_FRAMES;
 use mirror_user::batch::BATCH_RECORDS;
-use mirror_user::decap::{decapsulate, decapsulate_into};
+use mirror_user::decap::{self, decapsulate};
 use mirror_user::flow::FlowRecord;
 use mirror_user::number::QueueId;
 use mirror_user::packet::Packet;
@@ -108,11 +108,9 @@ fn parse(packets: u64) -> Result<f64, MicroError> {
     let mut source = Synthetic::new(&traffic(1000)?, 0, packets, Arc::default());
     let mut busy = Busy::default();
     while let Received::Frames(count) = source.receive()? {
-        let mut packet = Packet::UNKNOWN;
         let start = ticks();
         for index in 0..count {
-            let _ = black_box(decapsulate_into(&mut packet, &source.frame(index), &DECAP));
-            black_box(&packet);
+            black_box(decap::find(&source.frame(index), &DECAP));
         }
         busy.add(count, start);
     }

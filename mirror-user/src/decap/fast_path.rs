@@ -1,13 +1,15 @@
 //! The fast path, for mirrored packets in the most frequent form: IPv4 without options, not fragmented, with a TCP or UDP
-//! header behind it, carried by GENEVE directly or in the VXLAN of a mirror session. Each field is at a fixed offset.
+//! header behind it, carried by GENEVE directly or in the VXLAN of a mirror session. Each field is at a fixed offset, and
+//! goes into a [`PlainPacket`].
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 use super::config::DecapConfig;
 use super::layer::{narrow, whole_tcp};
+use super::load_balancer::Carried;
 use super::payload::Payload;
 use crate::number::{EtherType, IpProtocol, Vni};
-use crate::packet::{Ip, Link, Network, Packet, Transport};
+use crate::packet::{Link, PlainPacket, PlainTunnel};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, ipv4, tcp, udp, vxlan};
 
@@ -21,8 +23,8 @@ pub(super) struct Header {
     pub(super) total_length: u16,
     pub(super) hop_limit: u8,
     pub(super) protocol: IpProtocol,
-    pub(super) source: [u8; 4],
-    pub(super) destination: [u8; 4],
+    pub(super) source: Ipv4Addr,
+    pub(super) destination: Ipv4Addr,
 }
 
 impl Header {
@@ -31,36 +33,29 @@ impl Header {
     pub(super) fn take(reader: &mut Reader<'_>) -> Option<Self> {
         let [version_and_length, _, l0, l1, _, _, f0, f1, hop_limit, protocol, _, _, addresses @ ..] =
             reader.array::<{ ipv4::Header::LENGTH }>()?;
-        let [s0, s1, s2, s3, destination @ ..] = addresses;
+        let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
         let fragmentation = u16::from_be_bytes([f0, f1]);
         (version_and_length == VERSION_AND_LENGTH && fragmentation & FRAGMENT == 0).then_some(Self {
             total_length: u16::from_be_bytes([l0, l1]),
             hop_limit,
             protocol: IpProtocol(protocol),
-            source: [s0, s1, s2, s3],
-            destination,
+            source: Ipv4Addr::new(s0, s1, s2, s3),
+            destination: Ipv4Addr::new(d0, d1, d2, d3),
         })
     }
 }
 
-/// Describes the mirrored packet in `carried`, but for the fields of its tunnel that the load balancer gives. [`None`] where
-/// it has another form, which is no fault: then nothing is described.
+/// The mirrored packet in what a load balancer's tunnel carries. [`None`] where it has another form, which is no fault.
 #[inline(always)]
-pub(super) fn describe(
-    packet: &mut Packet,
-    protocol: EtherType,
-    carried: Payload<'_>,
-    config: &DecapConfig,
-) -> Option<()> {
+pub(super) fn find(carried: Carried<'_>, config: &DecapConfig) -> Option<PlainPacket> {
+    let Carried { tunnel, protocol, payload } = carried;
     if protocol == EtherType::IPV4 {
-        if let Some((vni, frame)) = session(carried, config) {
-            describe_frame(packet, frame, config)?;
-            packet.tunnel.vxlan_vni = Some(vni);
-            return Some(());
-        }
-        return describe_ip(packet, None, carried, carried.reader, config);
+        return match session(payload, config) {
+            Some((vni, frame)) => in_frame(PlainTunnel { vxlan_vni: Some(vni), ..tunnel }, frame, config),
+            None => in_ip(tunnel, None, payload, payload.reader, config),
+        };
     }
-    if protocol == EtherType::ETHERNET { describe_frame(packet, carried, config) } else { None }
+    if protocol == EtherType::ETHERNET { in_frame(tunnel, payload, config) } else { None }
 }
 
 /// The frame in the VXLAN of a mirror session.
@@ -86,52 +81,51 @@ fn session<'a>(carried: Payload<'a>, config: &DecapConfig) -> Option<(Vni, Paylo
 }
 
 #[inline(always)]
-fn describe_frame(packet: &mut Packet, frame: Payload<'_>, config: &DecapConfig) -> Option<()> {
+fn in_frame(tunnel: PlainTunnel, frame: Payload<'_>, config: &DecapConfig) -> Option<PlainPacket> {
     let mut reader = frame.reader;
     let header = ethernet::Header::parse(&mut reader)?;
     if header.ethertype != EtherType::IPV4 {
         return None;
     }
-    describe_ip(packet, Some(header.link), frame, reader, config)
+    in_ip(tunnel, Some(header.link), frame, reader, config)
 }
 
-/// Describes the packet `whole`, whose IP header `reader` comes to next.
+/// The packet `whole`, whose IP header `reader` comes to next.
 #[inline(always)]
-fn describe_ip(
-    packet: &mut Packet,
+fn in_ip(
+    tunnel: PlainTunnel,
     link: Option<Link>,
     whole: Payload<'_>,
     mut reader: Reader<'_>,
     config: &DecapConfig,
-) -> Option<()> {
+) -> Option<PlainPacket> {
     let link_length = reader.position() - whole.offset();
     let header = Header::take(&mut reader)?;
     let total_length = usize::from(header.total_length);
     let payload_length = total_length.checked_sub(ipv4::Header::LENGTH)?;
     reader.limit(payload_length);
-    let transport = match header.protocol {
-        IpProtocol::TCP => Transport::Tcp(whole_tcp(tcp::Header::parse(&mut reader)?, payload_length)),
-        IpProtocol::UDP => {
-            let ports = udp::ports(&mut reader)?;
-            if config.is_tunnel(ports.destination) {
-                return None;
-            }
-            Transport::Udp(ports)
+    let (ports, tcp) = match header.protocol {
+        IpProtocol::TCP => {
+            let tcp = whole_tcp(tcp::Header::parse(&mut reader)?, payload_length);
+            (tcp.ports, tcp.state)
         }
+        IpProtocol::UDP => (udp::ports(&mut reader)?, None),
         _ => return None,
     };
-    packet.offset = narrow(whole.offset());
-    packet.captured_length = narrow(whole.captured_length());
-    packet.original_length = narrow(whole.original_length().max(link_length + total_length));
-    packet.link = link;
-    packet.network = Network::Ip(Ip {
-        source: IpAddr::from(header.source),
-        destination: IpAddr::from(header.destination),
-        protocol: header.protocol,
-        length: header.total_length.into(),
+    if tcp.is_none() && config.is_tunnel(ports.destination) {
+        return None;
+    }
+    Some(PlainPacket {
+        tunnel,
+        offset: narrow(whole.offset()),
+        captured_length: narrow(whole.captured_length()),
+        original_length: narrow(whole.original_length().max(link_length + total_length)),
+        link,
+        source: header.source,
+        destination: header.destination,
+        length: header.total_length,
         hop_limit: header.hop_limit,
-        fragment: None,
-        transport,
-    });
-    Some(())
+        ports,
+        tcp,
+    })
 }

@@ -5,7 +5,7 @@ use super::config::DecapConfig;
 use super::fast_path;
 use super::payload::Payload;
 use crate::number::{AttachmentId, EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
-use crate::packet::{Packet, Tunnel};
+use crate::packet::PlainTunnel;
 use crate::source::{Frame, LinkType};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, geneve, gwlb, ipv4, udp};
@@ -19,14 +19,19 @@ const LENGTH: usize = ethernet::Header::LENGTH
 /// Version 0, eight words of options; neither the O bit nor the C bit.
 const GENEVE_WITH_OPTIONS: u16 = 0x0800;
 
-/// Opens `frame` up to the payload of GENEVE, returns that with its EtherType, and sets the tunnel of `packet`. [`None`]
-/// where the headers have another form, which is no fault: they are then parsed one by one.
+/// The payload of GENEVE.
+#[derive(Clone, Copy)]
+pub(super) struct Carried<'a> {
+    /// The tunnel by these headers.
+    pub(super) tunnel: PlainTunnel,
+    pub(super) protocol: EtherType,
+    pub(super) payload: Payload<'a>,
+}
+
+/// Opens `frame` up to the payload of GENEVE. [`None`] where the headers have another form, which is no fault: they are
+/// then parsed one by one.
 #[inline(always)]
-pub(super) fn open<'a>(
-    packet: &mut Packet,
-    frame: &Frame<'a>,
-    config: &DecapConfig,
-) -> Option<(EtherType, Payload<'a>)> {
+pub(super) fn open<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Option<Carried<'a>> {
     if frame.link_type != LinkType::Ethernet || frame.captured_length as usize != frame.data.len() {
         return None;
     }
@@ -63,14 +68,14 @@ pub(super) fn open<'a>(
         return None;
     }
     let payload = Payload::behind(frame.data, LENGTH, end)?;
-    packet.tunnel = Tunnel {
-        outer_source: ip.source.into(),
-        outer_destination: ip.destination.into(),
-        geneve_vni: Some(vni),
+    let tunnel = PlainTunnel {
+        outer_source: ip.source,
+        outer_destination: ip.destination,
+        geneve_vni: vni,
         vxlan_vni: None,
-        endpoint: Some(endpoint.1),
-        attachment: Some(attachment.1),
-        cookie: Some(cookie.1),
+        endpoint: endpoint.1,
+        attachment: attachment.1,
+        cookie: cookie.1,
     };
-    Some((carried, payload))
+    Some(Carried { tunnel, protocol: carried, payload })
 }

@@ -31,6 +31,11 @@ impl FlowTable {
     /// before it gets here. Then no flow ends that its own packets would have kept.
     pub fn expire(&mut self, now: Timestamp, out: &mut impl FnMut(&FlowRecord)) {
         self.now = now.0;
+        self.make_due_records(out);
+        self.tunnels.settle();
+    }
+
+    fn make_due_records(&mut self, out: &mut impl FnMut(&FlowRecord)) {
         for _ in 0..DUE_PER_CALL {
             if let Some((slot, queue)) = self.oldest_ahead() {
                 // It is by another clock, and may not keep the others from being checked.
@@ -58,6 +63,7 @@ impl FlowTable {
                 self.end(slot, reason, out);
             }
         }
+        self.tunnels.settle();
     }
 
     /// The flow that has been idle longest in its queue, if it is ahead of the time.

@@ -25,6 +25,13 @@ impl Hasher {
         fold(fold(first ^ a, second ^ b) ^ c, d)
     }
 
+    /// A hash of two words from one multiplication, where a collision costs no more than time.
+    #[inline(always)]
+    pub(super) fn quick(&self, first: u64, second: u64) -> u64 {
+        let [a, b, ..] = self.secrets;
+        fold(first ^ a, second ^ b)
+    }
+
     /// The hash of any number of words; words of different number are not distinguished by it.
     #[inline(always)]
     pub(super) fn words<const N: usize>(&self, words: &[u64; N]) -> u64 {

@@ -1,4 +1,4 @@
-//! Small numbers for few values, for as long as somebody holds them.
+//! Small numbers for few values, until nobody holds them and they are removed.
 
 use super::hash::Hasher;
 use super::index::Index;
@@ -46,7 +46,7 @@ impl<const N: usize, T: Copy> Interner<N, T> {
         }
     }
 
-    /// The value with this number; none if nobody holds it.
+    /// The value with this number; none if it was removed.
     #[inline(always)]
     pub(super) fn get(&self, number: u16) -> Option<&T> {
         self.interned[slot(number)].value.as_ref()
@@ -59,12 +59,18 @@ impl<const N: usize, T: Copy> Interner<N, T> {
         self.index.find(position, |slot| self.interned[slot].words == *words).map(number)
     }
 
-    /// Adds a value that is not there yet, with one holder. None where there is no room.
+    /// The words that tell the value with this number apart; zeros if it was removed.
+    #[inline(always)]
+    pub(super) fn words(&self, number: u16) -> &[u64; N] {
+        &self.interned[slot(number)].words
+    }
+
+    /// Adds a value that is not there yet, without a holder. None where there is no room.
     pub(super) fn insert(&mut self, words: &[u64; N], value: T) -> Option<u16> {
         if self.interned.is_full() {
             return None;
         }
-        let slot = self.interned.insert(Interned { words: *words, value: Some(value), holders: 1 });
+        let slot = self.interned.insert(Interned { words: *words, value: Some(value), holders: 0 });
         self.index.insert(self.index.position(self.hasher.words(words)), slot);
         Some(number(slot))
     }
@@ -75,21 +81,24 @@ impl<const N: usize, T: Copy> Interner<N, T> {
         self.interned[slot(number)].holders += 1;
     }
 
-    /// Removes a holder; returns the value if that was the last one.
+    /// Removes a holder; `true` if that was the last one.
     #[inline(always)]
-    pub(super) fn release(&mut self, number: u16) -> Option<T> {
+    pub(super) fn release(&mut self, number: u16) -> bool {
         let interned = &mut self.interned[slot(number)];
         interned.holders -= 1;
-        if interned.holders > 0 {
-            return None;
-        }
-        let Interned { words, value, .. } = *interned;
-        self.index.remove(self.index.position(self.hasher.words(&words)), slot(number));
-        self.interned.remove(slot(number));
-        value
+        interned.holders == 0
     }
 
-    /// Number of values held.
+    /// Removes a value that nobody holds, and returns it; none if somebody does, or it was removed already.
+    pub(super) fn remove(&mut self, number: u16) -> Option<T> {
+        let Interned { words, value, holders } = self.interned[slot(number)];
+        let value = value.filter(|_| holders == 0)?;
+        self.index.remove(self.index.position(self.hasher.words(&words)), slot(number));
+        self.interned.remove(slot(number));
+        Some(value)
+    }
+
+    /// Number of values.
     pub(super) const fn len(&self) -> usize {
         self.interned.len()
     }
@@ -114,16 +123,24 @@ mod tests {
     fn numbers_live_as_long_as_their_holders() {
         let mut interner = Interner::with_capacity(2, Hasher::new(0));
         assert_eq!(interner.find(&[0]), None);
-        let a = interner.insert(&[0], 'a').unwrap();
-        let b = interner.insert(&[7], 'b').unwrap();
+        let held = |words, value, interner: &mut Interner<1, char>| {
+            let number = interner.insert(words, value)?;
+            interner.hold(number);
+            Some(number)
+        };
+        let a = held(&[0], 'a', &mut interner).unwrap();
+        let b = held(&[7], 'b', &mut interner).unwrap();
         assert_eq!(interner.insert(&[8], 'c'), None);
         assert_eq!((interner.find(&[0]), interner.find(&[7])), (Some(a), Some(b)));
+        assert_eq!((interner.words(a), interner.words(b)), (&[0], &[7]));
         interner.hold(a);
-        assert_eq!(interner.release(a), None);
+        assert!(!interner.release(a));
+        assert_eq!(interner.remove(a), None);
         assert_eq!(interner.get(a), Some(&'a'));
-        assert_eq!(interner.release(a), Some('a'));
+        assert!(interner.release(a));
+        assert_eq!((interner.find(&[0]), interner.remove(a), interner.remove(a)), (Some(a), Some('a'), None));
         assert_eq!((interner.get(a), interner.find(&[0]), interner.len()), (None, None, 1));
-        let c = interner.insert(&[8], 'c').unwrap();
+        let c = held(&[8], 'c', &mut interner).unwrap();
         assert_eq!(
             (interner.get(c), interner.find(&[8]), interner.find(&[7])),
             (Some(&'c'), Some(c), Some(b))

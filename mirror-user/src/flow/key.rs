@@ -1,6 +1,6 @@
 //! The key of a flow.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::hash::Hasher;
 use super::icmp;
@@ -117,33 +117,52 @@ impl Key {
         vlans: u32,
         hasher: &Hasher,
     ) -> (Self, u64, Side) {
-        let common = OCCUPIED | u64::from(ip.protocol.0) << 32 | u64::from(scope) << SCOPE | selector.word;
-        let (source_port, destination_port) = (u64::from(selector.source), u64::from(selector.destination));
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
-            // Without a branch: the lower side is as good as random.
-            let source = u64::from(source.to_bits()) << 16 | source_port;
-            let destination = u64::from(destination.to_bits()) << 16 | destination_port;
-            let (low, high) = (source.min(destination), source.max(destination));
-            let sender = Side::of_source(source, destination);
-            let addresses = low >> 16 | high >> 16 << 32;
-            let selector = common ^ turned(selector, sender) | low & PORT | (high & PORT) << 16;
-            let hash = with_vlans(narrow_hash(addresses, selector, hasher), vlans, hasher);
-            (Self { selector, addresses, wide: WideAddresses::default(), vlans }, hash, sender)
-        } else {
-            let source = (wide(ip.source), source_port);
-            let destination = (wide(ip.destination), destination_port);
-            let sender = Side::of_source(source, destination);
-            let (low, high) = match sender {
-                Side::Low => (source, destination),
-                Side::High => (destination, source),
-            };
-            let wide = WideAddresses([low.0, high.0]);
-            let selector = common ^ turned(selector, sender) | WIDE | low.1 | high.1 << 16;
-            let hash = wide_hash(&wide, selector, hasher);
-            let addresses = hash & !LOWER_HALF;
-            (Self { selector, addresses, wide, vlans }, with_vlans(hash, vlans, hasher), sender)
+            return Self::narrow([source, destination], ip.protocol, selector, scope, vlans, hasher);
         }
+        let source = (wide(ip.source), u64::from(selector.source));
+        let destination = (wide(ip.destination), u64::from(selector.destination));
+        let sender = Side::of_source(source, destination);
+        let (low, high) = match sender {
+            Side::Low => (source, destination),
+            Side::High => (destination, source),
+        };
+        let wide = WideAddresses([low.0, high.0]);
+        let common = common(ip.protocol, selector, scope, sender);
+        let selector = common | WIDE | low.1 | high.1 << 16;
+        let hash = wide_hash(&wide, selector, hasher);
+        let addresses = hash & !LOWER_HALF;
+        (Self { selector, addresses, wide, vlans }, with_vlans(hash, vlans, hasher), sender)
     }
+
+    /// The same of an IPv4 packet with these addresses: source, destination.
+    #[inline(always)]
+    pub(super) fn narrow(
+        [source, destination]: [Ipv4Addr; 2],
+        protocol: IpProtocol,
+        selector: Selector,
+        scope: u16,
+        vlans: u32,
+        hasher: &Hasher,
+    ) -> (Self, u64, Side) {
+        // Without a branch: the lower side is as good as random.
+        let source = u64::from(source.to_bits()) << 16 | u64::from(selector.source);
+        let destination = u64::from(destination.to_bits()) << 16 | u64::from(selector.destination);
+        let (low, high) = (source.min(destination), source.max(destination));
+        let sender = Side::of_source(source, destination);
+        let addresses = low >> 16 | high >> 16 << 32;
+        let common = common(protocol, selector, scope, sender);
+        let selector = common | low & PORT | (high & PORT) << 16;
+        let hash = with_vlans(narrow_hash(addresses, selector, hasher), vlans, hasher);
+        (Self { selector, addresses, wide: WideAddresses::default(), vlans }, hash, sender)
+    }
+}
+
+/// A selector word without ports and the family of addresses.
+#[inline(always)]
+fn common(protocol: IpProtocol, selector: Selector, scope: u16, sender: Side) -> u64 {
+    let word = OCCUPIED | u64::from(protocol.0) << 32 | u64::from(scope) << SCOPE | selector.word;
+    word ^ turned(selector, sender)
 }
 
 /// The bits of a selector that are the other way round for this sender.
@@ -239,6 +258,16 @@ pub(super) fn with_wide_slot(addresses: u64, slot: Slot) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "the lower half of the word")]
 pub(super) const fn wide_slot(addresses: u64) -> Slot {
     Slot::from_number(addresses as u32)
+}
+
+/// The addresses word of an IPv6 key, with a place in its lower half.
+pub(super) const fn with_place(addresses: u64, place: u64) -> u64 {
+    addresses & !LOWER_HALF | place
+}
+
+/// The place in a word of [`with_place`].
+pub(super) const fn place(addresses: u64) -> usize {
+    (addresses & LOWER_HALF) as usize
 }
 
 /// `true` if two address words of IPv6 have the same bits of the hash.

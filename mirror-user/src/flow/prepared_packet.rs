@@ -2,7 +2,6 @@
 
 use super::entry::{Flags, PacketCounts};
 use super::index::IndexPosition;
-use super::key::Key;
 use super::record::Initiator;
 use super::side::Side;
 use super::slab::Slot;
@@ -12,13 +11,19 @@ use crate::time::Timestamp;
 /// A packet of the batch that belongs to a flow or may begin one, prepared before the memory of the flow is touched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PreparedPacket {
-    pub(super) key: Key,
+    /// As [`Key::selector`](super::key::Key::selector).
+    pub(super) selector: u64,
+    /// As [`Key::addresses`](super::key::Key::addresses); in IPv6 the lower half is the place of the addresses in
+    /// [`FlowTable::wide_of_batch`](super::table::FlowTable::wide_of_batch).
+    pub(super) addresses: u64,
+    /// As [`Key::vlans`](super::key::Key::vlans).
+    pub(super) vlans: u32,
     pub(super) position: IndexPosition,
     /// Probable slot of the flow.
     pub(super) candidate: Slot,
     pub(super) timestamp: Timestamp,
     pub(super) sender: Side,
-    /// Number of its origin, which is held until the packet was counted.
+    /// Number of its origin.
     pub(super) origin: u16,
     /// The initiator of the flow, if it is known from an ICMP query.
     pub(super) requester: Option<Side>,

@@ -46,6 +46,8 @@ pub struct FlowTable {
     pub(super) counters: FlowCounters,
     /// The packets that are prepared and not counted yet.
     pub(super) batch: Vec<PreparedPacket>,
+    /// The addresses of those of them that are IPv6.
+    pub(super) wide_of_batch: Vec<WideAddresses>,
     /// Fragments that join packets of the batch, which they waited for.
     pub(super) joining: Vec<HeldFragments>,
 }
@@ -96,6 +98,10 @@ pub struct FlowCounters {
     pub records: u64,
 }
 
+/// Bytes for a packet of the batch.
+const PER_PACKET: usize =
+    size_of::<PreparedPacket>() + size_of::<WideAddresses>() + size_of::<HeldFragments>();
+
 impl FlowTable {
     /// Bytes that a table takes when it is full, all flows with IPv6 addresses.
     pub const fn bytes(config: &FlowConfig) -> u64 {
@@ -108,7 +114,7 @@ impl FlowTable {
             + Tunnels::bytes(config.max_tunnels)
             + Fragments::BYTES
             + Initiators::BYTES
-            + (BATCH_FRAMES * (size_of::<PreparedPacket>() + size_of::<HeldFragments>())) as u64
+            + (BATCH_FRAMES * PER_PACKET) as u64
     }
 
     /// An empty table. All memory is set aside here; the system gives pages as flows first need them.
@@ -138,6 +144,7 @@ impl FlowTable {
             lru: Lru::with_capacity(capacity),
             counters: FlowCounters::default(),
             batch: Vec::with_capacity(BATCH_FRAMES),
+            wide_of_batch: Vec::with_capacity(BATCH_FRAMES),
             joining: Vec::with_capacity(BATCH_FRAMES),
         })
     }

@@ -4,6 +4,7 @@
 //!
 //! Senders choose much of a tunnel's identity, so that there may be any number of tunnels. There is room for as many new ones
 //! as a batch of packets can have; after the batch the tunnels that have been idle longest [give way](Tunnels::find_victims).
+//! Only flows hold tunnels: those that none does stay until the batch [is settled](Tunnels::settle), for the packets in it.
 //! If one Gateway Load Balancer endpoint has more than half of all tunnels, those of that endpoint go first: no sender
 //! can take the room of all others.
 
@@ -15,7 +16,7 @@ use super::key::{halves, pack_vlans};
 use super::slab::Slot;
 use crate::batch::BATCH_FRAMES;
 use crate::number::Vni;
-use crate::packet::{Packet, Tunnel};
+use crate::packet::{Link, Packet, PlainTunnel, Tunnel};
 
 /// The part of a tunnel that belongs to the flow key, in words: GWLB endpoint and VNIs.
 pub(super) type Scope = [u64; 2];
@@ -32,12 +33,14 @@ struct Origin {
 /// Numbers for the origins of flows, and for their scopes.
 ///
 /// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Outer addresses and attachment are in
-/// records, but may change within a flow. A scope lives as long as its origins; an origin as long as a flow or a
-/// packet that is being worked on holds it.
+/// records, but may change within a flow. A scope lives as long as its origins; an origin as long as a flow holds it, and
+/// through the batch of its latest packet.
 #[derive(Debug)]
 pub(super) struct Tunnels {
     origins: Interner<7, Origin>,
     scopes: Interner<2, ()>,
+    /// Origins that no flow held at some time of the batch.
+    unheld: Vec<u16>,
     /// Origins that may stay when a batch is done with.
     most: usize,
     /// By origin number: the batch of its latest packet, on a counter that wraps.
@@ -47,8 +50,7 @@ pub(super) struct Tunnels {
     batch: u32,
     /// Room to find victims in: how long each origin has been idle, and its number.
     idle: Vec<(u32, u16)>,
-    /// Origins of recent packets by a hash of the fields that differ most, so that the whole key seldom has
-    /// to be built and hashed.
+    /// Origins of recent packets by a hash of the words that differ most, so that seldom all of them have to be hashed.
     recent: Box<[u16; RECENT]>,
     hasher: Hasher,
 }
@@ -57,8 +59,12 @@ pub(super) struct Tunnels {
 #[expect(clippy::cast_possible_truncation, reason = "64")]
 const HEADROOM: u32 = BATCH_FRAMES as u32;
 
-/// Recent origins that are remembered.
-const RECENT: usize = 8192;
+/// Recent origins that are remembered: of 10,000 that are in use, six in seven have a place of their own. In 64 KiB.
+const RECENT: usize = 1 << 15;
+
+/// Most times in a batch that an origin is without a flow: for each packet when it is new, and when its flow ends, gives
+/// another one room or changes its origin.
+const UNHELD: usize = 4 * BATCH_FRAMES;
 
 impl Tunnels {
     /// The most origins that there can be room for: their numbers have 16 bits, and those of a batch are kept free.
@@ -67,12 +73,13 @@ impl Tunnels {
     /// Bytes that room for `capacity` origins takes.
     pub(super) const fn bytes(capacity: u32) -> u64 {
         let room = capacity + HEADROOM;
-        // For each number: its batch, the first of its flows, and a place among those that may go.
-        let by_number = (2 * size_of::<u32>() + size_of::<(u32, u16)>()) as u64;
+        // For each number: its batch, the first of its flows, and places among those that may go and that no flow holds.
+        let by_number = (2 * size_of::<u32>() + size_of::<(u32, u16)>() + size_of::<u16>()) as u64;
         let recent = size_of::<[u16; RECENT]>() as u64;
         Interner::<7, Origin>::bytes(room)
             + Interner::<2, ()>::bytes(room)
             + (room as u64 + 1) * by_number
+            + (UNHELD * size_of::<u16>()) as u64
             + recent
     }
 
@@ -83,6 +90,7 @@ impl Tunnels {
         Self {
             origins: Interner::with_capacity(room, hasher),
             scopes: Interner::with_capacity(room, hasher),
+            unheld: Vec::with_capacity(numbers + UNHELD),
             most: capacity as usize,
             used: vec![0; numbers],
             flows: vec![0; numbers],
@@ -93,22 +101,29 @@ impl Tunnels {
         }
     }
 
-    /// The numbers of a packet's origin and scope; the caller holds the origin from now on. None where there
-    /// is no room for another one.
+    /// The numbers of a tunnel's origin and scope. None where there is no room for another one.
     #[inline(always)]
-    pub(super) fn hold(&mut self, packet: &Packet) -> Option<(u16, u16)> {
-        let recent = self.recent(&packet.tunnel);
+    pub(super) fn numbers(&mut self, tunnel: &Tunnel) -> Option<(u16, u16)> {
+        self.numbers_of(words(tunnel), || *tunnel)
+    }
+
+    /// The same of a load balancer's tunnel.
+    #[inline(always)]
+    pub(super) fn numbers_of_plain(&mut self, tunnel: &PlainTunnel) -> Option<(u16, u16)> {
+        self.numbers_of(plain_words(tunnel), || Tunnel::from(*tunnel))
+    }
+
+    #[inline(always)]
+    fn numbers_of(&mut self, words: OriginWords, tunnel: impl Fn() -> Tunnel) -> Option<(u16, u16)> {
+        let recent = self.recent(&words);
         let number = self.recent[recent];
-        let (number, scope) = if let Some(origin) = self.origins.get(number)
-            && is_same(&origin.tunnel, &packet.tunnel)
-        {
-            let scope = origin.scope;
-            self.origins.hold(number);
-            (number, scope)
-        } else {
-            let (number, scope) = self.hold_other(&packet.tunnel)?;
-            self.recent[recent] = number;
-            (number, scope)
+        let (number, scope) = match self.origins.get(number) {
+            Some(origin) if is_same(self.origins.words(number), &words) => (number, origin.scope),
+            _ => {
+                let (number, scope) = self.other(&words, &tunnel())?;
+                self.recent[recent] = number;
+                (number, scope)
+            }
         };
         if let Some(used) = self.used.get_mut(usize::from(number)) {
             *used = self.batch;
@@ -116,58 +131,68 @@ impl Tunnels {
         Some((number, scope))
     }
 
-    /// Position of a tunnel's origin among the recent ones.
+    /// Place of an origin among the recent ones.
     #[inline(always)]
-    fn recent(&self, tunnel: &Tunnel) -> usize {
-        let [geneve, vxlan] =
-            [tunnel.geneve_vni, tunnel.vxlan_vni].map(|vni| vni.map_or(0, |vni| u64::from(vni.get())));
-        let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
-        let source = match tunnel.outer_source {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => halves(address.to_bits())[1],
-        };
+    fn recent(&self, &[endpoint, vnis, _, _, source, ..]: &OriginWords) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "the remainder is below RECENT")]
-        let place = self.hasher.pair(endpoint ^ (geneve << 32 | vxlan), source) as usize % RECENT;
+        let place = self.hasher.quick(endpoint, vnis ^ source << 20) as usize % RECENT;
         place
     }
 
-    fn hold_other(&mut self, tunnel: &Tunnel) -> Option<(u16, u16)> {
-        let (origin_words, scope_words) = words(tunnel);
-        if let Some(number) = self.origins.find(&origin_words) {
-            self.origins.hold(number);
+    #[inline(never)] // rare, and kept out of the code of the others
+    fn other(&mut self, words: &OriginWords, tunnel: &Tunnel) -> Option<(u16, u16)> {
+        if let Some(number) = self.origins.find(words) {
             return self.origins.get(number).map(|origin| (number, origin.scope));
         }
+        let scope_words = scope_words(words);
         let scope = match self.scopes.find(&scope_words) {
-            Some(scope) => {
-                self.scopes.hold(scope);
-                scope
-            }
+            Some(scope) => scope,
             None => self.scopes.insert(&scope_words, ())?,
         };
+        self.scopes.hold(scope);
         let origin = Origin { tunnel: Tunnel { cookie: None, ..*tunnel }, scope };
-        let number = self.origins.insert(&origin_words, origin);
-        if number.is_none() {
-            self.scopes.release(scope);
+        match self.origins.insert(words, origin) {
+            Some(number) => {
+                self.unheld.push(number);
+                Some((number, scope))
+            }
+            None => {
+                self.release_scope(scope);
+                None
+            }
         }
-        number.map(|number| (number, scope))
     }
 
     /// The value of a packet's scope with its VLANs, which outlives the numbers.
     pub(super) fn scope(packet: &Packet) -> [u64; 3] {
-        let [endpoint, vni] = words(&packet.tunnel).1;
-        [endpoint, vni, pack_vlans(vlans(packet)).into()]
+        let [endpoint, vni] = scope_words(&words(&packet.tunnel));
+        [endpoint, vni, vlans(packet.link).into()]
     }
 
-    /// Holds an origin once more that is held.
-    pub(super) fn hold_again(&mut self, origin: u16) {
+    /// Holds an origin, for a flow.
+    pub(super) fn hold(&mut self, origin: u16) {
         self.origins.hold(origin);
     }
 
-    /// Releases an origin that [`Tunnels::hold`] returned.
-    #[inline(always)]
+    /// Releases an origin that was [held](Tunnels::hold).
     pub(super) fn release(&mut self, origin: u16) {
-        if let Some(origin) = self.origins.release(origin) {
-            self.scopes.release(origin.scope);
+        if self.origins.release(origin) {
+            self.unheld.push(origin);
+        }
+    }
+
+    /// Removes the origins that no flow holds: when a batch is done with, or flows have ended without one.
+    pub(super) fn settle(&mut self) {
+        while let Some(number) = self.unheld.pop() {
+            if let Some(origin) = self.origins.remove(number) {
+                self.release_scope(origin.scope);
+            }
+        }
+    }
+
+    fn release_scope(&mut self, scope: u16) {
+        if self.scopes.release(scope) {
+            self.scopes.remove(scope);
         }
     }
 
@@ -178,7 +203,7 @@ impl Tunnels {
 
     /// The scope of an origin that is held.
     pub(super) fn scope_of(&self, origin: u16) -> Scope {
-        words(&self.get(origin)).1
+        scope_words(self.origins.words(origin))
     }
 
     /// Number of origins held.
@@ -198,10 +223,11 @@ impl Tunnels {
         }
     }
 
-    /// Begins the next batch of packets; only flows hold origins of the previous one. `true` if there are more origins than may
-    /// stay.
+    /// Begins the next batch of packets; of the origins of the previous one those stay that flows hold. `true` if they are more
+    /// than may stay.
     #[inline(always)]
     pub(super) fn next_batch(&mut self) -> bool {
+        self.settle();
         self.batch = self.batch.wrapping_add(1);
         self.origins.len() > self.most
     }
@@ -262,45 +288,74 @@ fn endpoint_of(origin: &Origin) -> Option<u64> {
     origin.tunnel.endpoint.map(|endpoint| endpoint.0)
 }
 
-/// VLAN ids of a mirrored packet, outermost first.
+/// VLAN ids of a mirrored packet, packed.
 #[inline(always)]
-pub(super) fn vlans(packet: &Packet) -> [Option<u16>; 2] {
-    packet.link.map_or([None; 2], |link| link.vlans)
+pub(super) fn vlans(link: Option<Link>) -> u32 {
+    link.map_or(0, |link| pack_vlans(link.vlans))
 }
 
-/// `true` if two tunnels differ in nothing but the cookie.
+/// The words that tell origins apart: endpoint; VNIs, and what is there at all; attachment; outer addresses, each in two.
+type OriginWords = [u64; 7];
+
+/// In the second word, whose VNIs leave these bits free: the endpoint is there; the outer source and destination are
+/// IPv4; the attachment is there.
+const ENDPOINT: u64 = 1 << 30;
+const SOURCE_V4: u64 = 1 << 29;
+const DESTINATION_V4: u64 = 1 << 28;
+const ATTACHMENT: u64 = 1 << 27;
+
+/// A field of 24 bits with a bit above it set, so that none differs from 0.
 #[inline(always)]
-fn is_same(one: &Tunnel, other: &Tunnel) -> bool {
-    one.vxlan_vni == other.vxlan_vni
-        && one.geneve_vni == other.geneve_vni
-        && one.endpoint == other.endpoint
-        && one.attachment == other.attachment
-        && one.outer_source == other.outer_source
-        && one.outer_destination == other.outer_destination
+fn field(vni: Option<Vni>) -> u64 {
+    vni.map_or(0, |vni| 1 << 31 | u64::from(vni.get()))
 }
 
-/// The words that tell origins apart, and those that tell scopes apart.
-fn words(tunnel: &Tunnel) -> ([u64; 7], Scope) {
-    /// A field of up to 31 bits with the bit above it set, so that none differs from 0.
-    fn field(value: Option<u32>) -> u64 {
-        value.map_or(0, |value| 1 << 31 | u64::from(value))
-    }
-
-    let vni = field(tunnel.geneve_vni.map(Vni::get)) | field(tunnel.vxlan_vni.map(Vni::get)) << 32;
-    let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
-    // The upper bits of the VNI fields are free: a VNI has 24.
-    let vni = vni | u64::from(tunnel.endpoint.is_some()) << 30;
-    let [source, destination] =
-        [tunnel.outer_source, tunnel.outer_destination].map(|address| match address {
+/// The words of a tunnel's origin.
+fn words(tunnel: &Tunnel) -> OriginWords {
+    #[inline(always)]
+    fn address(address: IpAddr) -> [u64; 2] {
+        match address {
             IpAddr::V4(address) => [0, u64::from(address.to_bits())],
             IpAddr::V6(address) => halves(address.to_bits()),
-        });
-    let families = u64::from(tunnel.outer_source.is_ipv4()) << 29
-        | u64::from(tunnel.outer_destination.is_ipv4()) << 28
-        | u64::from(tunnel.attachment.is_some()) << 27;
+        }
+    }
+
+    #[inline(always)]
+    const fn bit(bit: u64, is_set: bool) -> u64 {
+        bit * is_set as u64
+    }
+
+    let vnis = field(tunnel.geneve_vni)
+        | field(tunnel.vxlan_vni) << 32
+        | bit(ENDPOINT, tunnel.endpoint.is_some())
+        | bit(SOURCE_V4, tunnel.outer_source.is_ipv4())
+        | bit(DESTINATION_V4, tunnel.outer_destination.is_ipv4())
+        | bit(ATTACHMENT, tunnel.attachment.is_some());
+    let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
     let attachment = tunnel.attachment.map_or(0, |attachment| attachment.0);
-    let origin = [endpoint, vni | families, attachment, source[0], source[1], destination[0], destination[1]];
-    (origin, [endpoint, vni])
+    let [[s0, s1], [d0, d1]] = [tunnel.outer_source, tunnel.outer_destination].map(address);
+    [endpoint, vnis, attachment, s0, s1, d0, d1]
+}
+
+/// The words of the origin of a load balancer's tunnel.
+#[inline(always)]
+fn plain_words(tunnel: &PlainTunnel) -> OriginWords {
+    let vnis = field(Some(tunnel.geneve_vni)) | field(tunnel.vxlan_vni) << 32;
+    let vnis = vnis | ENDPOINT | SOURCE_V4 | DESTINATION_V4 | ATTACHMENT;
+    let [source, destination] =
+        [tunnel.outer_source, tunnel.outer_destination].map(|address| u64::from(address.to_bits()));
+    [tunnel.endpoint.0, vnis, tunnel.attachment.0, 0, source, 0, destination]
+}
+
+/// The words of the scope of an origin.
+const fn scope_words(&[endpoint, vnis, ..]: &OriginWords) -> Scope {
+    [endpoint, vnis & !(SOURCE_V4 | DESTINATION_V4 | ATTACHMENT)]
+}
+
+/// `true` if two origins are the same. All words are compared, since mostly they are.
+#[inline(always)]
+fn is_same(one: &OriginWords, other: &OriginWords) -> bool {
+    one.iter().zip(other).fold(0, |differences, (one, other)| differences | (one ^ other)) == 0
 }
 
 #[cfg(test)]
@@ -343,13 +398,14 @@ mod tests {
     fn what_differs_gets_different_numbers() {
         let mut tunnels = Tunnels::with_capacity(100, Hasher::new(3));
         let packets = packets();
-        let numbers: Vec<(u16, u16)> = packets.iter().map(|packet| tunnels.hold(packet).unwrap()).collect();
+        let numbers: Vec<(u16, u16)> =
+            packets.iter().map(|packet| hold(&mut tunnels, packet).unwrap()).collect();
         for (position, (origin, scope)) in numbers.iter().enumerate() {
             for (other_origin, other_scope) in &numbers[..position] {
                 assert_ne!(origin, other_origin);
                 assert_ne!(scope, other_scope);
             }
-            assert_eq!(tunnels.hold(&packets[position]), Some((*origin, *scope)));
+            assert_eq!(hold(&mut tunnels, &packets[position]), Some((*origin, *scope)));
         }
     }
 
@@ -357,7 +413,8 @@ mod tests {
     fn outer_addresses_and_attachment_share_a_scope() {
         let mut tunnels = Tunnels::with_capacity(100, Hasher::new(3));
         let packets = same_scope();
-        let numbers: Vec<(u16, u16)> = packets.iter().map(|packet| tunnels.hold(packet).unwrap()).collect();
+        let numbers: Vec<(u16, u16)> =
+            packets.iter().map(|packet| hold(&mut tunnels, packet).unwrap()).collect();
         for (position, (origin, scope)) in numbers.iter().enumerate() {
             assert_eq!(*scope, numbers[0].1);
             assert!(numbers[..position].iter().all(|(other, _)| other != origin));
@@ -371,7 +428,32 @@ mod tests {
         let mut tunnels = Tunnels::with_capacity(1, Hasher::new(3));
         let packet = testing::udp(1000, 2000);
         let other = Packet { tunnel: Tunnel { cookie: Some(FlowCookie(99)), ..packet.tunnel }, ..packet };
-        assert_eq!(tunnels.hold(&packet), tunnels.hold(&other));
+        assert_eq!(hold(&mut tunnels, &packet), hold(&mut tunnels, &other));
+    }
+
+    /// The numbers of a packet that begins a flow.
+    fn hold(tunnels: &mut Tunnels, packet: &Packet) -> Option<(u16, u16)> {
+        let numbers = tunnels.numbers(&packet.tunnel)?;
+        tunnels.hold(numbers.0);
+        Some(numbers)
+    }
+
+    /// An origin that no flow holds lasts as long as the packets of its batch.
+    #[test]
+    fn an_origin_without_flows_goes_with_its_batch() {
+        let mut tunnels = Tunnels::with_capacity(4, Hasher::new(3));
+        let held = hold(&mut tunnels, &of(1, 0)).unwrap();
+        let other = tunnels.numbers(&of(2, 0).tunnel).unwrap();
+        tunnels.release(held.0);
+        tunnels.hold(held.0);
+        assert_eq!(tunnels.len(), 2);
+        assert_eq!(tunnels.get(other.0), Tunnel { cookie: None, ..of(2, 0).tunnel });
+        tunnels.next_batch();
+        assert_eq!((tunnels.len(), tunnels.scopes.len()), (1, 1));
+        assert_eq!(tunnels.numbers(&of(1, 0).tunnel), Some(held));
+        tunnels.release(held.0);
+        tunnels.settle();
+        assert_eq!((tunnels.len(), tunnels.scopes.len()), (0, 0));
     }
 
     /// With the endpoint and the VNI given.
@@ -386,11 +468,12 @@ mod tests {
         let mut tunnels = Tunnels::with_capacity(1, Hasher::new(3));
         for round in 0..3 {
             let origins: Vec<u16> =
-                (0..65).map(|vni| tunnels.hold(&of(round, vni)).expect("room of a batch").0).collect();
-            assert_eq!(tunnels.hold(&of(round, 65)), None);
+                (0..65).map(|vni| hold(&mut tunnels, &of(round, vni)).expect("room of a batch").0).collect();
+            assert_eq!(hold(&mut tunnels, &of(round, 65)), None);
             for origin in origins {
                 tunnels.release(origin);
             }
+            tunnels.settle();
             assert_eq!((tunnels.len(), tunnels.scopes.len()), (0, 0));
         }
     }
@@ -399,7 +482,7 @@ mod tests {
     fn the_longest_idle_origin_gives_way() {
         let mut tunnels = Tunnels::with_capacity(4, Hasher::new(3));
         let number = |endpoint, tunnels: &mut Tunnels| {
-            let number = tunnels.hold(&of(endpoint, 1)).unwrap().0;
+            let number = hold(tunnels, &of(endpoint, 1)).unwrap().0;
             (number, tunnels.next_batch())
         };
         let [first, second, ..] = [1, 2, 3, 4].map(|endpoint| number(endpoint, &mut tunnels).0);
@@ -412,15 +495,15 @@ mod tests {
     #[test]
     fn a_greedy_endpoint_gives_way_first() {
         let mut tunnels = Tunnels::with_capacity(6, Hasher::new(3));
-        let hold = |endpoint, vni, tunnels: &mut Tunnels| {
-            let number = tunnels.hold(&of(endpoint, vni)).unwrap().0;
+        let number = |endpoint, vni, tunnels: &mut Tunnels| {
+            let number = hold(tunnels, &of(endpoint, vni)).unwrap().0;
             tunnels.next_batch();
             number
         };
         for endpoint in [1, 2, 3] {
-            hold(endpoint, 0, &mut tunnels);
+            number(endpoint, 0, &mut tunnels);
         }
-        let [oldest, ..] = [0, 1, 2, 3].map(|vni| hold(9, vni, &mut tunnels));
+        let [oldest, ..] = [0, 1, 2, 3].map(|vni| number(9, vni, &mut tunnels));
         assert_eq!((tunnels.find_victims(), tunnels.victim(0)), (1, oldest));
     }
 }

@@ -3,7 +3,7 @@
 use super::entry::{ColdPart, Flags, Flow, PacketCounts};
 use super::fragments::{Attribution, FragmentCounts};
 use super::icmp;
-use super::key::{self, Key, Selector};
+use super::key::{self, Key, Selector, WideAddresses};
 use super::lru::LruList;
 use super::memory;
 use super::prepared_packet::PreparedPacket;
@@ -14,7 +14,7 @@ use super::table::FlowTable;
 use super::tcp::Segment;
 use super::tunnels::{self, Tunnels};
 use crate::batch::BATCH_FRAMES;
-use crate::packet::{Icmp, Ip, Network, Packet, Transport};
+use crate::packet::{Icmp, Ip, Network, Packet, PlainPacket, Transport};
 use crate::time::Timestamp;
 
 impl FlowTable {
@@ -47,6 +47,45 @@ impl FlowTable {
         }
     }
 
+    /// Does as [`FlowTable::prepare`] with a packet in its most frequent form.
+    #[inline(always)]
+    pub fn prepare_plain(&mut self, timestamp: Timestamp, packet: &PlainPacket, has_own_record: bool) {
+        self.counters.packets += 1;
+        let Some((origin, scope)) = self.tunnels.numbers_of_plain(&packet.tunnel) else {
+            self.counters.tunnels_exhausted += u64::from(!has_own_record);
+            return;
+        };
+        let addresses = [packet.source, packet.destination];
+        let vlans = tunnels::vlans(packet.link);
+        let selector = Selector::of_ports(packet.ports);
+        let (key, hash, sender) =
+            Key::narrow(addresses, packet.protocol(), selector, scope, vlans, &self.hasher);
+        let position = self.index.position(hash);
+        self.index.prefetch(position);
+        let segment = packet.tcp.as_ref().map(Segment::new);
+        self.batch.push(PreparedPacket {
+            selector: key.selector,
+            addresses: key.addresses,
+            vlans: key.vlans,
+            position,
+            candidate: Slot::NONE,
+            timestamp,
+            sender,
+            origin,
+            requester: None,
+            has_own_record,
+            is_joined: false,
+            cookie: Some(packet.tunnel.cookie.0),
+            counts: PacketCounts {
+                bytes: packet.original_length,
+                captured_bytes: packet.captured_length,
+                hop_limit: packet.hop_limit,
+                tcp_flags: segment.map_or(0, |segment| segment.flags),
+            },
+            segment,
+        });
+    }
+
     /// Counts the packets that were [prepared](FlowTable::prepare) in their flows, and hands the records that fall due
     /// meanwhile to `out`.
     #[inline]
@@ -63,14 +102,15 @@ impl FlowTable {
         }
         batch.clear();
         self.batch = batch;
+        self.wide_of_batch.clear();
         self.joining.clear();
         if self.tunnels.next_batch() {
             self.make_room_for_tunnels(out);
+            self.tunnels.settle();
         }
     }
 
     /// First pass: the parts that need the packet alone.
-    #[inline(always)]
     fn prepared(
         &mut self,
         timestamp: Timestamp,
@@ -83,7 +123,7 @@ impl FlowTable {
             self.counters.not_ip += unaccounted;
             return None;
         };
-        let Some((origin, scope)) = self.tunnels.hold(packet) else {
+        let Some((origin, scope)) = self.tunnels.numbers(&packet.tunnel) else {
             self.counters.tunnels_exhausted += unaccounted;
             return None;
         };
@@ -105,14 +145,20 @@ impl FlowTable {
                     attribution => {
                         let is_lost = attribution == Attribution::Unknown;
                         self.counters.fragments_unattributed += unaccounted * u64::from(is_lost);
-                        self.tunnels.release(origin);
                         return None;
                     }
                 }
             }
         };
-        let vlans = key::pack_vlans(tunnels::vlans(packet));
+        let vlans = tunnels::vlans(packet.link);
         let (key, hash, sender) = Key::of(ip, selector, scope, vlans, &self.hasher);
+        let addresses = if key::is_wide(key.selector) {
+            let place = self.wide_of_batch.len() as u64;
+            self.wide_of_batch.push(key.wide);
+            key::with_place(key.addresses, place)
+        } else {
+            key.addresses
+        };
         let position = self.index.position(hash);
         self.index.prefetch(position);
         let segment = match &ip.transport {
@@ -120,7 +166,9 @@ impl FlowTable {
             _ => None,
         };
         Some(PreparedPacket {
-            key,
+            selector: key.selector,
+            addresses,
+            vlans,
             position,
             candidate: Slot::NONE,
             timestamp,
@@ -170,9 +218,8 @@ impl FlowTable {
         }
         let slot = match known {
             Some(slot) => slot,
-            None if self.sampler.selects(&packet.key) => self.open(packet, out),
+            None if self.sampler.selects(&self.key(packet)) => self.open(packet, out),
             None => {
-                self.tunnels.release(packet.origin);
                 self.counters.not_sampled += u64::from(!packet.has_own_record);
                 return None;
             }
@@ -200,10 +247,7 @@ impl FlowTable {
             }
         }
         let queue = if flow.phase.is_over() { LruList::Closing } else { LruList::Idle };
-        if flow.origin == packet.origin {
-            // The flow has its own hold.
-            self.tunnels.release(packet.origin);
-        } else {
+        if flow.origin != packet.origin {
             self.change_origin(slot, packet.origin);
         }
         self.lru.touch(slot, queue);
@@ -235,25 +279,39 @@ impl FlowTable {
 
     #[inline(always)]
     fn find(&self, packet: &PreparedPacket) -> Option<Slot> {
-        if self.is_at(&packet.key, packet.candidate) {
+        if self.is_at(packet, packet.candidate) {
             return Some(packet.candidate);
         }
-        self.index.find(packet.position, |slot| self.is_at(&packet.key, slot))
+        self.index.find(packet.position, |slot| self.is_at(packet, slot))
     }
 
-    /// `true` if the flow at `slot` has this key; no vacant slot has.
+    /// `true` if the flow at `slot` has the key of this packet; no vacant slot has.
     #[inline(always)]
-    fn is_at(&self, key: &Key, slot: Slot) -> bool {
+    fn is_at(&self, packet: &PreparedPacket, slot: Slot) -> bool {
         let flow = &self.flows[slot];
-        if flow.selector() != key.selector || !self.has_vlans(slot, key.vlans) {
+        if flow.selector() != packet.selector || !self.has_vlans(slot, packet.vlans) {
             return false;
         }
-        if key::is_wide(key.selector) {
-            key::same_hash(flow.addresses, key.addresses)
-                && self.wide[key::wide_slot(flow.addresses)] == key.wide
+        if key::is_wide(packet.selector) {
+            key::same_hash(flow.addresses, packet.addresses)
+                && self.wide[key::wide_slot(flow.addresses)] == self.wide_addresses(packet)
         } else {
-            flow.addresses == key.addresses
+            flow.addresses == packet.addresses
         }
+    }
+
+    /// The key of a packet.
+    fn key(&self, packet: &PreparedPacket) -> Key {
+        let PreparedPacket { selector, addresses, vlans, .. } = *packet;
+        let is_wide = key::is_wide(selector);
+        let wide = if is_wide { self.wide_addresses(packet) } else { WideAddresses::default() };
+        let addresses = if is_wide { key::with_place(addresses, 0) } else { addresses };
+        Key { selector, addresses, wide, vlans }
+    }
+
+    /// The addresses of a packet in IPv6.
+    fn wide_addresses(&self, packet: &PreparedPacket) -> WideAddresses {
+        self.wide_of_batch.get(key::place(packet.addresses)).copied().unwrap_or_default()
     }
 
     /// `true` if the packets of a flow have these VLANs.
@@ -271,23 +329,24 @@ impl FlowTable {
         if self.flows.is_full() {
             self.make_room(out);
         }
+        let key = self.key(packet);
         let mut flags = packet.flags();
         if packet.segment.is_some() && flags.evidence() == Initiator::FirstPacket {
-            let identity = self.identity(&packet.key, packet.origin);
+            let identity = self.identity(&key, packet.origin);
             if let Some(initiator) = self.initiators.recall(&identity) {
                 flags = Flags::new(initiator, Initiator::Earlier);
             }
         }
-        if packet.key.vlans != 0 {
+        if key.vlans != 0 {
             flags.set(Flags::VLANS);
         }
-        let mut flow = Flow::new(&packet.key, self.sampler.rate(), flags, packet.origin);
-        self.tunnels.hold_again(packet.origin);
-        if key::is_wide(packet.key.selector) {
-            flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(packet.key.wide));
+        let mut flow = Flow::new(&key, self.sampler.rate(), flags, packet.origin);
+        self.tunnels.hold(packet.origin);
+        if key::is_wide(key.selector) {
+            flow.addresses = key::with_wide_slot(flow.addresses, self.wide.insert(key.wide));
         }
         let slot = self.flows.insert(flow);
-        let cold = ColdPart { vlans: packet.key.vlans, ..ColdPart::default() };
+        let cold = ColdPart { vlans: key.vlans, ..ColdPart::default() };
         match self.cold_parts.get_mut(slot.number() as usize) {
             Some(place) => *place = cold,
             None => self.cold_parts.push(cold),
@@ -299,10 +358,11 @@ impl FlowTable {
         slot
     }
 
-    /// Gives a flow another origin, which the caller has held for it.
+    /// Gives a flow another origin.
     #[cold]
     fn change_origin(&mut self, slot: Slot, origin: u16) {
         self.leave_origin(slot);
+        self.tunnels.hold(origin);
         let given_up = std::mem::replace(&mut self.flows[slot].origin, origin);
         self.tunnels.release(given_up);
         self.enter_origin(slot, origin);

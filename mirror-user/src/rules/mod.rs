@@ -19,8 +19,8 @@ use mirror_common::tunnel::{TunnelKey, most_specific};
 pub use self::headers::header_length;
 pub use self::recording::Recording;
 pub use self::rule::{RecordKind, Rule, RuleError};
-use crate::number::Vni;
-use crate::packet::Tunnel;
+use crate::number::{EndpointId, Vni};
+use crate::packet::{PlainTunnel, Tunnel};
 
 /// The resolved rules of all tunnels.
 #[derive(Clone, Debug, Default)]
@@ -73,15 +73,28 @@ impl Rules {
     }
 
     /// The recording of packets of `tunnel`.
-    #[inline]
+    #[inline(always)]
     pub fn resolve(&self, tunnel: &Tunnel) -> Recording {
         if self.kinds == 0 {
             return self.rest;
         }
-        let endpoint = tunnel.endpoint.map(|endpoint| endpoint.0);
-        let vni = tunnel.vxlan_vni.or(tunnel.geneve_vni).map(Vni::get);
+        self.look_up(tunnel.endpoint, tunnel.vxlan_vni.or(tunnel.geneve_vni))
+    }
+
+    /// The recording of packets of a load balancer's `tunnel`.
+    #[inline(always)]
+    pub fn resolve_plain(&self, tunnel: &PlainTunnel) -> Recording {
+        if self.kinds == 0 {
+            return self.rest;
+        }
+        self.look_up(Some(tunnel.endpoint), tunnel.vxlan_vni.or(Some(tunnel.geneve_vni)))
+    }
+
+    #[inline(never)] // kept out of the code of those without such rules
+    fn look_up(&self, endpoint: Option<EndpointId>, vni: Option<Vni>) -> Recording {
+        let endpoint = endpoint.map(|endpoint| endpoint.0);
         let look_up = |key: &TunnelKey| self.by_tunnel.get(key).copied();
-        most_specific(self.kinds, endpoint, vni, look_up).unwrap_or(self.rest)
+        most_specific(self.kinds, endpoint, vni.map(Vni::get), look_up).unwrap_or(self.rest)
     }
 
     /// The snap lengths by which the kernel is to truncate in place of that of [`rest`](Self::rest); none where all

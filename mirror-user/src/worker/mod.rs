@@ -1,6 +1,7 @@
 //! The loop of one worker: frames in, records out, every packet counted.
 
 mod emitter;
+mod intake;
 
 use std::io;
 use std::sync::Arc;
@@ -12,15 +13,15 @@ use tracing::warn;
 pub use self::emitter::WhenFull;
 
 use self::emitter::RecordEmitter;
+use self::intake::{Intake, SelectedPacket};
 use crate::DropReason;
 use crate::batch::BATCH_FRAMES;
 use crate::counters::WorkerCounters;
-use crate::decap::{DecapConfig, decapsulate_into};
-use crate::degrade::{Degradation, DegradeLevel, Pressure};
+use crate::decap::{self, DecapConfig, Found};
+use crate::degrade::{Degradation, Pressure};
 use crate::flow::FlowTable;
-use crate::packet::Packet;
 use crate::packet_clock::PacketClock;
-use crate::rules::{Recording, Rules, header_length};
+use crate::rules::{Rules, header_length};
 use crate::sink::Producer;
 use crate::source::{FrameSource, Received};
 use crate::time::Timestamp;
@@ -47,15 +48,6 @@ pub struct Worker<Source> {
     emitter: RecordEmitter,
     /// The packets of the current batch that get a record of their own.
     selected: Vec<SelectedPacket>,
-}
-
-/// A mirrored packet in a frame of the current batch, which gets a record.
-struct SelectedPacket {
-    frame: usize,
-    timestamp: Timestamp,
-    packet: Packet,
-    /// The record may have the payload behind the packet's transport header.
-    payload: bool,
 }
 
 /// Time and counters of the last check of the pressure.
@@ -185,35 +177,23 @@ impl<Source: FrameSource> Worker<Source> {
     fn decapsulate(&mut self, count: usize) {
         let Self { source, decap, rules, flows, degradation, emitter, selected, .. } = self;
         let counters = &emitter.counters;
-        let level = degradation.level();
-        let (mut bytes, mut decapsulated) = (0, 0);
-        let mut packet = Packet::UNKNOWN;
         selected.clear();
+        let mut intake = Intake { rules, level: degradation.level(), flows, selected, packets: 0 };
+        let mut bytes = 0;
         for index in 0..count {
             let frame = source.frame(index);
-            let timestamp = frame.timestamp;
             bytes += u64::from(frame.captured_length);
-            if let Err(reason) = decapsulate_into(&mut packet, &frame, decap) {
-                counters.drop_packets(reason, 1);
-                continue;
-            }
-            decapsulated += 1;
-            let recording = match allowed(rules.resolve(&packet.tunnel), level) {
-                Ok(recording) => recording,
-                Err(reason) => {
-                    counters.drop_packets(reason, 1);
-                    continue;
+            let taken = match decap::find(&frame, decap) {
+                Found::Plain(packet) => intake.take(index, frame.timestamp, packet),
+                Found::Other(other) => {
+                    other.describe(decap).and_then(|packet| intake.take(index, frame.timestamp, packet))
                 }
             };
-            if recording.flows
-                && let Some(table) = flows
-            {
-                table.prepare(timestamp, &packet, recording.packets);
-            }
-            if recording.packets {
-                selected.push(SelectedPacket { frame: index, timestamp, packet, payload: recording.payload });
+            if let Err(reason) = taken {
+                counters.drop_packets(reason, 1);
             }
         }
+        let decapsulated = intake.packets;
         degradation.count(decapsulated);
         counters.received.add(count as u64);
         counters.received_bytes.add(bytes);
@@ -265,27 +245,6 @@ impl<Source: FrameSource> Worker<Source> {
         if let Some(table) = &mut self.flows {
             table.drain(now, &mut |record| self.emitter.emit_flow(record));
             self.emitter.counters.publish_flows(table);
-        }
-    }
-}
-
-/// The records that a packet with this recording gets at this level.
-///
-/// # Errors
-///
-/// The reason for which there is none.
-#[inline]
-fn allowed(recording: Recording, level: DegradeLevel) -> Result<Recording, DropReason> {
-    if recording.excludes() {
-        return Err(DropReason::PolicyExcluded);
-    }
-    match level {
-        DegradeLevel::Full => Ok(recording),
-        DegradeLevel::Flows | DegradeLevel::Sampled(_) if recording.flows => {
-            Ok(Recording { packets: false, ..recording })
-        }
-        DegradeLevel::Flows | DegradeLevel::Sampled(_) | DegradeLevel::Counters => {
-            Err(DropReason::CountersOnly)
         }
     }
 }

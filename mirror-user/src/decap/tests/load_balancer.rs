@@ -14,7 +14,7 @@ fn looked_through(frame: &Frame<'_>) -> Result<Packet, DropReason> {
         link_type: LinkType::Ip,
         ..*frame
     };
-    assert!(load_balancer::open(&mut { Packet::UNKNOWN }, &without_link, &CONFIG).is_none());
+    assert!(load_balancer::open(&without_link, &CONFIG).is_none());
     decapsulate(&without_link, &CONFIG).map(|packet| Packet { offset: packet.offset + ETHERNET, ..packet })
 }
 
@@ -52,16 +52,15 @@ fn samples() -> Vec<Vec<u8>> {
 
 #[test]
 fn the_form_is_known() {
-    let mut packet = Packet::UNKNOWN;
     for (samples, is_plain) in [(plain_samples(), true), (other_samples(), false)] {
         for sample in samples {
-            let (protocol, carried) = load_balancer::open(&mut packet, &frame(&sample), &CONFIG).unwrap();
-            let described = fast_path::describe(&mut packet, protocol, carried, &CONFIG);
-            assert_eq!(described.is_some(), is_plain, "{sample:x?}");
+            let frame = frame(&sample);
+            let carried = load_balancer::open(&frame, &CONFIG).unwrap();
+            assert_eq!(fast_path::find(carried, &CONFIG).is_some(), is_plain, "{sample:x?}");
         }
     }
     let other = outer(&udp(6081, &geneve(EtherType::IPV4, &[], &[])));
-    assert!(load_balancer::open(&mut packet, &frame(&other), &CONFIG).is_none());
+    assert!(load_balancer::open(&frame(&other), &CONFIG).is_none());
 }
 
 #[test]
