@@ -115,7 +115,7 @@ impl Frames for Sessions {
         let [a, b, c, d, e, f, port @ ..] = identity;
         let mut set = |range: std::ops::Range<usize>, value: &[u8]| frame[range].copy_from_slice(value);
         set(offset::OUTER_SOURCE_PORT, &[port[0] | 0xc0, port[1] ^ u8::from(by_server)]);
-        set(offset::ENDPOINT, &mix(endpoint).to_be_bytes());
+        set(offset::ENDPOINT, &mix(1000 + endpoint).to_be_bytes());
         set(offset::ATTACHMENT, &mix(!endpoint).to_be_bytes());
         set(offset::COOKIE, &[a, b, c, port[1] ^ u8::from(by_server)]);
         set(offset::VNI, &tunnel.to_be_bytes()[1..]);

@@ -6,8 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::config::DecapConfig;
 use super::layer::{narrow, whole_tcp};
-use super::load_balancer::Carried;
-use super::payload::Payload;
+use super::load_balancer::{self, Carried};
 use crate::number::{EtherType, IpProtocol, Vni};
 use crate::packet::{Link, PlainPacket, PlainTunnel};
 use crate::wire::reader::Reader;
@@ -45,44 +44,59 @@ impl Header {
     }
 }
 
+/// A packet whose headers are read: the bytes that were captured, and where they come from.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    captured: &'a [u8],
+    /// Offset in the frame.
+    offset: usize,
+    /// Bytes before any truncation, by the enclosing headers.
+    length: usize,
+}
+
 /// The mirrored packet in what a load balancer's tunnel carries. [`None`] where it has another form, which is no fault.
 #[inline(always)]
 pub(super) fn find(carried: Carried<'_>, config: &DecapConfig) -> Option<PlainPacket> {
     let Carried { tunnel, protocol, payload } = carried;
+    let mut reader = payload.reader;
+    let captured = reader.bytes(reader.remaining())?;
+    let whole = Whole { captured, offset: load_balancer::LENGTH, length: payload.original_length() };
     if protocol == EtherType::IPV4 {
-        return match session(payload, config) {
+        return match session(whole, config) {
             Some((vni, frame)) => in_frame(PlainTunnel { vxlan_vni: Some(vni), ..tunnel }, frame, config),
-            None => in_ip(tunnel, None, payload, payload.reader, config),
+            None => in_ip(tunnel, None, whole, Reader::new(captured), config),
         };
     }
-    if protocol == EtherType::ETHERNET { in_frame(tunnel, payload, config) } else { None }
+    if protocol == EtherType::ETHERNET { in_frame(tunnel, whole, config) } else { None }
 }
 
 /// The frame in the VXLAN of a mirror session.
 #[inline(always)]
-fn session<'a>(carried: Payload<'a>, config: &DecapConfig) -> Option<(Vni, Payload<'a>)> {
-    let mut reader = carried.reader;
-    let header = Header::take(&mut reader)?;
-    if header.protocol != IpProtocol::UDP || config.max_depth < 2 {
-        return None;
-    }
-    let udp = udp::Header::parse(&mut reader)?;
+fn session<'a>(carried: Whole<'a>, config: &DecapConfig) -> Option<(Vni, Whole<'a>)> {
+    const LENGTH: usize = ipv4::Header::LENGTH + udp::Header::LENGTH + vxlan::Header::LENGTH;
+
+    let (headers, captured) = carried.captured.split_first_chunk::<LENGTH>()?;
+    // Of known length, so that no field needs a check of its own.
+    let mut headers = Reader::new(headers);
+    let header = Header::take(&mut headers)?;
+    let udp = udp::Header::parse(&mut headers)?;
+    let vxlan = vxlan::Header::parse(&mut headers);
     let total_length = usize::from(header.total_length);
-    if udp.ports.destination != config.vxlan_port
-        || usize::from(udp.length) + ipv4::Header::LENGTH != total_length
-    {
+    let is_session = header.protocol == IpProtocol::UDP
+        && config.max_depth >= 2
+        && udp.ports.destination == config.vxlan_port
+        && usize::from(udp.length) + ipv4::Header::LENGTH == total_length;
+    if !is_session {
         return None;
     }
-    let mut frame = carried;
-    frame.end(total_length);
-    frame.reader.skip(ipv4::Header::LENGTH + udp::Header::LENGTH)?;
-    let vxlan = vxlan::Header::parse(&mut frame.reader).ok()?;
-    Some((vxlan.vni, frame))
+    let length = total_length.checked_sub(LENGTH)?;
+    let captured = captured.get(..length).unwrap_or(captured);
+    Some((vxlan.ok()?.vni, Whole { captured, offset: carried.offset + LENGTH, length }))
 }
 
 #[inline(always)]
-fn in_frame(tunnel: PlainTunnel, frame: Payload<'_>, config: &DecapConfig) -> Option<PlainPacket> {
-    let mut reader = frame.reader;
+fn in_frame(tunnel: PlainTunnel, frame: Whole<'_>, config: &DecapConfig) -> Option<PlainPacket> {
+    let mut reader = Reader::new(frame.captured);
     let header = ethernet::Header::parse(&mut reader)?;
     if header.ethertype != EtherType::IPV4 {
         return None;
@@ -95,11 +109,11 @@ fn in_frame(tunnel: PlainTunnel, frame: Payload<'_>, config: &DecapConfig) -> Op
 fn in_ip(
     tunnel: PlainTunnel,
     link: Option<Link>,
-    whole: Payload<'_>,
+    whole: Whole<'_>,
     mut reader: Reader<'_>,
     config: &DecapConfig,
 ) -> Option<PlainPacket> {
-    let link_length = reader.position() - whole.offset();
+    let link_length = reader.position();
     let header = Header::take(&mut reader)?;
     let total_length = usize::from(header.total_length);
     let payload_length = total_length.checked_sub(ipv4::Header::LENGTH)?;
@@ -117,9 +131,9 @@ fn in_ip(
     }
     Some(PlainPacket {
         tunnel,
-        offset: narrow(whole.offset()),
-        captured_length: narrow(whole.captured_length()),
-        original_length: narrow(whole.original_length().max(link_length + total_length)),
+        offset: narrow(whole.offset),
+        captured_length: narrow(whole.captured.len()),
+        original_length: narrow(whole.length.max(link_length + total_length)),
         link,
         source: header.source,
         destination: header.destination,

@@ -11,7 +11,7 @@ use crate::wire::reader::Reader;
 use crate::wire::{ethernet, geneve, gwlb, ipv4, udp};
 
 /// Bytes of all headers.
-const LENGTH: usize = ethernet::Header::LENGTH
+pub(super) const LENGTH: usize = ethernet::Header::LENGTH
     + ipv4::Header::LENGTH
     + udp::Header::LENGTH
     + geneve::Header::LENGTH

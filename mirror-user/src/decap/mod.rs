@@ -75,10 +75,12 @@ pub struct Other<'a> {
 #[inline(always)]
 pub fn find<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Found<'a> {
     let carried = load_balancer::open(frame, config);
-    match carried.and_then(|carried| fast_path::find(carried, config)) {
-        Some(packet) => Found::Plain(packet),
-        None => Found::Other(Other { frame: *frame, carried }),
+    if let Some(carried) = carried
+        && let Some(packet) = fast_path::find(carried, config)
+    {
+        return Found::Plain(packet);
     }
+    Found::Other(Other { frame: *frame, carried })
 }
 
 impl Other<'_> {

@@ -209,6 +209,50 @@ impl FlowTable {
     #[inline(always)]
     fn count(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
         let Timestamp(time) = packet.timestamp;
+        let slot = if self.goes_on(packet) { packet.candidate } else { self.flow_of(packet, out)? };
+        let flow = &mut self.flows[slot];
+        flow.direction_mut(packet.sender).count(time, packet.counts);
+        if let Some(cookie) = packet.cookie {
+            flow.add_cookie(cookie);
+        }
+        if (packet.segment.is_some() || packet.has_own_record)
+            && let Some(cold) = self.cold_parts.get_mut(slot.number() as usize)
+        {
+            cold.own_records = cold.own_records.saturating_add(packet.has_own_record.into());
+            if let Some(segment) = &packet.segment {
+                flow.follow(cold, segment, packet.sender, time);
+            }
+        }
+        let queue = if flow.phase.is_over() { LruList::Closing } else { LruList::Idle };
+        if flow.origin != packet.origin {
+            self.change_origin(slot, packet.origin);
+        }
+        self.lru.touch(slot, queue);
+        self.counters.attributed += 1;
+        Some(slot)
+    }
+
+    /// `true` for by far most packets: the flow is where it is looked for first, and neither it nor the interval of its record
+    /// ends with the packet. In IPv4 and without VLANs; all others are looked at [more closely](Self::flow_of).
+    #[inline(always)]
+    fn goes_on(&self, packet: &PreparedPacket) -> bool {
+        let flow = &self.flows[packet.candidate];
+        flow.selector() == packet.selector
+            && flow.addresses == packet.addresses
+            && !key::is_wide(packet.selector)
+            && packet.vlans == 0
+            && !flow.flags.has(Flags::VLANS)
+            && self.is_soon(flow, packet.timestamp.0)
+            && !packet.segment.is_some_and(|segment| segment.has_syn())
+            && flow.sampling_rate() <= self.sampler.rate()
+            && !flow.direction(packet.sender).is_full(1, packet.counts.bytes)
+    }
+
+    /// The flow in which a packet is to be counted, once those flows and intervals are ended that end before it. None if it was
+    /// not selected.
+    #[inline(never)] // kept out of the code of by far most packets
+    fn flow_of(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
+        let Timestamp(time) = packet.timestamp;
         let mut known = self.find(packet);
         if let Some(slot) = known
             && let Some(reason) = self.reason_to_end(slot, time, packet.sender, packet.segment.as_ref())
@@ -232,26 +276,6 @@ impl FlowTable {
         {
             self.report(slot, out);
         }
-
-        let flow = &mut self.flows[slot];
-        flow.direction_mut(packet.sender).count(time, packet.counts);
-        if let Some(cookie) = packet.cookie {
-            flow.add_cookie(cookie);
-        }
-        if (packet.segment.is_some() || packet.has_own_record)
-            && let Some(cold) = self.cold_parts.get_mut(slot.number() as usize)
-        {
-            cold.own_records = cold.own_records.saturating_add(packet.has_own_record.into());
-            if let Some(segment) = &packet.segment {
-                flow.follow(cold, segment, packet.sender, time);
-            }
-        }
-        let queue = if flow.phase.is_over() { LruList::Closing } else { LruList::Idle };
-        if flow.origin != packet.origin {
-            self.change_origin(slot, packet.origin);
-        }
-        self.lru.touch(slot, queue);
-        self.counters.attributed += 1;
         Some(slot)
     }
 

@@ -1,12 +1,15 @@
 //! Rules that hold of flow tables for any packets.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mirror_user::flow::{Action, EndReason, FlowConfig, FlowRecord, FlowTable, FlowTransport};
 use mirror_user::number::SamplingRate;
 use mirror_user::number::{EndpointId, EtherType, FlowCookie, IpProtocol, Vni};
-use mirror_user::packet::{Fragment, Icmp, Ip, Network, Packet, Ports, Tcp, TcpState, Transport, Tunnel};
+use mirror_user::packet::{
+    Fragment, Icmp, Ip, Network, Packet, PlainPacket, PlainTunnel, Ports, Tcp, TcpState, Transport, Tunnel,
+};
 use mirror_user::packet_clock::{MAX_LATENESS, PacketClock};
 use mirror_user::time::Timestamp;
 use proptest::prelude::*;
@@ -210,8 +213,75 @@ fn flows(records: &[FlowRecord]) -> BTreeMap<String, Vec<Sums>> {
     flows
 }
 
+/// A packet in its most frequent form, if it has that.
+fn plain(packet: &Packet) -> Option<PlainPacket> {
+    let Packet { tunnel, offset, captured_length, original_length, link, network } = *packet;
+    let Network::Ip(ip) = network else { return None };
+    let ((IpAddr::V4(source), IpAddr::V4(destination)), None) = ((ip.source, ip.destination), ip.fragment)
+    else {
+        return None;
+    };
+    let (IpAddr::V4(outer_source), IpAddr::V4(outer_destination)) =
+        (tunnel.outer_source, tunnel.outer_destination)
+    else {
+        return None;
+    };
+    let (ports, tcp) = match ip.transport {
+        Transport::Tcp(Tcp { ports, state: Some(state) }) => (ports, Some(state)),
+        Transport::Udp(ports) => (ports, None),
+        _ => return None,
+    };
+    let plain = PlainPacket {
+        tunnel: PlainTunnel {
+            outer_source,
+            outer_destination,
+            geneve_vni: tunnel.geneve_vni?,
+            vxlan_vni: tunnel.vxlan_vni,
+            endpoint: tunnel.endpoint?,
+            attachment: tunnel.attachment?,
+            cookie: tunnel.cookie?,
+        },
+        offset,
+        captured_length,
+        original_length,
+        link,
+        source,
+        destination,
+        length: ip.length.try_into().ok()?,
+        hop_limit: ip.hop_limit,
+        ports,
+        tcp,
+    };
+    assert_eq!(Packet::from(plain), *packet);
+    Some(plain)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// A packet in its most frequent form counts as it does in the general one.
+    #[test]
+    fn plain_packets_count_as_any(config in configs(), packets in packets(true), own_records in any::<u64>()) {
+        let [mut records, mut plain_records] = [Vec::new(), Vec::new()];
+        let [mut table, mut plain_table] = [(); 2].map(|()| FlowTable::new(config).unwrap());
+        for batch in packets.chunks(50) {
+            for (number, (timestamp, packet)) in batch.iter().enumerate() {
+                let has_own_record = own_records >> number & 1 == 1;
+                table.prepare(*timestamp, packet, has_own_record);
+                match plain(packet) {
+                    Some(plain) => plain_table.prepare_plain(*timestamp, &plain, has_own_record),
+                    None => plain_table.prepare(*timestamp, packet, has_own_record),
+                }
+            }
+            table.complete(&mut |record| records.push(*record));
+            plain_table.complete(&mut |record| plain_records.push(*record));
+        }
+        let end = packets.last().map_or(Timestamp(0), |(timestamp, _)| *timestamp);
+        table.drain(end, &mut |record| records.push(*record));
+        plain_table.drain(end, &mut |record| plain_records.push(*record));
+        prop_assert_eq!(records, plain_records);
+        prop_assert_eq!(table.counters(), plain_table.counters());
+    }
 
     /// Every packet is in one record or under one named counter, whatever comes in between.
     #[test]
