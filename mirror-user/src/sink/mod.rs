@@ -94,7 +94,7 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
     let counters = Arc::new(SinkCounters::new(workers));
     let format = config.format;
     let (begin, begun) = channel::unbounded();
-    let (mut made, mut lock, mut finisher) = (None, None, None);
+    let (mut made, mut lock, mut finishers) = (None, None, Vec::new());
     let outputs: Vec<Box<dyn Output>> = match &config.destination {
         Destination::Stdout => vec![Box::new(SingleFile::stdout(format, &counters)?)],
         Destination::File(path) => {
@@ -104,8 +104,8 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
         }
         Destination::Directory(directory) => {
             (lock, made) = claim::directory(directory).map(|(lock, made)| (Some(lock), Some(made)))?;
-            let (handle, finished) = finisher::start(directory, begun.clone(), &counters)?;
-            finisher = Some(Thread { path: directory.clone(), handle });
+            let (handles, finished) = finisher::start(directory, &begun, &counters)?;
+            finishers.extend(handles.into_iter().map(|handle| Thread { path: directory.clone(), handle }));
             let rotation = Rotation { bytes: config.rotate_size, after: config.rotate_time };
             (0..workers)
                 .map(|worker| {
@@ -116,7 +116,7 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
         }
     };
     let (producers, mut threads) = spawn(config, &counters, outputs, &begun)?;
-    threads.extend(finisher);
+    threads.extend(finishers);
     Ok((producers, Opened { counters, threads, begin: Some(begin), made, lock }))
 }
 

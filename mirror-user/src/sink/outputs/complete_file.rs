@@ -23,14 +23,19 @@ pub struct CompleteFile {
     pub unfinished: Unfinished,
 }
 
-/// Makes `file` durable under the name `complete`.
+/// Makes `file` durable under the name `complete`; `sync` writes its content to the disk.
 ///
 /// # Errors
 ///
 /// When it could not be made durable, it has neither name, but one that ends in [`UNSYNCED`]: the pages that were not
 /// written count as clean from then on, so that another attempt would succeed and prove nothing. When it could not be given
 /// its name, it has the old one.
-pub(super) fn publish(file: &File, partial: &Path, complete: &Path) -> Result<(), SinkError> {
+pub(super) fn publish(
+    file: &File,
+    partial: &Path,
+    complete: &Path,
+    sync: impl Fn(&File) -> io::Result<()>,
+) -> Result<(), SinkError> {
     let unsynced = |name: &Path, error| {
         let mut aside = partial.as_os_str().to_owned();
         aside.push(UNSYNCED);
@@ -38,7 +43,7 @@ pub(super) fn publish(file: &File, partial: &Path, complete: &Path) -> Result<()
         let path = if fs::rename(name, &aside).is_ok() { aside } else { name.to_owned() };
         SinkError::Sync { path, error }
     };
-    file.sync_all().map_err(|error| unsynced(partial, error))?;
+    sync(file).map_err(|error| unsynced(partial, error))?;
     let unpublished = |error| SinkError::Publish { path: partial.to_owned(), error };
     files::rename_new(partial, complete).map_err(unpublished)?;
     // In a directory that others can write to, somebody may have put another file in its place.

@@ -108,7 +108,7 @@ fn recover_file(partial: &Path, complete: &Path, format: Format) -> Result<Recov
         return Err(io::Error::from(ErrorKind::AlreadyExists).into());
     }
     file.set_len(bytes)?;
-    publish(&file, partial, complete)?;
+    publish(&file, partial, complete, File::sync_all)?;
     Ok(Recovered::Kept { bytes, cut: length - bytes })
 }
 

@@ -209,18 +209,24 @@ mod tests {
     struct Fixture {
         directory: TempDir,
         counters: Arc<SinkCounters>,
-        finisher: Handle,
+        finishers: Vec<Handle>,
         finished: Sender<CompleteFile>,
     }
 
     impl Fixture {
         fn new() -> Self {
+            Self::with_sync(File::sync_all)
+        }
+
+        /// Files are written to the disk by `sync`.
+        fn with_sync(sync: impl Fn(&File) -> io::Result<()> + Clone + Send + 'static) -> Self {
             let counters = Arc::new(SinkCounters::new(1));
             let directory = tempfile::tempdir().unwrap();
             let (begin, begun) = channel::bounded(1);
-            let (finisher, finished) = finisher::start(directory.path(), begun, &counters).unwrap();
+            let (finishers, finished) =
+                finisher::start_with(directory.path(), &begun, &counters, sync).unwrap();
             begin.send(()).unwrap();
-            Self { directory, counters, finisher, finished }
+            Self { directory, counters, finishers, finished }
         }
 
         fn series(&self, worker: usize) -> RotatingFiles {
@@ -230,7 +236,7 @@ mod tests {
         /// Waits for the files to be finished, and returns the directory and the final names.
         fn finish(self) -> (TempDir, Vec<String>) {
             drop(self.finished);
-            self.finisher.join().unwrap().unwrap();
+            self.finishers.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
             let names = names(&self.directory);
             assert!(names.iter().all(|name| name.starts_with(PREFIX)), "{names:?}");
             assert_eq!(self.counters.files(), names.len() as u64);
@@ -300,6 +306,24 @@ mod tests {
         assert!(series.open.is_none());
         drop(series);
         assert_eq!(fixture.finish().1.len(), 2);
+    }
+
+    /// A disk that makes nothing durable for the whole time.
+    #[test]
+    fn writing_does_not_wait_for_a_slow_fsync() {
+        let (let_go, gate) = channel::bounded::<()>(0);
+        let fixture = Fixture::with_sync(move |file: &File| {
+            let _ = gate.recv();
+            file.sync_all()
+        });
+        let mut series = fixture.series(0);
+        for batch in 0..50 {
+            assert!(write(&mut series, &[b'x'; 100], START + batch * SECOND), "each batch fills a file");
+        }
+        assert_eq!(fixture.counters.files(), 0);
+        drop(let_go);
+        drop(series);
+        assert_eq!(fixture.finish().1.len(), 50);
     }
 
     #[test]
