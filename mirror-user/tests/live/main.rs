@@ -4,6 +4,7 @@
 //! - `capture`: modes, formats, snap lengths, rules, restarts, refusals.
 //! - `sessions`: mirrored sessions that begin and end, each flow to the packet.
 //! - `destinations`, `directions`: packets for others; the two directions of a conversation.
+//! - `queues`: several queues and their workers.
 //! - `sockets`, `timestamps`: fall-backs and busy polling; the times of packets.
 //! - `degradation`, `never_reached`: overload; packets that never reached the capture.
 //! - `outputs`, `stopping`, `bad_day`: outputs in use; ends of every kind; interfaces and programs that change underway.
@@ -19,6 +20,7 @@ mod destinations;
 mod directions;
 mod never_reached;
 mod outputs;
+mod queues;
 mod sessions;
 mod sockets;
 mod stopping;

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mirror_testkit::{allocations, rerun};
 use mirror_user::batch::BATCH_FRAMES;
@@ -154,4 +155,55 @@ fn a_million_ipv4_flows() {
 #[test]
 fn a_million_ipv6_flows() {
     rerun::alone("flow_memory::a_million_ipv6_flows", || measure(true, 194));
+}
+
+/// The flow tables of 32 workers, with ten million flows in all: what they take at the start, which is next to nothing, and when
+/// they are full.
+#[test]
+fn thirty_two_tables_of_ten_million_flows() {
+    const WORKERS: u32 = 32;
+    const FLOWS: u32 = 10_000_000 / WORKERS;
+    rerun::alone("flow_memory::thirty_two_tables_of_ten_million_flows", || {
+        let config = FlowConfig { max_flows: FLOWS, ..FlowConfig::default() };
+        let said = FlowTable::bytes(&config) * u64::from(WORKERS);
+        let before = resident();
+        let began = Instant::now();
+        // Each on the thread of its worker.
+        let tables: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..WORKERS).map(|_| scope.spawn(|| FlowTable::new(config).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (start, at_start) = (began.elapsed(), resident() - before);
+        let began = Instant::now();
+        let filled: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = tables
+                .into_iter()
+                .map(|mut table| {
+                    scope.spawn(move || {
+                        let mut now = START;
+                        let template = client(ACK, 1, 100).packet();
+                        let packets = (0..FLOWS).map(|number| packet_of(number, false, false, template));
+                        give(&mut table, &mut now, 1, packets);
+                        table
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (filling, full) = (began.elapsed(), resident() - before);
+        let flows: usize = filled.iter().map(FlowTable::active_flows).sum();
+        let mib = |bytes: usize| bytes >> 20;
+        println!(
+            "{WORKERS} tables: made in {start:?}, {} MiB resident then; {flows} flows in after {filling:?}, {} MiB; {} MiB are \
+             asked for",
+            mib(at_start),
+            mib(full),
+            said >> 20
+        );
+        assert_eq!(flows, (FLOWS * WORKERS) as usize);
+        assert!(start < Duration::from_secs(5), "{start:?}");
+        assert!(at_start < full / 4, "{at_start} of {full}");
+        assert!(full as u64 <= said, "{full} of {said}");
+    });
 }
