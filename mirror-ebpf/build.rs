@@ -82,6 +82,8 @@ fn build_programs() -> Result<()> {
         format!("--cfg=bpf_target_arch=\"{}\"", env::var("CARGO_CFG_TARGET_ARCH")?),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        // A header may lie at any address. Where the machine cannot read it in one go, the verifier refuses the program.
+        "-Ctarget-feature=+allows-misaligned-mem-access".to_owned(),
     ];
     let mut cargo = Command::new("rustup");
     cargo.args(["run", "nightly", "cargo", "build", "--package", "mirror-ebpf", "--bins", "--release"]);

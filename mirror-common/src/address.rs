@@ -38,6 +38,67 @@ impl Address {
     }
 }
 
+/// A few IPv4 prefixes, to be compared with one after the other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstPrefixes([FirstPrefix; Self::COUNT]);
+
+/// An IPv4 prefix, its bytes in the order of the wire.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstPrefix {
+    mask: u32,
+    /// The bits of the prefix; no other ones.
+    network: u32,
+}
+
+impl FirstPrefix {
+    /// A prefix that no address has.
+    const NONE: Self = Self { mask: 0, network: 1 };
+
+    /// The addresses that equal `address` in the first `length` bits, of 32 at most.
+    const fn new(address: [u8; 4], length: u8) -> Self {
+        let mask = match u32::MAX.checked_shl(32 - length as u32) {
+            Some(mask) => mask.to_be(),
+            None => 0,
+        };
+        Self { mask, network: u32::from_ne_bytes(address) & mask }
+    }
+
+    /// `true` if `address` has the prefix.
+    #[inline(always)]
+    pub const fn contains(self, address: [u8; 4]) -> bool {
+        u32::from_ne_bytes(address) & self.mask == self.network
+    }
+}
+
+impl FirstPrefixes {
+    /// Largest number of them: a load balancer sends from one address in each zone.
+    pub const COUNT: usize = 8;
+
+    /// None.
+    pub const NONE: Self = Self([FirstPrefix::NONE; Self::COUNT]);
+
+    /// The first of `prefixes`, each an address and a length in bits, of 32 at most.
+    pub fn new(prefixes: impl IntoIterator<Item = ([u8; 4], u8)>) -> Self {
+        let mut first = Self::NONE;
+        for (place, (address, length)) in first.0.iter_mut().zip(prefixes) {
+            *place = FirstPrefix::new(address, length);
+        }
+        first
+    }
+
+    /// As the bytes of a global of the program: pairs of mask and network.
+    pub fn to_words(self) -> [[u32; 2]; Self::COUNT] {
+        self.0.map(|FirstPrefix { mask, network }| [mask, network])
+    }
+
+    /// The prefixes, and places that hold none.
+    pub const fn places(&self) -> &[FirstPrefix; Self::COUNT] {
+        &self.0
+    }
+}
+
 /// A few IPv4 addresses, to be compared with one after the other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +171,28 @@ mod tests {
                     "{address:?} in {first:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_first_prefixes_are_found_and_empty_places_are_not() {
+        let addresses = [[0, 0, 0, 0], [1, 0, 0, 0], [10, 1, 2, 3], [10, 1, 2, 4], [255; 4]];
+        let found = |prefixes: &[([u8; 4], u8)]| {
+            let first = FirstPrefixes::new(prefixes.iter().copied());
+            addresses.map(|address| first.places().iter().any(|place| place.contains(address)))
+        };
+        assert_eq!(found(&[]), [false; 5]);
+        assert_eq!(found(&[([10, 1, 2, 3], 0)]), [true; 5]);
+        assert_eq!(found(&[([10, 1, 2, 3], 32)]), [false, false, true, false, false]);
+        assert_eq!(found(&[([10, 1, 99, 99], 16)]), [false, false, true, true, false]);
+        assert_eq!(found(&[([0; 4], 32), ([255; 4], 1)]), [true, false, false, false, true]);
+        let many = [([1, 0, 0, 0], 32); FirstPrefixes::COUNT];
+        let all: std::vec::Vec<_> = many.into_iter().chain([([10, 1, 2, 3], 32)]).collect();
+        assert_eq!(found(&all), [false, true, false, false, false], "one more than there are places");
+        for (words, place) in
+            FirstPrefixes::new(many).to_words().into_iter().zip(FirstPrefixes::new(many).places())
+        {
+            assert_eq!(words, [place.mask, place.network]);
         }
     }
 

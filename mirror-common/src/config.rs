@@ -10,6 +10,12 @@ pub const XSK_MAP: &str = "XSKS";
 /// Name of the LPM trie of allowed outer sources. The key is an [`Address`](crate::address::Address), whose family is
 /// part of every prefix.
 pub const SOURCES_MAP: &str = "ALLOWED_SOURCES";
+/// Name of the global that holds the first IPv4 prefixes of those, [`FirstPrefixes`](crate::address::FirstPrefixes), which are
+/// found faster.
+pub const FIRST_SOURCES_GLOBAL: &str = "FIRST_SOURCES";
+/// Name of the array, indexed by receive queue, of masks of 64 bits: a packet gets its receive time if the count of packets
+/// that were redirected before it on the same CPU has none of the mask's bits. It may change while the program runs.
+pub const STAMP_MASKS_MAP: &str = "STAMP_MASKS";
 /// Name of the hash map whose keys are the interface's own [`Address`](crate::address::Address)es. It may change while
 /// the program runs.
 pub const DESTINATIONS_MAP: &str = "OWN_ADDRESSES";
@@ -41,8 +47,8 @@ pub struct CaptureConfig {
     pub check_sources: u32,
     /// 1: tunnel packets whose outer destination is not in [`DESTINATIONS_MAP`] pass to the kernel.
     pub check_destinations: u32,
-    /// Way of the packet's metadata to user space: one of the constants in [`crate::metadata::mode`].
-    pub metadata_mode: u32,
+    /// 1: every packet gets its receive time. 0: those that [`STAMP_MASKS_MAP`] chooses.
+    pub exact_timestamps: u32,
     /// UDP destination port of GENEVE.
     pub geneve_port: u16,
     /// UDP destination port of VXLAN that is not inside GENEVE. 0: such packets pass to the kernel.
@@ -62,7 +68,7 @@ impl CaptureConfig {
         let [q0, q1, q2, q3] = self.queues.to_ne_bytes();
         let [c0, c1, c2, c3] = self.check_sources.to_ne_bytes();
         let [d0, d1, d2, d3] = self.check_destinations.to_ne_bytes();
-        let [m0, m1, m2, m3] = self.metadata_mode.to_ne_bytes();
+        let [m0, m1, m2, m3] = self.exact_timestamps.to_ne_bytes();
         let [g0, g1] = self.geneve_port.to_ne_bytes();
         let [v0, v1] = self.vxlan_port.to_ne_bytes();
         let [p0, p1] = self.session_port.to_ne_bytes();
@@ -88,7 +94,7 @@ mod tests {
             queues: 0x0506_0708,
             check_sources: 0x090a_0b0c,
             check_destinations: 0x1e1f_2021,
-            metadata_mode: 0x0d0e_0f10,
+            exact_timestamps: 0x0d0e_0f10,
             geneve_port: 0x1112,
             vxlan_port: 0x1314,
             session_port: 0x1516,
@@ -102,7 +108,7 @@ mod tests {
         assert_eq!(long(offset_of!(CaptureConfig, queues)), config.queues);
         assert_eq!(long(offset_of!(CaptureConfig, check_sources)), config.check_sources);
         assert_eq!(long(offset_of!(CaptureConfig, check_destinations)), config.check_destinations);
-        assert_eq!(long(offset_of!(CaptureConfig, metadata_mode)), config.metadata_mode);
+        assert_eq!(long(offset_of!(CaptureConfig, exact_timestamps)), config.exact_timestamps);
         assert_eq!(short(offset_of!(CaptureConfig, geneve_port)), config.geneve_port);
         assert_eq!(short(offset_of!(CaptureConfig, vxlan_port)), config.vxlan_port);
         assert_eq!(short(offset_of!(CaptureConfig, session_port)), config.session_port);

@@ -57,7 +57,7 @@ reasons! {
     Xdp {
         /// XDP: the outer source is not in the list of allowed ones.
         SourceNotAllowed => "source_not_allowed",
-        /// XDP: the driver leaves no room for the packet's metadata.
+        /// XDP: the driver leaves no room for the original length of a packet that was cut.
         NoHeadroom => "no_headroom",
         /// XDP: the kernel refused to cut the packet to its snap length.
         NotCut => "not_cut",

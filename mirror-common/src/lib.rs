@@ -5,7 +5,7 @@
 //! - [`verdict`]: the XDP program's verdict on a packet; the index of its per-CPU counter.
 //! - [`drop_reason`]: the reasons why a packet ends without a record, each with its stage.
 //! - [`config`]: the XDP program's configuration, which the loader writes before it is verified.
-//! - [`metadata`]: what comes to user space with each packet.
+//! - [`preamble`]: receive time and length, in front of the packets that have one.
 //! - [`tunnel`]: the choice of the rule for a tunnel packet.
 //!
 //! The crate is `no_std` and has no dependencies, so that it compiles for the `bpf` target unchanged.
@@ -17,7 +17,7 @@ extern crate std;
 pub mod address;
 pub mod config;
 pub mod drop_reason;
-pub mod metadata;
 pub mod port;
+pub mod preamble;
 pub mod tunnel;
 pub mod verdict;

@@ -23,7 +23,7 @@ pub enum Verdict {
     PassedNoSocket,
     /// Dropped: a tunnel packet from an outer source that is not in the list of allowed ones.
     DroppedSource,
-    /// Dropped: a tunnel packet for which the driver has room neither for metadata nor for a longer head.
+    /// Dropped: a tunnel packet that was cut, in front of which the driver leaves no room for its original length.
     DroppedNoHeadroom,
     /// Dropped: a tunnel packet that the kernel refused to cut to its snap length; what lies behind that length is not to
     /// reach user space.

@@ -49,8 +49,8 @@ pub struct WorkerCounters {
     pub received_bytes: Counter,
     /// Packets found in them.
     pub decapsulated: Counter,
-    /// Frames that came without the kernel's metadata.
-    pub without_metadata: Counter,
+    /// Frames whose receive time was worked out from that of others.
+    pub interpolated_times: Counter,
     /// Times that the queue's socket was made again.
     pub rebinds: Counter,
     /// Times that the system's wall clock was set meanwhile, which the arrival times of live frames follow.

@@ -117,8 +117,8 @@ pub struct WorkerSnapshot {
     pub received_bytes: u64,
     /// Packets found in them.
     pub decapsulated: u64,
-    /// Frames that came without the kernel's metadata.
-    pub without_metadata: u64,
+    /// Frames whose receive time was worked out from that of others.
+    pub interpolated_times: u64,
     /// Times that the queue's socket was made again.
     pub rebinds: u64,
     /// Records of packets that the queue to the sink had no room for.
@@ -155,7 +155,7 @@ impl WorkerSnapshot {
             decapsulated: counters.decapsulated.get(),
             received: counters.received.get(),
             received_bytes: counters.received_bytes.get(),
-            without_metadata: counters.without_metadata.get(),
+            interpolated_times: counters.interpolated_times.get(),
             rebinds: counters.rebinds.get(),
             packet_records_refused: counters.packet_records_refused.get(),
             flow_records_refused: counters.flow_records_refused.get(),

@@ -234,6 +234,17 @@ pub enum Switch {
     Off,
 }
 
+/// Way in which packets get their receive times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timestamps {
+    /// The XDP program reads the clock for every packet
+    Exact,
+    /// It reads the clock for every packet at low rates, and for fewer as packets follow each other more closely
+    #[default]
+    Batched,
+}
+
 /// Level of the XDP program's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

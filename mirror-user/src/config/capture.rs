@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::rules::rule::MIN_SNAP_LENGTH;
-use crate::value::{EbpfLog, List, Switch, ValueError, duration, prefix, whole_number};
+use crate::value::{EbpfLog, List, Switch, Timestamps, ValueError, duration, prefix, whole_number};
 use crate::xdp::AttachModeRequest;
 use crate::xsk::WaitMode;
 
@@ -68,6 +68,10 @@ pub struct CaptureConfig {
     /// How workers wait for packets
     #[arg(long, value_name = "HOW")]
     pub wait: WaitMode,
+    /// Receive times of packets: exact, which costs the CPU that receives tens of nanoseconds per packet, or
+    /// interpolated where packets follow each other closely, to 20 µs (99 in 100)
+    #[arg(long, value_name = "HOW")]
+    pub timestamps: Timestamps,
     /// Level of the XDP program's own log; it costs nothing when off
     #[arg(long, value_name = "LEVEL")]
     pub ebpf_log: EbpfLog,
@@ -91,6 +95,7 @@ impl Default for CaptureConfig {
             huge_pages: Switch::default(),
             busy_poll: Duration::ZERO,
             wait: WaitMode::default(),
+            timestamps: Timestamps::default(),
             ebpf_log: EbpfLog::default(),
         }
     }

@@ -58,8 +58,8 @@ pub struct QueueLedger {
     pub received_bytes: u64,
     /// Packets found in them.
     pub decapsulated: u64,
-    /// Frames whose arrival time is the worker's, because they came without the kernel's metadata.
-    pub without_metadata: u64,
+    /// Frames whose receive time was worked out from that of others.
+    pub interpolated_times: u64,
     /// Times that the queue's socket was made again, because the kernel had unbound it or packets did not reach it.
     pub rebinds: u64,
     /// The worker panicked. What it held is `worker_panicked` under `dropped`: what was received and is in no
@@ -226,7 +226,7 @@ impl QueueLedger {
             received: worker.received,
             received_bytes: worker.received_bytes,
             decapsulated: worker.decapsulated,
-            without_metadata: worker.without_metadata,
+            interpolated_times: worker.interpolated_times,
             rebinds: worker.rebinds,
             panicked: worker.panicked,
             packet_records: RecordCounts::new(

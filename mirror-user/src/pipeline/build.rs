@@ -13,6 +13,7 @@ use crate::flow::{FlowConfig, FlowTable};
 use crate::rules::Rules;
 use crate::sink::Producer;
 use crate::source::FrameSource;
+use crate::value::Timestamps;
 use crate::worker::{WhenFull, Worker};
 use crate::xdp::{Prefix, ProgramConfig};
 
@@ -57,7 +58,7 @@ pub(super) fn program_options(config: &Config, rules: &Rules, queues: u32) -> Pr
             sources.iter().map(prefix).collect()
         }),
         own_addresses_only: !capture.any_destination,
-        force_preamble: false,
+        exact_timestamps: capture.timestamps == Timestamps::Exact,
         queues,
         log_level: capture.ebpf_log.into(),
     }

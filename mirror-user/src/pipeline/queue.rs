@@ -7,6 +7,7 @@ use super::error::PipelineError;
 use super::sockets::SocketPlan;
 use crate::number::QueueId;
 use crate::rebind::{OpenError, QueueControl};
+use crate::value::Timestamps;
 use crate::xdp::link_events::interface;
 use crate::xdp::queue::QueueEntry;
 use crate::xsk::{XskError, XskSource};
@@ -37,7 +38,15 @@ impl QueueControl for LiveQueue {
             Some(interface) => return Err(OpenError::NotReady(format!("{} is down", interface.name).into())),
             None => return Err(OpenError::Gone(format!("{} is gone", self.plan.interface).into())),
         }
-        self.plan.open(self.queue).map_err(of_run_error)
+        let socket = self.plan.open(self.queue).map_err(of_run_error)?;
+        match self.plan.timestamps {
+            Timestamps::Exact => Ok(socket),
+            Timestamps::Batched => self
+                .entry
+                .stamps()
+                .and_then(|stamps| socket.with_stamps(stamps))
+                .map_err(|error| OpenError::Refused(error.into())),
+        }
     }
 
     fn set_socket(&mut self, socket: &XskSource) -> io::Result<()> {

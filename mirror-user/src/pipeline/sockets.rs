@@ -13,7 +13,7 @@ use crate::error::chain;
 use crate::nic::Nic;
 use crate::number::QueueId;
 use crate::rules::Rules;
-use crate::value::Switch;
+use crate::value::{Switch, Timestamps};
 use crate::xdp::AttachModeRequest;
 use crate::xsk::bind::Alternative;
 use crate::xsk::{CopyMode, FRAME_SIZE, WaitMode, XskConfig, XskError, XskSource, ZERO_COPY_MTU};
@@ -25,6 +25,7 @@ pub(super) struct SocketPlan {
     pub(super) interface: String,
     config: XskConfig,
     wait: WaitMode,
+    pub(super) timestamps: Timestamps,
     strict: bool,
 }
 
@@ -92,7 +93,13 @@ impl SocketPlan {
             busy_poll: capture.busy_poll(),
             spin: capture.wait == WaitMode::Spin,
         };
-        Ok(Self { interface: nic.name.clone(), config, wait: capture.wait, strict: capture.strict })
+        Ok(Self {
+            interface: nic.name.clone(),
+            config,
+            wait: capture.wait,
+            timestamps: capture.timestamps,
+            strict: capture.strict,
+        })
     }
 
     /// The plan for the sockets of a worker on this processor, when the kernel keeps those of `isolated` for what is pinned to
@@ -194,7 +201,8 @@ mod tests {
             busy_poll: None,
             spin: false,
         };
-        SocketPlan { interface: "eth1".to_owned(), config, wait: WaitMode::Auto, strict }
+        let timestamps = Timestamps::default();
+        SocketPlan { interface: "eth1".to_owned(), config, wait: WaitMode::Auto, timestamps, strict }
     }
 
     fn no_huge_pages() -> XskError {

@@ -451,7 +451,7 @@ mod tests {
             Ok(XskStatistics { rx_ring_full: 6, ..XskStatistics::default() })
         }
 
-        fn without_metadata(&self) -> u64 {
+        fn interpolated(&self) -> u64 {
             0
         }
 

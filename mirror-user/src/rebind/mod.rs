@@ -64,7 +64,7 @@ pub struct RebindingSource<Q: QueueControl> {
     received: u64,
     /// Counters of closed sockets.
     closed: XskStatistics,
-    closed_without_metadata: u64,
+    closed_interpolated: u64,
     closed_wall_clock_steps: u64,
     /// Empty receives in a row.
     idle: u32,
@@ -82,7 +82,7 @@ impl<Q: QueueControl> RebindingSource<Q> {
             rebind_request: Arc::default(),
             received: 0,
             closed: XskStatistics::default(),
-            closed_without_metadata: 0,
+            closed_interpolated: 0,
             closed_wall_clock_steps: 0,
             idle: 0,
             probed: Instant::now(),
@@ -112,9 +112,9 @@ impl<Q: QueueControl> RebindingSource<Q> {
         })
     }
 
-    /// Frames that came without metadata, by all sockets.
-    pub fn without_metadata(&self) -> u64 {
-        self.closed_without_metadata + self.socket.as_ref().map_or(0, Socket::without_metadata)
+    /// Frames whose receive time was worked out from that of others, by all sockets.
+    pub fn interpolated(&self) -> u64 {
+        self.closed_interpolated + self.socket.as_ref().map_or(0, Socket::interpolated)
     }
 
     /// Steps of the system's wall clock while there was a socket.
@@ -138,7 +138,7 @@ impl<Q: QueueControl> RebindingSource<Q> {
 
     /// Shows the counters of the sockets to other threads.
     fn publish(&self) -> io::Result<()> {
-        self.counters.without_metadata.set(self.without_metadata());
+        self.counters.interpolated_times.set(self.interpolated());
         self.counters.wall_clock_steps.set(self.wall_clock_steps());
         self.counters.publish_socket(self.statistics()?);
         Ok(())
@@ -196,7 +196,7 @@ impl<Q: QueueControl> RebindingSource<Q> {
     fn close(&mut self) -> io::Result<()> {
         self.count_lost();
         self.closed = self.statistics()?;
-        self.closed_without_metadata = self.without_metadata();
+        self.closed_interpolated = self.interpolated();
         self.closed_wall_clock_steps = self.wall_clock_steps();
         self.socket = None;
         let now = Instant::now();

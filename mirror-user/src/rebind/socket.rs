@@ -23,8 +23,8 @@ pub trait Socket: FrameSource {
     /// When the kernel refuses the answer.
     fn statistics(&self) -> io::Result<XskStatistics>;
 
-    /// Frames that came without metadata.
-    fn without_metadata(&self) -> u64;
+    /// Frames whose receive time was worked out from that of others.
+    fn interpolated(&self) -> u64;
 
     /// Steps of the system's wall clock, which the frames' times follow.
     fn wall_clock_steps(&self) -> u64;
@@ -39,8 +39,8 @@ impl Socket for XskSource {
         Self::statistics(self)
     }
 
-    fn without_metadata(&self) -> u64 {
-        Self::without_metadata(self)
+    fn interpolated(&self) -> u64 {
+        Self::interpolated(self)
     }
 
     fn wall_clock_steps(&self) -> u64 {

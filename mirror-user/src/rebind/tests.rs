@@ -112,7 +112,7 @@ impl Socket for FakeSocket {
         Ok(XskStatistics { rx_ring_full: self.refused, ..XskStatistics::default() })
     }
 
-    fn without_metadata(&self) -> u64 {
+    fn interpolated(&self) -> u64 {
         1
     }
 
@@ -238,7 +238,7 @@ fn a_socket_that_was_unbound_is_made_again_and_the_loss_is_counted() {
         assert_eq!(source.received(), 14);
         // The second socket has counted two packets as refused that were never sent here.
         assert_eq!(source.statistics().unwrap().rx_ring_full, 2);
-        assert_eq!((source.without_metadata(), source.wall_clock_steps()), (2, 6));
+        assert_eq!((source.interpolated(), source.wall_clock_steps()), (2, 6));
         assert_eq!(source.backlog().dropped, 2);
     }
 }

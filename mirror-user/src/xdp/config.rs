@@ -31,8 +31,8 @@ pub struct ProgramConfig {
     /// Take only packets to the addresses of [`Program::set_addresses`](super::Program::set_addresses); others pass to the
     /// kernel.
     pub own_addresses_only: bool,
-    /// Put the metadata into a preamble of the frame even where the driver has a metadata area.
-    pub force_preamble: bool,
+    /// Receive times of every packet, or of of those that [`Stamps`](super::queue::Stamps) chooses.
+    pub exact_timestamps: bool,
     /// Receive queues of the interface, numbered from 0.
     pub queues: u32,
     /// Least serious event that the program logs, packet by packet. Off costs nothing; the rest is for debugging.
@@ -50,7 +50,7 @@ impl Default for ProgramConfig {
             snap_lengths: Vec::new(),
             allowed_sources: None,
             own_addresses_only: false,
-            force_preamble: false,
+            exact_timestamps: true,
             queues: 1,
             log_level: LevelFilter::OFF,
         }

@@ -10,14 +10,14 @@ use aya::programs::{ProgramError, Xdp};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use mirror_common::address::FirstPrefixes;
 use mirror_common::config::{self, CaptureConfig};
-use mirror_common::metadata::mode;
 use mirror_common::tunnel::TunnelKey;
 use mirror_common::verdict::{self, Counts};
 use tracing::level_filters::LevelFilter;
 
 use super::address::{AddressChange, DestinationMaps};
-use super::config::{MOST_ADDRESSES, ProgramConfig};
+use super::config::{MOST_ADDRESSES, Prefix, ProgramConfig};
 use super::error::XdpError;
 use super::interface::{Interface, interfaces};
 use super::maps::{add, prefix_key, take_map};
@@ -72,17 +72,21 @@ impl Program {
             queues: options.queues,
             check_sources: u32::from(options.allowed_sources.is_some()),
             check_destinations: u32::from(options.own_addresses_only),
-            metadata_mode: if options.force_preamble { mode::PREAMBLE } else { mode::METADATA },
+            exact_timestamps: u32::from(options.exact_timestamps),
             geneve_port: options.geneve_port,
             vxlan_port: options.vxlan_port.unwrap_or(0),
             session_port: options.session_port.unwrap_or(0),
             snap_kinds: options.snap_lengths.iter().fold(0, |kinds, (key, _)| kinds | key.kind()),
         }
         .to_bytes();
+        let first_sources =
+            FirstPrefixes::new(options.allowed_sources.iter().flatten().filter_map(v4)).to_words();
         let mut ebpf = EbpfLoader::new()
             .override_global(config::GLOBAL, &settings, true)
+            .override_global(config::FIRST_SOURCES_GLOBAL, first_sources.as_flattened(), true)
             .override_global(aya_log::LEVEL, &log_level(options.log_level), true)
             .map_max_entries(config::XSK_MAP, options.queues.max(1))
+            .map_max_entries(config::STAMP_MASKS_MAP, options.queues.max(1))
             .map_max_entries(config::SOURCES_MAP, entries(sources.len()))
             .map_max_entries(
                 config::DESTINATIONS_MAP,
@@ -249,6 +253,14 @@ fn require_kernel() -> Result<(), XdpError> {
 /// The size of a map for so many entries: the kernel refuses 0.
 fn entries(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
+
+/// An IPv4 prefix, as the program's constants take it.
+fn v4(prefix: &Prefix) -> Option<([u8; 4], u8)> {
+    match prefix.address {
+        IpAddr::V4(address) => Some((address.octets(), prefix.length)),
+        IpAddr::V6(_) => None,
+    }
 }
 
 fn find_interface(name: &str) -> Result<Interface, XdpError> {

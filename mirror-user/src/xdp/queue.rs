@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 
 use aya::Ebpf;
-use aya::maps::{Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, XskMap};
 use mirror_common::config;
 use mirror_common::verdict::{self, Counts, Verdict};
 
@@ -16,33 +16,69 @@ use crate::number::QueueId;
 pub(super) struct QueueMaps {
     sockets: OwnedFd,
     counters: OwnedFd,
+    stamp_masks: OwnedFd,
 }
 
 impl QueueMaps {
     /// The maps of a program before they are taken.
     pub(super) fn of(ebpf: &Ebpf) -> Result<Self, XdpError> {
         let descriptor = |name| {
-            let Some(Map::XskMap(map) | Map::PerCpuArray(map)) = ebpf.map(name) else {
+            let Some(Map::XskMap(map) | Map::PerCpuArray(map) | Map::Array(map)) = ebpf.map(name) else {
                 return Err(XdpError::Missing(name));
             };
             map.fd().as_fd().try_clone_to_owned().map_err(|source| XdpError::Handle { map: name, source })
         };
-        Ok(Self { sockets: descriptor(config::XSK_MAP)?, counters: descriptor(verdict::MAP)? })
+        Ok(Self {
+            sockets: descriptor(config::XSK_MAP)?,
+            counters: descriptor(verdict::MAP)?,
+            stamp_masks: descriptor(config::STAMP_MASKS_MAP)?,
+        })
     }
 
     /// The entry of `queue`.
     pub(super) fn entry(&self, queue: QueueId) -> Result<QueueEntry, XdpError> {
-        let open = |map, descriptor: &OwnedFd| {
-            let descriptor = descriptor.try_clone().map_err(|source| XdpError::Handle { map, source })?;
-            MapData::from_fd(descriptor).map_err(|source| XdpError::Map { map, action: "opened", source })
-        };
-        let unusable = |map| move |source| XdpError::Map { map, action: "used", source };
         let sockets = Map::XskMap(open(config::XSK_MAP, &self.sockets)?);
         let counters = Map::PerCpuArray(open(verdict::MAP, &self.counters)?);
         Ok(QueueEntry {
             queue,
             sockets: sockets.try_into().map_err(unusable(config::XSK_MAP))?,
             counters: counters.try_into().map_err(unusable(verdict::MAP))?,
+            stamp_masks: clone(config::STAMP_MASKS_MAP, &self.stamp_masks)?,
+        })
+    }
+}
+
+fn open(map: &'static str, descriptor: &OwnedFd) -> Result<MapData, XdpError> {
+    let descriptor = clone(map, descriptor)?;
+    MapData::from_fd(descriptor).map_err(|source| XdpError::Map { map, action: "opened", source })
+}
+
+fn clone(map: &'static str, descriptor: &OwnedFd) -> Result<OwnedFd, XdpError> {
+    descriptor.try_clone().map_err(|source| XdpError::Handle { map, source })
+}
+
+fn unusable(map: &'static str) -> impl FnOnce(MapError) -> XdpError {
+    move |source| XdpError::Map { map, action: "used", source }
+}
+
+/// Control of the packets of one receive queue that get their receive time. It outlives the program.
+pub struct Stamps {
+    queue: QueueId,
+    masks: Array<MapData, u64>,
+}
+
+impl Stamps {
+    /// Has one of so many packets stamped from now on: a power of two. At first every packet is.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to write the map.
+    pub fn set_interval(&mut self, packets: u64) -> Result<(), XdpError> {
+        let mask = packets.next_power_of_two() - 1;
+        self.masks.set(self.queue.0, mask, 0).map_err(|source| XdpError::Map {
+            map: config::STAMP_MASKS_MAP,
+            action: "written",
+            source,
         })
     }
 }
@@ -52,9 +88,21 @@ pub struct QueueEntry {
     queue: QueueId,
     sockets: XskMap<MapData>,
     counters: PerCpuArray<MapData, Counts>,
+    stamp_masks: OwnedFd,
 }
 
 impl QueueEntry {
+    /// Control of the packets of the queue that get their receive time, where
+    /// [`ProgramConfig::exact_timestamps`](super::ProgramConfig::exact_timestamps) is off.
+    ///
+    /// # Errors
+    ///
+    /// When the program's map cannot be opened once more.
+    pub fn stamps(&self) -> Result<Stamps, XdpError> {
+        let masks = Map::Array(open(config::STAMP_MASKS_MAP, &self.stamp_masks)?);
+        Ok(Stamps { queue: self.queue, masks: masks.try_into().map_err(unusable(config::STAMP_MASKS_MAP))? })
+    }
+
     /// Redirects tunnel packets of the queue to `socket` from now on, an AF_XDP socket that is bound to the same queue of the
     /// same interface. The kernel removes it when it is closed.
     ///

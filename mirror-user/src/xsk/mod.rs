@@ -1,14 +1,16 @@
 //! An AF_XDP socket as a [`FrameSource`].
 //!
+//! - [`arrival`]: the receive times of all packets, from those of some.
 //! - [`bind`]: the flags of a bind, and the alternative where the kernel refuses it.
 //! - `rings`: the socket's rings and packet buffers, shared with the kernel.
 //! - `waiting`: how a worker waits for packets.
 //! - `wall_clock`: from the kernel's receive time to wall-clock time.
 //! - `config`, `statistics`, `error`: configuration, the kernel's counters, and errors with their remedies.
 //!
-//! An [`XskSource`] groups descriptors into frames, and reads the metadata that the XDP program wrote before each. Kernel
+//! An [`XskSource`] groups descriptors into frames, and reads the preambles that the XDP program wrote before some. Kernel
 //! interface: `Documentation/networking/af_xdp.rst`.
 
+pub mod arrival;
 pub mod bind;
 mod config;
 mod error;
@@ -22,9 +24,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
 use std::time::Duration;
 
-use mirror_common::metadata::{self, Metadata, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
+use mirror_common::preamble::{self, Preamble};
 use tracing::{info, warn};
 
+use self::arrival::Arrivals;
 pub use self::config::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, ZERO_COPY_MTU};
 pub use self::error::XskError;
 use self::rings::Rings;
@@ -36,11 +39,13 @@ use crate::batch::BATCH_FRAMES;
 use crate::number::QueueId;
 use crate::source::{Backlog, Frame, FrameSource, LinkType, Received};
 use crate::time::Timestamp;
+use crate::xdp::XdpError;
+use crate::xdp::queue::Stamps;
 
 /// Longest wait of [`FrameSource::receive`] when nothing arrives, in milliseconds.
 const IDLE_WAIT_MS: i32 = 10;
 
-/// A frame of the current batch: the descriptors that it spans, and its metadata.
+/// A frame of the current batch: the descriptors that it spans, and its lengths.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     first: usize,
@@ -49,7 +54,6 @@ struct Span {
     skip: usize,
     captured_length: u32,
     original_length: u32,
-    timestamp: Timestamp,
 }
 
 /// Busy polling: the worker runs the kernel's part of receiving itself.
@@ -71,9 +75,16 @@ pub struct XskSource {
     spans: [Span; BATCH_FRAMES],
     /// Number of the held descriptors that belong to those frames; the others begin a frame that ends in the next batch.
     whole: usize,
+    /// Receive times of the frames of the current batch, in nanoseconds on the kernel's monotonic clock.
+    times: [u64; BATCH_FRAMES],
+    arrivals: Arrivals,
+    /// Control of the packets that are stamped; none where all of them are.
+    stamps: Option<Stamps>,
+    /// One of so many packets is stamped.
+    stamp_interval: u64,
+    interpolated: u64,
     clock: WallClock,
     waiting: Waiting,
-    without_metadata: u64,
 }
 
 impl XskSource {
@@ -92,10 +103,25 @@ impl XskSource {
             busy_poll: config.busy_poll.map_or(BusyPoll::Off, |_| BusyPoll::Requested),
             spans: [Span::default(); BATCH_FRAMES],
             whole: 0,
+            times: [0; BATCH_FRAMES],
+            arrivals: Arrivals::new(),
+            stamps: None,
+            stamp_interval: 1,
+            interpolated: 0,
             clock: WallClock::new(),
             waiting: Waiting::new(config.rx_ring, config.spin),
-            without_metadata: 0,
         })
+    }
+
+    /// Has the XDP program stamp no more packets than good timestamps need, by `stamps` of the same queue.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let the program's map be written.
+    pub fn with_stamps(mut self, mut stamps: Stamps) -> Result<Self, XdpError> {
+        stamps.set_interval(self.stamp_interval)?;
+        self.stamps = Some(stamps);
+        Ok(self)
     }
 
     /// The mode that the kernel uses.
@@ -108,9 +134,9 @@ impl XskSource {
         self.queue
     }
 
-    /// Frames that came without metadata, so that their arrival time is that of the batch.
-    pub fn without_metadata(&self) -> u64 {
-        self.without_metadata
+    /// Frames whose receive time was worked out from that of others.
+    pub fn interpolated(&self) -> u64 {
+        self.interpolated
     }
 
     /// Steps of the system's wall clock since the socket was made. Timestamps follow it.
@@ -136,46 +162,59 @@ impl XskSource {
         self.rings.probe()
     }
 
-    /// Groups the held descriptors into frames and reads the metadata of each; returns how many frames are whole.
-    fn group(&mut self) -> usize {
+    /// Groups the held descriptors into frames, each with its lengths and its time; returns how many frames are whole.
+    fn group(&mut self) -> io::Result<usize> {
         let (mut frames, mut first, mut length) = (0, 0, 0);
         for index in 0..self.rings.held() {
             length += self.rings.bytes(index).len();
             if self.rings.continues(index) {
                 continue;
             }
-            let span = self.span(first, index + 1 - first, length);
-            if let Some(slot) = self.spans.get_mut(frames) {
-                *slot = span;
+            let (span, stamp) = self.span(first, index + 1 - first, length);
+            if let (Some(slot), Some(time)) = (self.spans.get_mut(frames), self.times.get_mut(frames)) {
+                (*slot, *time) = (span, stamp);
             }
             frames += 1;
             first = index + 1;
             length = 0;
         }
         self.whole = first;
-        frames
+        self.take_times(frames)?;
+        Ok(frames)
     }
 
-    /// Reads the metadata of the frame in `descriptors` descriptors from `first` on, `length` bytes long.
-    fn span(&mut self, first: usize, descriptors: usize, length: usize) -> Span {
-        let preamble = preamble(self.rings.bytes(first)).map(|metadata| (metadata, PREAMBLE_LENGTH));
-        let found = preamble.or_else(|| Some((self.rings.metadata(first)?, 0)));
-        let (metadata, skip) = found.unwrap_or_else(|| {
-            self.without_metadata += 1;
-            (Metadata { monotonic_ns: self.clock.monotonic(), ..Metadata::default() }, 0)
-        });
+    /// The frame in `descriptors` descriptors from `first` on, `length` bytes long, and its stamp; 0 where it has none.
+    fn span(&self, first: usize, descriptors: usize, length: usize) -> (Span, u64) {
+        let preamble = Preamble::of(self.rings.bytes(first));
+        let skip = if preamble.is_some() { preamble::LENGTH } else { 0 };
+        let Preamble { monotonic_ns, original_length, .. } = preamble.unwrap_or_default();
         let captured_length = u32::try_from(length.saturating_sub(skip)).unwrap_or(u32::MAX);
-        if self.clock.is_due(metadata.monotonic_ns) {
+        let original_length = original_length.max(captured_length);
+        (Span { first, descriptors, skip, captured_length, original_length }, monotonic_ns)
+    }
+
+    /// Works out the times of the first `frames` frames of the batch, from the stamps among them.
+    fn take_times(&mut self, frames: usize) -> io::Result<()> {
+        let times = self.times.get_mut(..frames).unwrap_or_default();
+        self.interpolated += self.arrivals.fill(times, || self.clock.monotonic()) as u64;
+        if let Some(&last) = times.last()
+            && self.clock.is_due(last)
+        {
             self.follow_clock();
         }
-        Span {
-            first,
-            descriptors,
-            skip,
-            captured_length,
-            original_length: metadata.original_length.max(captured_length),
-            timestamp: self.clock.wall(metadata.monotonic_ns),
+        self.request_stamps()
+    }
+
+    /// Has the program stamp as many packets as the times need.
+    fn request_stamps(&mut self) -> io::Result<()> {
+        let interval = self.arrivals.interval();
+        if interval != self.stamp_interval
+            && let Some(stamps) = &mut self.stamps
+        {
+            stamps.set_interval(interval).map_err(io::Error::other)?;
+            self.stamp_interval = interval;
         }
+        Ok(())
     }
 
     /// Checks whether the wall clock was set, and logs it.
@@ -195,6 +234,7 @@ impl XskSource {
     fn wait(&mut self) -> io::Result<()> {
         if self.waiting.found_empty() {
             let now = self.clock.monotonic();
+            self.arrivals.ring_is_empty(now);
             if self.clock.is_due(now) {
                 self.follow_clock();
             }
@@ -235,7 +275,11 @@ impl XskSource {
                 thread::sleep(Duration::from_nanos(nanoseconds));
                 Ok(())
             }
-            Wait::Poll => self.rings.poll(IDLE_WAIT_MS),
+            Wait::Poll => {
+                self.arrivals.sleep();
+                self.request_stamps()?;
+                self.rings.poll(IDLE_WAIT_MS)
+            }
         }
     }
 
@@ -280,7 +324,7 @@ impl FrameSource for XskSource {
             self.resolve_busy_poll();
         }
         self.rings.prefetch();
-        match self.group() {
+        match self.group()? {
             0 => Ok(Received::Idle),
             frames => Ok(Received::Frames(frames)),
         }
@@ -296,7 +340,7 @@ impl FrameSource for XskSource {
             data: self.rings.bytes(span.first).get(span.skip..).unwrap_or_default(),
             captured_length: span.captured_length,
             original_length: span.original_length,
-            timestamp: span.timestamp,
+            timestamp: self.clock.wall(self.times[index]),
             link_type: LinkType::Ethernet,
         }
     }
@@ -331,22 +375,4 @@ impl AsRawFd for XskSource {
     fn as_raw_fd(&self) -> RawFd {
         self.rings.as_raw_fd()
     }
-}
-
-/// The metadata of the preamble that the frame begins with; [`None`] where there is none.
-fn preamble(bytes: &[u8]) -> Option<Metadata> {
-    let ethertype = bytes.get(12..14)?;
-    if ethertype != PREAMBLE_ETHERTYPE.to_be_bytes() {
-        return None;
-    }
-    let metadata = bytes.get(PREAMBLE_LENGTH - metadata::LENGTH..PREAMBLE_LENGTH)?;
-    let (monotonic_ns, rest) = metadata.split_first_chunk()?;
-    let (original_length, rest) = rest.split_first_chunk()?;
-    let (magic, _) = rest.split_first_chunk()?;
-    Some(Metadata {
-        monotonic_ns: u64::from_ne_bytes(*monotonic_ns),
-        original_length: u32::from_ne_bytes(*original_length),
-        magic: u32::from_ne_bytes(*magic),
-    })
-    .filter(|metadata| metadata.magic == metadata::MAGIC)
 }

@@ -13,7 +13,6 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use mirror_common::metadata::{self, Metadata};
 use xsk_rs::config::{FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::umem::frame::FrameDesc;
 use xsk_rs::{CompQueue, FillQueue, RxQueue, Socket, TxQueue, Umem};
@@ -161,28 +160,14 @@ impl Rings {
         })
     }
 
-    /// The metadata that stands before the first byte of a descriptor, if the XDP program put any there.
-    pub(super) fn metadata(&self, index: usize) -> Option<Metadata> {
-        let offset = self.descriptor(index)?.addr();
-        if offset % (FRAME_SIZE as usize) < metadata::LENGTH {
-            return None;
-        }
-        let address = self.base + offset - metadata::LENGTH;
-        // SAFETY: the address lies in the same UMEM frame as the packet, before its data, because the offset of the
-        // data in its frame is at least `LENGTH`; the frame belongs to user space while it is held, and every bit
-        // pattern is a valid `Metadata`. The provenance of the mapping was exposed by `umem_base`.
-        let metadata = unsafe { std::ptr::with_exposed_provenance::<Metadata>(address).read_unaligned() };
-        (metadata.magic == metadata::MAGIC).then_some(metadata)
-    }
-
-    /// Prefetches the metadata and the cache lines of the headers of each held descriptor.
+    /// Prefetches the cache lines of the headers of each held descriptor.
     pub(super) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         for descriptor in self.held.iter().take(self.count) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let data = self.base + descriptor.addr();
             let lines = (0..descriptor.lengths().data().min(HEADERS)).step_by(CACHE_LINE);
-            for address in lines.map(|offset| data + offset).chain([data.wrapping_sub(metadata::LENGTH)]) {
+            for address in lines.map(|offset| data + offset) {
                 // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
                 unsafe { _mm_prefetch(std::ptr::with_exposed_provenance(address), _MM_HINT_T0) };
             }

@@ -22,12 +22,12 @@ fn native_mode() {
         return;
     }
     let pair = VethPair::new(VethOptions::default()).unwrap();
-    let daemon = daemon::start(&pair, &["--mode", "native"]);
+    let daemon = daemon::start(&pair, &["--mode", "native", "--timestamps", "exact"]);
     let report = send_all(&pair, &mixed(), &settings(300_000, Source::Live));
     let ended = daemon.stop();
     ended.assert_accounts_for(&report);
     assert_eq!(ended.ledger["run"]["xdp_mode"], "native");
-    assert_eq!(ended.ledger["queues"][0]["without_metadata"], 0);
+    assert_eq!(ended.ledger["queues"][0]["interpolated_times"], 0);
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn generic_mode() {
         return;
     }
     let pair = VethPair::new(VethOptions::default()).unwrap();
-    let daemon = daemon::start(&pair, &["--mode", "generic"]);
+    let daemon = daemon::start(&pair, &["--mode", "generic", "--timestamps", "exact"]);
     let report = send_all(&pair, &mixed(), &settings(100_000, Source::Socket));
     let ended = daemon.stop();
     ended.assert_accounts_for(&report);
     assert_eq!(ended.ledger["run"]["xdp_mode"], "generic");
-    assert_eq!(ended.ledger["queues"][0]["without_metadata"], 0);
+    assert_eq!(ended.ledger["queues"][0]["interpolated_times"], 0);
 }
 
 #[test]

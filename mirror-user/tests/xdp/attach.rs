@@ -1,10 +1,11 @@
 //! Attaching the capture program to real interfaces: modes, fallback, refusals, and what remains afterwards.
 
+use mirror_common::verdict::Verdict;
 use mirror_testkit::namespace::Namespace;
 use mirror_testkit::root::skipped_without_root;
 use mirror_testkit::veth::{VethOptions, VethPair};
 use mirror_user::xdp::interface::{Interface, interfaces};
-use mirror_user::xdp::{AttachMode, AttachModeRequest, Program, ProgramConfig, Verdicts, XdpError};
+use mirror_user::xdp::{AttachMode, AttachModeRequest, Program, ProgramConfig, XdpError};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 fn load() -> Program {
@@ -37,7 +38,10 @@ fn a_veth_takes_the_program_in_its_driver() {
 
             capture.detach().unwrap();
             assert_eq!(interface(VethPair::RECEIVING).program(), None);
-            assert_eq!(capture.verdicts().unwrap().total(), Verdicts::default().total());
+            // The kernel's own packets (multicast of IPv6) may have passed meanwhile.
+            let counts = capture.verdicts().unwrap().total();
+            let mut others = Verdict::ALL.into_iter().filter(|verdict| !verdict.is_passed());
+            assert!(others.all(|verdict| counts[verdict as usize] == 0), "{counts:?}");
             capture.detach().unwrap(); // once more is no error
 
             capture.attach(VethPair::RECEIVING, AttachModeRequest::Generic).unwrap();

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use aya::util::KernelVersion;
 use aya::{TestRun as _, TestRunOptions};
-use mirror_common::metadata::LENGTH;
 use mirror_common::port;
+use mirror_common::preamble::LENGTH;
 use mirror_common::tunnel::TunnelKey;
 use mirror_testkit::root::skipped_without_root;
 use mirror_testkit::traffic::{Profile, Share, Traffic, VALID};

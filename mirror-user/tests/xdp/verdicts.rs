@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 
 use aya::{TestRun as _, TestRunOptions};
 use mirror_common::config::MIN_SNAP_LENGTH;
-use mirror_common::metadata::{LENGTH, MAGIC, PREAMBLE_ETHERTYPE, PREAMBLE_LENGTH};
 use mirror_common::port;
+use mirror_common::preamble::{self, Preamble};
 use mirror_common::verdict::Verdict;
 use mirror_testkit::root::skipped_without_root;
 use mirror_testkit::veth::{VethOptions, VethPair};
@@ -126,7 +126,7 @@ struct Context {
 }
 
 /// Sends a frame through the program. Checks that exactly one counter has moved, that the action is that of the
-/// verdict, and that only a redirected packet is changed.
+/// verdict, and that a packet which passes to the kernel is not changed.
 fn run(capture: &Program, context: Context, input: &[u8]) -> Outcome {
     let before = capture.verdicts().unwrap();
     let words = |data, data_end| [data, data_end, 0, context.ingress_interface, context.queue, 0];
@@ -167,8 +167,8 @@ fn run(capture: &Program, context: Context, input: &[u8]) -> Outcome {
         _ => XDP_PASS,
     };
     assert_eq!(result.return_value, action, "{verdict:?}");
-    if verdict != Verdict::Redirected {
-        assert_eq!([output.clone(), frame.clone()].concat(), input, "{verdict:?} changes the packet");
+    if verdict.is_passed() {
+        assert!([output.clone(), frame.clone()].concat() == input, "{verdict:?} changes the packet");
     }
     Outcome { verdict, row, metadata: output, frame }
 }
@@ -178,13 +178,6 @@ fn check(capture: &Program, cases: &[(&str, Vec<u8>, Verdict)]) {
     for (name, frame, verdict) in cases {
         assert_eq!(run(capture, Context::default(), frame).verdict, *verdict, "{name}");
     }
-}
-
-/// The fields of a packet's metadata.
-fn read_metadata(bytes: &[u8]) -> (u64, u32, u32) {
-    assert_eq!(bytes.len(), LENGTH);
-    let word = |offset: usize| u32::from_ne_bytes(bytes[offset..offset + 4].try_into().unwrap());
-    (u64::from_ne_bytes(bytes[..8].try_into().unwrap()), word(8), word(12))
 }
 
 #[test]
@@ -353,7 +346,9 @@ fn sources() {
     /// The prefixes, and what becomes of a tunnel packet from [`SOURCE_V4`], from [`SOURCE_V6`] and from the former in an
     /// IPv6 header.
     type Case<'a> = (&'a [(&'a str, u8)], Verdict, Verdict, Verdict);
-    let cases: [Case<'_>; 11] = [
+    // More than are compared with one after the other.
+    let many = [[("192.0.2.1", 32); 8].as_slice(), &[("10.1.2.3", 32)]].concat();
+    let cases: [Case<'_>; 13] = [
         (&[], DroppedSource, DroppedSource, DroppedSource),
         (&[("10.1.2.3", 32)], Redirected, DroppedSource, DroppedSource),
         (&[("10.1.2.2", 32)], DroppedSource, DroppedSource, DroppedSource),
@@ -365,6 +360,8 @@ fn sources() {
         (&[("::", 0)], DroppedSource, Redirected, Redirected),
         (&[("::ffff:0:0", 96)], DroppedSource, DroppedSource, Redirected),
         (&[("192.0.2.0", 24), ("10.0.0.0", 8), ("2001:db8::3", 128)], Redirected, Redirected, DroppedSource),
+        (&many, Redirected, DroppedSource, DroppedSource),
+        (&many[..8], DroppedSource, DroppedSource, DroppedSource),
     ];
     let check = |allowed_sources, expected: [Verdict; 3], case: &str| {
         let (capture, _socket) =
@@ -494,7 +491,7 @@ fn queues_without_a_socket_pass_the_packet_as_it_came() {
 }
 
 #[test]
-fn a_redirected_packet_carries_metadata_and_is_cut() {
+fn a_redirected_packet_carries_its_time_and_its_length_and_is_cut() {
     if skipped_without_root() {
         return;
     }
@@ -502,33 +499,62 @@ fn a_redirected_packet_carries_metadata_and_is_cut() {
     for length in [60, 1_514, 9_014] {
         let frame = geneve(length);
         for snap_length in [None, Some(MIN_SNAP_LENGTH), Some(128), Some(1_514), Some(4_000), Some(9_014)] {
-            for force_preamble in [false, true] {
-                let case = format!("{length} bytes, cut to {snap_length:?}, preamble {force_preamble}");
-                let options = ProgramConfig { snap_length, force_preamble, ..ProgramConfig::default() };
+            for exact_timestamps in [false, true] {
+                let case = format!("{length} bytes, cut to {snap_length:?}, exact {exact_timestamps}");
+                let options = ProgramConfig { snap_length, exact_timestamps, ..ProgramConfig::default() };
                 let (capture, _socket) = load_with_socket(&options);
+                // Of two packets, the first one has its turn.
+                capture.queue_entry(QueueId(0)).unwrap().stamps().unwrap().set_interval(2).unwrap();
                 let kept = snap_length.map_or(length, |snap_length| length.min(snap_length as usize));
-                let earlier = monotonic_ns();
-                let outcome = run(&capture, Context::default(), &frame);
-                let later = monotonic_ns();
-                assert_eq!(outcome.verdict, Verdict::Redirected, "{case}");
-
-                let (metadata, captured) = if force_preamble {
+                for stamped in [true, exact_timestamps, true] {
+                    let earlier = monotonic_ns();
+                    let outcome = run(&capture, Context::default(), &frame);
+                    let later = monotonic_ns();
+                    assert_eq!(outcome.verdict, Verdict::Redirected, "{case}");
                     assert!(outcome.metadata.is_empty(), "{case}");
-                    let (preamble, captured) = outcome.frame.split_at(PREAMBLE_LENGTH);
-                    let (head, metadata) = preamble.split_at(PREAMBLE_LENGTH - LENGTH);
-                    let ethertype = PREAMBLE_ETHERTYPE.to_be_bytes();
-                    assert_eq!(head, [[0; 12].as_slice(), &ethertype, &[0; 2]].concat(), "{case}");
-                    (metadata, captured)
-                } else {
-                    (outcome.metadata.as_slice(), outcome.frame.as_slice())
-                };
-                assert!(captured == &frame[..kept], "{case}: {} bytes captured", captured.len());
-                let (received_ns, original_length, magic) = read_metadata(metadata);
-                assert!((earlier..=later).contains(&received_ns), "{case}: {received_ns}");
-                assert_eq!(original_length as usize, length, "{case}");
-                assert_eq!(magic, MAGIC, "{case}");
+                    let Some(preamble) = Preamble::of(&outcome.frame) else {
+                        assert!(!stamped && kept == length, "{case}");
+                        assert!(outcome.frame == frame, "{case}: {} bytes", outcome.frame.len());
+                        continue;
+                    };
+                    let (head, captured) = outcome.frame.split_at(preamble::LENGTH);
+                    let ethertype = preamble::ETHERTYPE.to_be_bytes();
+                    assert_eq!(head[..16], [[0; 12].as_slice(), &ethertype, &[0; 2]].concat(), "{case}");
+                    assert_eq!(head[28..], [0; 4], "{case}");
+                    assert!(captured == &frame[..kept], "{case}: {} bytes captured", captured.len());
+                    let original_length = if kept < length { length } else { 0 };
+                    assert_eq!(preamble.original_length as usize, original_length, "{case}");
+                    match stamped {
+                        true => assert!((earlier..=later).contains(&preamble.monotonic_ns), "{case}"),
+                        false => assert_eq!(preamble.monotonic_ns, 0, "{case}"),
+                    }
+                }
             }
         }
+    }
+}
+
+#[test]
+fn one_packet_in_an_interval_is_stamped() {
+    if skipped_without_root() {
+        return;
+    }
+    let options = ProgramConfig { exact_timestamps: false, queues: 2, ..ProgramConfig::default() };
+    let (capture, _socket) = load_with_socket(&options);
+    let mut stamps = capture.queue_entry(QueueId(0)).unwrap().stamps().unwrap();
+    let frame = geneve(200);
+    // Counters are per CPU.
+    let cpu = mirror_testkit::processors::allowed_processors()[0];
+    mirror_testkit::processors::pin(cpu).unwrap();
+    let stamped = |packets: u64| {
+        (0..packets)
+            .filter(|_| Preamble::of(&run(&capture, Context::default(), &frame).frame).is_some())
+            .count()
+    };
+    assert_eq!(stamped(16), 16, "every packet at first");
+    for (interval, expected) in [(4, 4), (16, 1), (1, 16)] {
+        stamps.set_interval(interval).unwrap();
+        assert_eq!(stamped(16), expected, "one in {interval}");
     }
 }
 
@@ -538,15 +564,21 @@ fn monotonic_ns() -> u64 {
 }
 
 #[test]
-fn a_packet_without_room_for_metadata_is_dropped_and_counted() {
+fn a_packet_without_room_for_a_preamble_goes_without_its_time_but_not_without_its_length() {
     if skipped_without_root() {
         return;
     }
-    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
     // Of the 256 bytes of headroom, foreign metadata takes all but 48, of which the kernel needs 40 for itself.
-    let input = [vec![0xaa; 208], geneve(200)].concat();
-    let outcome = run(&capture, Context { metadata: 208, ..Context::default() }, &input);
-    assert_eq!(outcome.verdict, Verdict::DroppedNoHeadroom);
+    let frame = geneve(200);
+    let input = [vec![0xaa; 208], frame.clone()].concat();
+    let context = Context { metadata: 208, ..Context::default() };
+    let (capture, _socket) = load_with_socket(&ProgramConfig::default());
+    let outcome = run(&capture, context, &input);
+    assert_eq!(outcome.verdict, Verdict::Redirected);
+    assert!(outcome.frame == frame);
+    let (capture, _socket) =
+        load_with_socket(&ProgramConfig { snap_length: Some(100), ..ProgramConfig::default() });
+    assert_eq!(run(&capture, context, &input).verdict, Verdict::DroppedNoHeadroom);
 }
 
 #[test]

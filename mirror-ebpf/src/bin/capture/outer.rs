@@ -69,18 +69,51 @@ pub struct Outer<'packet> {
 #[inline(always)]
 pub fn open(ctx: &XdpContext) -> Result<Outer<'_>, Verdict> {
     let mut reader = Reader::new(ctx);
+    if let Ok(common) = reader.peek::<Common>()
+        && common.is_one()
+    {
+        return to_tunnel_port(Ip::V4(&common.ip), &common.udp);
+    }
     let ip = match ethertype(&mut reader)? {
         IPV4 => ipv4(&mut reader)?,
         IPV6 => ipv6(&mut reader)?,
         _ => return Err(Verdict::PassedNotIp),
     };
-    let udp = reader.take::<Udp>()?;
+    to_tunnel_port(ip, reader.take::<Udp>()?)
+}
+
+/// The headers, if the UDP header is to a tunnel port.
+#[inline(always)]
+fn to_tunnel_port<'packet>(ip: Ip<'packet>, udp: &'packet Udp) -> Result<Outer<'packet>, Verdict> {
     let port = udp.ports.destination();
     let vxlan_port = setting!(vxlan_port);
     if port == setting!(geneve_port) || (vxlan_port != 0 && port == vxlan_port) {
         Ok(Outer { ip, udp })
     } else {
         Err(Verdict::PassedNotTunnel)
+    }
+}
+
+/// The headers of nearly all tunnel packets: no VLAN tag, IPv4 without options, UDP. One check of the packet's end is enough
+/// for them.
+#[repr(C)]
+struct Common {
+    ethernet: Ethernet,
+    ip: Ipv4,
+    udp: Udp,
+}
+
+// SAFETY: headers only, which are bytes only.
+unsafe impl Header for Common {}
+
+impl Common {
+    /// `true` if these are indeed such headers, of a packet that is no fragment.
+    #[inline(always)]
+    fn is_one(&self) -> bool {
+        u16::from_be_bytes(self.ethernet.ethertype) == IPV4
+            && self.ip.version_and_words == 0x45
+            && self.ip.protocol == UDP
+            && u16::from_be_bytes(self.ip.fragment) & MORE_FRAGMENTS_AND_OFFSET == 0
     }
 }
 
@@ -147,6 +180,12 @@ impl<'packet> Reader<'packet> {
     #[inline(always)]
     fn new(ctx: &'packet XdpContext) -> Self {
         Self { at: ctx.data(), end: ctx.data_end(), packet: PhantomData }
+    }
+
+    /// The next header, which stays the next one.
+    #[inline(always)]
+    fn peek<H: Header>(&self) -> Result<&'packet H, Verdict> {
+        Self { ..*self }.take()
     }
 
     /// The next header.
