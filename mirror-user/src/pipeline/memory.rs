@@ -265,7 +265,10 @@ mod tests {
         let one = of("", 1);
         let table = FlowTable::bytes(&FlowConfig::default());
         assert!(one > 32 * MIB + table + PROGRAM, "{one}");
-        assert_eq!(of("", 4) - PROGRAM, 4 * (one - PROGRAM) - 3 * sink_buffer(), "each queue has its own");
+        // Four workers that share an output have three buffers to encode into, each, and it has one.
+        assert_eq!(of("", 4) - PROGRAM, 4 * (one - PROGRAM) + 9 * sink_buffer(), "each queue has its own");
+        let directory = "[[sink]]\ndestination = \"records/\"";
+        assert_eq!(of(directory, 4) - PROGRAM, 4 * (of(directory, 1) - PROGRAM), "and a sink of its own");
         let rings_of = |frames: u64, ring: u64| frames * (2 * 8 + 128) + ring * (16 + 8);
         let cases = [
             ("[capture]\nframes = 16384", 8192 * 4096 + rings_of(8192, 0)),
@@ -285,6 +288,15 @@ mod tests {
         assert_eq!(of("[output]\nrecords = [\"packet\"]", 1), one - table, "no table without flows");
         let pcapng = "[[sink]]\nformat = \"pcapng\"";
         assert!(of(pcapng, 1) > one - table + 64 * (2 << 20), "packet bytes travel in batches");
+    }
+
+    #[test]
+    fn the_sum_for_32_queues_and_ten_million_flows_is_the_documented_one() {
+        let demand = capture("[flow]\nmax_flows = 312500\n[[sink]]\ndestination = \"records/\"", false, 32);
+        let said = demand.check(None).unwrap();
+        let documented =
+            include_str!("../../../docs/tuning.md").lines().map(str::trim).any(|line| line == said);
+        assert!(documented, "not in docs/tuning.md: {said}");
     }
 
     fn sink_buffer() -> u64 {

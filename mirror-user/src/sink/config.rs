@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use serde::{Deserialize, Serialize};
 
 use super::encoder::Encoder;
+use super::encoding;
 use super::format::Format;
 use crate::batch::BATCH_BYTES;
 use crate::record::Batch;
@@ -18,10 +19,10 @@ use crate::value::{ValueError, duration, size, whole_number};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(from = "PathBuf", into = "PathBuf")]
 pub enum Destination {
-    /// Standard output, by one sink thread for all workers.
+    /// Standard output, by one sink thread for all workers. Where there are several, NDJSON is encoded by a thread for each.
     #[default]
     Stdout,
-    /// One file or named pipe, by one sink thread for all workers. A file that is there already is emptied when the
+    /// One file or named pipe, as standard output. A file that is there already is emptied when the
     /// capture begins.
     File(PathBuf),
     /// A directory, by one sink thread and one sequence of files per worker. It is created if it is missing.
@@ -116,11 +117,17 @@ impl SinkConfig {
     pub fn memory(&self, workers: usize) -> u64 {
         let room = if Encoder::wants_bytes(self.format) { BATCH_BYTES } else { 0 };
         let batches = (self.queue_batches as u64).saturating_mul(workers as u64);
-        let sinks = match self.destination {
+        let workers = workers as u64;
+        let encoded = match self.destination {
+            Destination::Directory(_) => workers,
+            Destination::Stdout | Destination::File(_)
+                if workers > 1 && Encoder::is_stateless(self.format) =>
+            {
+                1 + workers.saturating_mul(encoding::BUFFERS as u64)
+            }
             Destination::Stdout | Destination::File(_) => 1,
-            Destination::Directory(_) => workers as u64,
         };
-        let buffers = sinks.saturating_mul(Encoder::longest_batch(self.format) as u64);
+        let buffers = encoded.saturating_mul(Encoder::longest_batch(self.format) as u64);
         batches.saturating_mul(Batch::memory(room)).saturating_add(buffers)
     }
 

@@ -75,6 +75,14 @@ impl Encoder {
         }
     }
 
+    /// `true` if the bytes of a batch do not depend on what stands before them in their file.
+    pub const fn is_stateless(format: Format) -> bool {
+        match format {
+            Format::Ndjson => true,
+            Format::Pcapng => false,
+        }
+    }
+
     /// Room for the longest batch and a header, in bytes.
     pub const fn longest_batch(format: Format) -> usize {
         match format {

@@ -3,9 +3,10 @@
 //! In the order of the data:
 //!
 //! 1. `queue`: the hand-off from a worker to its sink thread, in whole batches.
-//! 2. `writer`: the loop of a sink thread, which encodes a batch and writes it; `time_slice`: how the thread is scheduled.
-//! 3. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `notation` has the notations that they share.
-//! 4. `output`: the seam to the place that the bytes go to; `outputs`: standard output, files and their rotation.
+//! 2. `encoding`: threads that encode, where several workers share one output.
+//! 3. `writer`: the loop of a sink thread, which encodes a batch and writes it; `time_slice`: how the thread is scheduled.
+//! 4. `encoder`: from a batch to bytes, as `ndjson` or `pcapng`; `notation` has the notations that they share.
+//! 5. `output`: the seam to the place that the bytes go to; `outputs`: standard output, files and their rotation.
 //!
 //! `counters` says what became of the records.
 //!
@@ -17,6 +18,7 @@ mod arbitrary;
 mod config;
 mod counters;
 mod encoder;
+mod encoding;
 mod error;
 mod format;
 mod handle;
@@ -181,7 +183,13 @@ fn spawn(
     let mut producers = Vec::with_capacity(counters.workers().len());
     let mut threads = Vec::with_capacity(outputs.len());
     for (number, (served, output)) in counters.workers().chunks(share).zip(outputs).enumerate() {
-        let (ends, consumer) = queue::queue(served, counters.given_up(), config.queue_batches, wants_bytes);
+        let (mut ends, consumer) =
+            queue::queue(served, counters.given_up(), config.queue_batches, wants_bytes);
+        if ends.len() > 1 && Encoder::is_stateless(config.format) {
+            for (worker, end) in ends.iter_mut().enumerate() {
+                encoding::start(end, worker, config.format)?;
+            }
+        }
         let path = output.path().to_owned();
         let writer = Writer::new(consumer, config.format, output, Arc::clone(counters));
         let begun = begun.clone();

@@ -4,6 +4,7 @@
 //! takes it to the sink thread, another brings it back empty. Both queues have room for the whole pool, so neither
 //! side ever waits for room; the pool itself is the bound. A worker that finds it exhausted drops the packet.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use super::counters::{Loss, RecordCounters, Unfinished};
+use super::encoding::EncodedBatch;
 use crate::DropReason;
 use crate::batch::BATCH_BYTES;
 use crate::record::{Amount, Batch};
@@ -49,6 +51,8 @@ pub struct Producer {
 pub(super) struct Filled {
     pub slot: usize,
     pub batch: Batch,
+    /// Its records as bytes, where a thread before the sink's has encoded them.
+    pub encoded: Option<EncodedBatch>,
 }
 
 /// The sink thread's end, for one worker or several.
@@ -97,6 +101,13 @@ pub(super) fn queue(
 }
 
 impl Producer {
+    /// Puts a stage before the sink: returns the end that batches come out of now, and the one that they are to be put into. Room
+    /// is for all of them.
+    pub(super) fn insert_stage(&mut self) -> (Receiver<Filled>, Sender<Filled>) {
+        let (sender, receiver) = channel::bounded(self.pool);
+        (receiver, mem::replace(&mut self.filled, sender))
+    }
+
     /// `true` if the sink wants the bytes of packets in [`Batch::bytes`].
     pub fn wants_bytes(&self) -> bool {
         self.wants_bytes
@@ -181,7 +192,7 @@ impl Producer {
         let Some(batch) = self.current.take() else { return };
         self.waits_since = None;
         self.counters.hand_over(batch.amount());
-        if let Err(refused) = self.filled.try_send(Filled { slot: self.slot, batch }) {
+        if let Err(refused) = self.filled.try_send(Filled { slot: self.slot, batch, encoded: None }) {
             // The queue has room for every batch, so the sink thread must be gone.
             let Filled { mut batch, .. } = refused.into_inner();
             self.counters.lose(batch.amount(), Loss::WriteFailed);
@@ -225,7 +236,7 @@ impl Consumer {
 
     /// Gives a batch back, whose records are counted.
     pub fn give_back(&self, filled: Filled) {
-        let Filled { slot, mut batch } = filled;
+        let Filled { slot, mut batch, encoded: _ } = filled;
         let Some(worker) = self.workers.get(slot) else { return };
         batch.clear();
         // The queue has room for the whole pool; a worker that is gone needs no batch.

@@ -160,7 +160,8 @@ impl Writer {
         if self.output.prepare(now())? {
             encoder = Encoder::begin(self.format, &mut self.buffer);
         }
-        match &self.current {
+        match &mut self.current {
+            Some(Filled { encoded: Some(encoded), .. }) => encoded.append_to(&mut self.buffer),
             Some(filled) => encoder.encode(&filled.batch, &mut self.buffer),
             None => encoder.encode(&Batch::default(), &mut self.buffer),
         }
@@ -176,7 +177,7 @@ impl Writer {
         let cut = self.format.cut(&self.buffer, taken);
         self.encoder = self.encoder.after(self.buffer.get(..cut.end).unwrap_or_default());
         self.counters.add_bytes(taken);
-        let Some(Filled { slot, batch }) = &self.current else {
+        let Some(Filled { slot, batch, .. }) = &self.current else {
             self.keep_rest(taken, cut.end, 0, Amount::default());
             return Default::default();
         };
