@@ -19,8 +19,9 @@ use crate::receiver::{Counts, Ended, Receiver, ReceiverError, ReceiverKind, WORK
 const ETHERNET_HEADER: usize = 14;
 /// Least MTU of the cable.
 const LEAST_MTU: usize = 1500;
-/// Time without new packets after which the traffic has ended.
-const QUIET: Duration = Duration::from_millis(30);
+/// Time without new packets after which no more come, where some of those sent have not: they were lost, or a machine that does
+/// other things has not come to them.
+const QUIET: Duration = Duration::from_millis(100);
 /// Time limit for the traffic to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two queries of a receiver.
@@ -53,6 +54,9 @@ pub enum MeasureError {
     /// The receiver failed.
     #[error(transparent)]
     Receiver(Box<ReceiverError>),
+    /// Packets are missing in the pipeline's account, so that what it delivered is not known.
+    #[error("the pipeline's ledger does not balance, so its figures are worth nothing: {}", .0.join(", "))]
+    Unbalanced(Vec<String>),
 }
 
 impl From<GenerateError> for MeasureError {
@@ -95,8 +99,15 @@ pub struct Measured {
     pub refused: u64,
     /// Packets that the receiver took.
     pub received: u64,
-    /// Packets that it processed completely.
+    /// Packets that it processed completely. For the pipeline, those that end in a record, by the ledger of the whole run.
     pub delivered: u64,
+    /// Packets in records that the sink wrote meanwhile, also of packets that came before; for the pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<u64>,
+    /// Packets in flows that were open at the end, or in records that were not written yet; for the pipeline. Their records were
+    /// written when it was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<u64>,
     /// Seconds from the first packet to the last.
     pub seconds: f64,
     /// Processor time of the worker: busy or looking for packets.
@@ -120,6 +131,17 @@ impl Measured {
     /// Packets per second that were delivered.
     pub fn delivered_rate(&self) -> f64 {
         rate(self.delivered, self.seconds)
+    }
+
+    /// Nanoseconds for each packet that the cable took, on the processor of the generator and the kernel's receive path. As long as
+    /// the generator is not paced, all its time goes there.
+    pub fn nanoseconds_at_the_kernel(&self) -> f64 {
+        rate(1, (self.offered - self.refused) as f64) * self.seconds * 1e9
+    }
+
+    /// Processor time of worker and sink for each packet that was delivered, in nanoseconds.
+    pub fn processor_nanoseconds(&self) -> f64 {
+        (self.worker_seconds + self.sink_seconds) * 1e9 / self.delivered.max(1) as f64
     }
 
     /// The part of the offered packets that was lost on the way.
@@ -184,8 +206,20 @@ impl Harness {
     ) -> Result<(Measured, Ended), MeasureError> {
         let session = self.start(kind)?;
         session.send(Load { duration: warm_up, ..load })?;
-        let measured = session.send(load)?;
-        Ok((measured, session.stop()?))
+        let mut measured = session.send(load)?;
+        let settled = session.counts()?;
+        let ended = session.stop()?;
+        if let Some(ledger) = &ended.ledger {
+            if !ledger.balanced {
+                let dropped = ledger.dropped.iter().map(|(reason, packets)| format!("{reason} {packets}"));
+                return Err(MeasureError::Unbalanced(dropped.collect()));
+            }
+            // Only what is in a record at last was delivered.
+            measured.open = settled.recorded.map(|recorded| ended.counts.delivered.saturating_sub(recorded));
+            let lost = settled.delivered.saturating_sub(ended.counts.delivered);
+            measured.delivered = measured.delivered.saturating_sub(lost);
+        }
+        Ok((measured, ended))
     }
 
     /// Sends, and returns the report.
@@ -229,13 +263,15 @@ impl Session<'_> {
         let before = (self.receiver.counts()?, ThreadTimes::read());
         let report = self.harness.send(load)?;
         let threads = ThreadTimes::read();
-        let counts = self.settled()?;
+        let counts = self.settled(before.0.received + report.sent)?;
         let busy = counts.busy.since(before.0.busy);
         Ok(Measured {
             offered: report.offered,
             refused: report.refused,
             received: counts.received - before.0.received,
             delivered: counts.delivered - before.0.delivered,
+            recorded: counts.recorded.zip(before.0.recorded).map(|(now, before)| now - before),
+            open: None,
             seconds: report.seconds,
             worker_seconds: threads.worker - before.1.worker,
             sink_seconds: threads.sink - before.1.sink,
@@ -253,20 +289,22 @@ impl Session<'_> {
         Ok(self.receiver.counts()?)
     }
 
-    /// The receiver's counters once nothing arrives any more.
+    /// The receiver's counters once it has received as many packets as were `sent` to it, or nothing arrives any more. Records
+    /// may go on being made, of flows that end now.
     ///
     /// # Errors
     ///
     /// When counters cannot be read.
-    pub fn settled(&self) -> Result<Counts, MeasureError> {
+    pub fn settled(&self, sent: u64) -> Result<Counts, MeasureError> {
         let deadline = Instant::now() + PATIENCE;
         let (mut counts, mut since) = (self.counts()?, Instant::now());
-        while since.elapsed() < QUIET && Instant::now() < deadline {
+        while counts.received < sent && since.elapsed() < QUIET && Instant::now() < deadline {
             thread::sleep(POLL);
             let now = self.counts()?;
-            if now != counts {
-                (counts, since) = (now, Instant::now());
+            if now.received != counts.received {
+                since = Instant::now();
             }
+            counts = now;
         }
         Ok(counts)
     }

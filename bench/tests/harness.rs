@@ -67,11 +67,73 @@ fn retention() {
     };
     let [cell] = cells.as_array().unwrap().as_slice() else { panic!("one cell: {cells}") };
     assert_eq!((&cell["records"], &cell["sink"]), (&Value::from("packet,flow"), &Value::from("null")));
-    let pairs = cell["pairs"].as_array().unwrap();
-    let kept = pairs.iter().filter(|pair| pair["kept"] == true).count();
-    assert_eq!(cell["thrown_out"], pairs.len() - kept);
-    assert_eq!(kept > 0, cell["ratio"].is_object());
-    assert!(number(&cell["peak_ratio"]) > 0.0);
+    for turns in ["unpaced", "paced"] {
+        assert_pairs(&cell[turns]);
+    }
+    assert!(cell["unpaced"]["rate"].is_null() && number(&cell["paced"]["rate"]) == 0.05, "{cell}");
+}
+
+/// Checks that every pair counts, and that the pipeline's packets are where it says.
+fn assert_pairs(turns: &Value) {
+    let pairs = turns["pairs"].as_array().unwrap();
+    assert_eq!(turns["ratio"]["count"], pairs.len());
+    assert!(!pairs.is_empty());
+    for pair in pairs {
+        let [bare, pipeline] = [&pair["bare"], &pair["pipeline"]];
+        assert!(number(&bare["delivered"]) > 0.0 && bare["recorded"].is_null(), "{bare}");
+        let [delivered, received] = ["delivered", "received"].map(|key| number(&pipeline[key]));
+        assert!(delivered > 0.0 && delivered <= received, "{pipeline}");
+        let [recorded, open] = ["recorded", "open"].map(|key| number(&pipeline[key]));
+        assert!(recorded + open > 0.0, "told apart: {pipeline}");
+    }
+}
+
+#[test]
+fn the_headline_shows_every_pair_and_its_limits() {
+    let Some(retention) = run_live(&["headline", "--pairs", "2"]) else { return };
+    assert_eq!(
+        (&retention["traffic"]["tunnels"], &retention["traffic"]["ends"]),
+        (&1000.into(), &true.into())
+    );
+    assert_eq!(retention["unpaced"]["pairs"].as_array().unwrap().len(), 2);
+    assert_pairs(&retention["unpaced"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mirror-bench"));
+    let output = command.args(["headline", "--quick"]).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    for text in ["(all 1 pairs, unpaced)", "in records, open", "one host", "veth", "copy mode"] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+}
+
+#[test]
+fn records_of_connections_are_made_while_the_clock_runs() {
+    let arguments = ["pipeline", "--flows", "500", "--rate", "50000", "--closing-timeout", "0.05"];
+    let Some(result) = run_live(&[&arguments[..], &["--duration", "2.5"]].concat()) else { return };
+    for measured in result["measured"].as_array().unwrap() {
+        let [delivered, recorded, open] = ["delivered", "recorded", "open"].map(|key| number(&measured[key]));
+        assert!(recorded > delivered / 4.0, "in records: {measured}");
+        assert!(open > 0.0 && open < delivered, "and in flows that were open: {measured}");
+    }
+}
+
+#[test]
+fn the_cost_of_the_xdp_program_is_measured_in_rounds() {
+    let Some(result) = run_live(&["xdp", "--rounds", "2"]) else { return };
+    let programs = result["programs"].as_array().unwrap();
+    assert!(!programs.is_empty());
+    let rounds = result["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    for round in rounds {
+        let round = round.as_array().unwrap();
+        assert_eq!(round.len(), 1 + programs.len(), "the least program, then the others");
+        for measured in round {
+            assert!(number(&measured["received"]) > 0.0, "packets come through the program: {measured}");
+        }
+    }
+    for program in programs {
+        assert!(number(&program["nanoseconds"]["median"]) > 0.0, "{program}");
+        assert_eq!(program["difference"]["count"], 2);
+    }
 }
 
 #[test]
@@ -121,20 +183,29 @@ fn overload() {
 #[test]
 fn compare() {
     let Some(result) = run_live(&["compare", "--rate", "20000"]) else { return };
-    let programs = result["programs"].as_array().unwrap();
-    let names: Vec<&str> = programs
-        .iter()
-        .chain(result["skipped"].as_array().unwrap())
-        .map(|program| program["program"].as_str().unwrap())
-        .collect();
-    assert_eq!(names[0], "mirror-capture");
-    for name in ["tcpdump", "suricata", "gwlbtun"] {
-        assert!(names.contains(&name), "neither compared nor named as skipped: {name}");
-    }
-    for program in programs {
-        let [offered, delivered] = ["offered", "delivered"].map(|key| number(&program[key]));
-        assert!(delivered > 0.0 && delivered <= offered, "{program}");
-        assert!(number(&program["processor_seconds"]) > 0.0, "{program}");
+    let offers = result["offers"].as_array().unwrap();
+    let [bearable, most] = offers.as_slice() else { panic!("two offers: {result}") };
+    assert!(number(&bearable["rate"]) == 0.02 && most["rate"].is_null(), "{result}");
+    for offer in offers {
+        let programs = offer["programs"].as_array().unwrap();
+        let names: Vec<&str> = programs
+            .iter()
+            .chain(result["skipped"].as_array().unwrap())
+            .map(|program| program["program"].as_str().unwrap())
+            .collect();
+        assert_eq!(names[0], "mirror-capture");
+        for name in ["tcpdump", "suricata", "gwlbtun"] {
+            assert!(names.contains(&name), "neither compared nor named as skipped: {name}");
+        }
+        for program in programs {
+            let rounds = program["rounds"].as_array().unwrap();
+            assert_eq!(program["delivered"]["count"], rounds.len());
+            for round in rounds {
+                let [offered, delivered] = ["offered", "delivered"].map(|key| number(&round[key]));
+                assert!(delivered > 0.0 && delivered <= offered, "{program}");
+                assert!(number(&round["processor_seconds"]) > 0.0, "{program}");
+            }
+        }
     }
 }
 
@@ -181,7 +252,12 @@ fn report() {
         let svg = read(&format!("{plot}.svg"));
         assert!(svg.starts_with("<svg") && !svg.contains("NaN"), "{plot}");
     }
-    for row in ["imix", "1M flows"] {
-        assert!(page.contains(row), "{row} in {page}");
+    for row in ["| mirrored sessions, flow records |", "| imix |", "| 1M flows |"] {
+        assert_eq!(page.matches(row).count(), 1, "{row} in {page}");
+    }
+    let place = |heading| page.find(heading).unwrap_or_else(|| panic!("{heading} in {page}"));
+    assert!(place("## Headline") < place("## Circumstances"), "the headline comes first");
+    for text in ["one host", "copy mode", "## The XDP program alone", "the least that redirects"] {
+        assert!(page.contains(text), "{text} in {page}");
     }
 }

@@ -28,6 +28,9 @@ pub struct PipelineArguments {
     /// Entries of the receive ring, a power of two; there are twice as many packet buffers [default: the daemon's]
     #[arg(long, value_name = "N")]
     pub rx_ring: Option<u32>,
+    /// Seconds after which the flow of a closed connection ends, and its record is made [default: 0.25, the daemon's is 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub closing_timeout: Option<Duration>,
     /// Put packet buffers on huge pages [default: if enough are reserved]
     #[arg(long, value_name = "BOOL")]
     pub huge_pages: Option<bool>,
@@ -36,10 +39,11 @@ pub struct PipelineArguments {
 impl PipelineArguments {
     /// The pipeline for `traffic`.
     pub fn pipeline(&self, traffic: &Profile) -> PipelineSetup {
-        let Self { records, sink, rx_ring, huge_pages } = *self;
+        let Self { records, sink, rx_ring, closing_timeout, huge_pages } = *self;
         let default = PipelineSetup::default();
         let max_flows = default.max_flows.max(u32::try_from(traffic.flows).unwrap_or(u32::MAX));
-        PipelineSetup { records, sink, max_flows, rx_ring, huge_pages, ..default }
+        let closing_timeout = closing_timeout.unwrap_or(default.closing_timeout);
+        PipelineSetup { records, sink, max_flows, rx_ring, huge_pages, closing_timeout, ..default }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod rate;
 pub mod report;
 pub mod retention;
 pub mod traffic;
+pub mod xdp;
 
 use clap::{Parser, Subcommand};
 
@@ -37,8 +38,12 @@ pub enum Command {
     Rxdrop(rate::RateArguments),
     /// Measure the throughput of the daemon's whole pipeline.
     Pipeline(rate::PipelineRate),
-    /// Compare the pipeline with rxdrop, in turns at the same offered rate.
+    /// Repeat the headline: mirrored sessions to the pipeline and to rxdrop, in turns, every pair shown; three minutes.
+    Headline(retention::HeadlineArguments),
+    /// Compare the pipeline with rxdrop, in turns, under any traffic.
     Retention(retention::RetentionArguments),
+    /// Measure the cost of the XDP program alone, against the least program that redirects.
+    Xdp(xdp::XdpArguments),
     /// Find the highest rate without loss, and the highest with 0.5 % loss.
     Ndr(ndr::NdrArguments),
     /// Measure the latency from the intended time of sending to the record.
@@ -65,7 +70,9 @@ impl Command {
             Self::XdpDrop(rate) => rate.run("xdp-drop", &ReceiverKind::XdpDrop),
             Self::Rxdrop(rate) => rate.run("rxdrop", &ReceiverKind::RxDrop),
             Self::Pipeline(pipeline) => pipeline.run(),
+            Self::Headline(headline) => headline.run(),
             Self::Retention(retention) => retention.run(),
+            Self::Xdp(xdp) => xdp.run(),
             Self::Ndr(ndr) => ndr.run(),
             Self::Latency(latency) => latency.run(),
             Self::Overload(overload) => overload.run(),

@@ -2,6 +2,7 @@
 //!
 //! - [`rate`]: throughput of one receiver.
 //! - [`retention`]: the pipeline against the bare loop; [`matrix`]: the traffic and pipelines for it.
+//! - [`xdp`]: the cost of the XDP program alone.
 //! - [`ndr`]: the highest rate without loss, and with 0.5 % of it.
 //! - [`latency`]: time from a packet to its record.
 //! - [`overload`]: the pipeline at twice its sustainable rate.
@@ -16,6 +17,7 @@ pub mod overload;
 pub mod plan;
 pub mod rate;
 pub mod retention;
+pub mod xdp;
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use mirror_testkit::interrupt::Interrupt;
 use mirror_testkit::processors::Processors;
-use mirror_testkit::traffic::Profile;
+use mirror_testkit::traffic::{Lifetimes, Profile};
 use serde::{Deserialize, Serialize};
 
 /// The surroundings of a measurement: processors, the user's interrupt and the progress display.
@@ -42,10 +44,18 @@ pub struct Setting {
 pub struct TrafficFacts {
     /// Bytes of a frame, or `imix`.
     pub frame_size: String,
-    /// Flows.
+    /// Flows at a time.
     pub flows: u64,
+    /// True where flows end and others begin in their place.
+    pub ends: bool,
+    /// Tunnels: pairs of endpoint and VNI.
+    pub tunnels: u64,
     /// Share of flows inside VXLAN.
     pub vxlan: f64,
+    /// Share of flows of UDP.
+    pub udp: f64,
+    /// Share of flows of IPv6.
+    pub ipv6: f64,
 }
 
 impl From<&Profile> for TrafficFacts {
@@ -53,21 +63,27 @@ impl From<&Profile> for TrafficFacts {
         Self {
             frame_size: profile.frame_size.to_string(),
             flows: profile.flows,
+            ends: profile.lifetimes == Lifetimes::HeavyTailed,
+            tunnels: profile.tunnels(),
             vxlan: profile.vxlan.fraction(),
+            udp: profile.udp.fraction(),
+            ipv6: profile.ipv6.fraction(),
         }
     }
 }
 
 impl fmt::Display for TrafficFacts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frame_size, flows, vxlan } = self;
+        let Self { frame_size, flows, ends, tunnels, vxlan, udp, ipv6 } = self;
         let unit = if frame_size == "imix" { "" } else { " bytes" };
-        write!(formatter, "frames of {frame_size}{unit}, {flows} flows")?;
-        match vxlan {
-            0.0 => Ok(()),
-            1.0 => formatter.write_str(", VXLAN"),
-            part => write!(formatter, ", {:.0} % VXLAN", part * 100.0),
+        let lifetimes = if *ends { " that begin and end" } else { "" };
+        write!(formatter, "frames of {frame_size}{unit}, {flows} flows{lifetimes}, {tunnels} tunnels")?;
+        for (name, part) in [("VXLAN", *vxlan), ("UDP", *udp), ("IPv6", *ipv6)] {
+            if part > 0.0 {
+                write!(formatter, ", {:.0} % {name}", part * 100.0)?;
+            }
         }
+        Ok(())
     }
 }
 

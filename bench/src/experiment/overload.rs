@@ -119,9 +119,9 @@ impl Overload {
         setting.progress.set_message("overloaded");
         let most = sustainable.map_or(peak, |rate| peak.max(rate as f64));
         let load = Load { rate: Some(times(most, FACTOR)), duration: plan.duration };
-        let before = session.counts()?.delivered;
+        let before = session.counts()?;
         let (report, samples) = send_watched(&harness, &session, load)?;
-        let delivered = session.settled()?.delivered - before;
+        let delivered = session.settled(before.received + report.sent)?.delivered - before.delivered;
         let ended = session.stop()?;
         setting.progress.inc(1);
 

@@ -24,10 +24,12 @@ use mirror_user::error::chain;
 use mirror_user::ledger::Ledger;
 use mirror_user::pipeline::PipelineError;
 use mirror_user::sink::SinkError;
+use mirror_user::xdp::XdpError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::bare::Bare;
+pub use self::bare::ProgramSetup;
 pub use self::discard::Discard;
 use self::meter::Busy;
 pub use self::output::Latencies;
@@ -44,6 +46,8 @@ pub enum ReceiverKind {
     XdpDrop,
     /// A loop that receives over AF_XDP and recycles.
     RxDrop,
+    /// The same loop behind the daemon's XDP program.
+    XdpOnly(ProgramSetup),
     /// The daemon's pipeline.
     Pipeline(PipelineSetup),
 }
@@ -54,6 +58,7 @@ impl ReceiverKind {
         match self {
             Self::XdpDrop => "xdp-drop",
             Self::RxDrop => "rxdrop",
+            Self::XdpOnly(_) => "rxdrop behind the daemon's XDP program",
             Self::Pipeline(_) => "pipeline",
         }
     }
@@ -66,7 +71,8 @@ impl ReceiverKind {
     pub fn start(&self, bed: &VethPair, processors: Processors) -> Result<Box<dyn Receiver>, ReceiverError> {
         Ok(match self {
             Self::XdpDrop => Box::new(Discard::start(bed)?),
-            Self::RxDrop => Box::new(Bare::start(bed, processors)?),
+            Self::RxDrop => Box::new(Bare::start(bed, processors, None)?),
+            Self::XdpOnly(setup) => Box::new(Bare::start(bed, processors, Some(setup))?),
             Self::Pipeline(pipeline) => Box::new(Running::start(pipeline, bed, processors)?),
         })
     }
@@ -96,6 +102,8 @@ pub struct Counts {
     pub received: u64,
     /// Packets that were processed completely: those received, without those that were dropped since.
     pub delivered: u64,
+    /// Packets among them in records that the sink has written; for the pipeline.
+    pub recorded: Option<u64>,
     /// Time that the worker spent on batches that were not empty.
     pub busy: Busy,
 }
@@ -215,6 +223,9 @@ pub enum ReceiverError {
     /// The daemon's worker or sinks cannot be made.
     #[error(transparent)]
     Run(Box<PipelineError>),
+    /// The daemon's XDP program cannot be loaded or attached.
+    #[error("the daemon's XDP program cannot be used")]
+    Capture(#[from] XdpError),
     /// There is no place for the sink's files.
     #[error("cannot make a directory for the sink's files in {}", std::env::temp_dir().display())]
     Directory {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mirror_testkit::processors::Processors;
 use mirror_testkit::veth::VethPair;
@@ -38,6 +39,9 @@ pub struct PipelineSetup {
     pub huge_pages: Option<bool>,
     /// The histogram for the latencies of stamped packets; with it, the records go nowhere else.
     pub latencies: Option<Latencies>,
+    /// Time after which the flow of a closed connection ends. Shorter than the daemon's default, so that the records of connections that close
+    /// are made and written within a measurement.
+    pub closing_timeout: Duration,
     /// Factor by which the worker is slowed down; 1 leaves it as it is.
     pub slowdown: f64,
 }
@@ -51,6 +55,7 @@ impl Default for PipelineSetup {
             rx_ring: None,
             huge_pages: None,
             latencies: None,
+            closing_timeout: Duration::from_millis(250),
             slowdown: 1.0,
         }
     }
@@ -101,6 +106,7 @@ impl PipelineSetup {
             config.capture.huge_pages = if on { Switch::On } else { Switch::Off };
         }
         config.flow.max_flows = self.max_flows;
+        config.flow.closing_timeout = self.closing_timeout;
         config.output.records = Some(self.records.kinds());
         // What the worker cannot take must be lost, or a measurement would compare records with fewer records.
         config.output.degradation = DegradeMode::Off;
@@ -179,7 +185,9 @@ impl Running {
 fn counts(snapshot: &Snapshot, meter: &Meter) -> Counts {
     let received = snapshot.received();
     let lost = snapshot.queues.iter().map(QueueSnapshot::dropped_after_arrival).sum::<u64>();
-    Counts { received, delivered: received.saturating_sub(lost), busy: meter.read() }
+    // The later stage was read first, so no more seems to be recorded than was received.
+    let recorded = Some(snapshot.recorded());
+    Counts { received, delivered: received.saturating_sub(lost), recorded, busy: meter.read() }
 }
 
 impl Receiver for Running {

@@ -27,11 +27,6 @@ impl Program {
         Ok(Self { name, interface, object, link: None })
     }
 
-    /// Index of the far end's interface.
-    pub fn interface(&self) -> u32 {
-        self.interface
-    }
-
     /// Takes the map `name` out of the object.
     pub fn map<M: TryFrom<Map, Error = MapError>>(&mut self, name: &'static str) -> Result<M, ReceiverError> {
         let map = self.object.take_map(name).ok_or(ReceiverError::Missing(name))?;

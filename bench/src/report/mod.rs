@@ -18,14 +18,23 @@ use thiserror::Error;
 use self::suite::Suite;
 use crate::experiment::compare::Comparison;
 use crate::experiment::latency::Latency;
-use crate::experiment::matrix::Axis;
+use crate::experiment::matrix::Place;
 use crate::experiment::ndr::Ndr;
 use crate::experiment::overload::Overload;
 use crate::experiment::rate::Rate;
 use crate::experiment::retention::Retention;
+use crate::experiment::xdp::XdpCost;
 use crate::machine::Machine;
 use crate::micro::Micro;
 use crate::plot::PlotError;
+
+/// What the figures cannot show.
+pub const LIMITS: &str = "\
+These figures come from one host, on which generator, kernel and pipeline run side by side: the generator and the kernel's receive path \
+share one processor, so neither can be measured at its own limit, and a receiver that costs the kernel more is also offered less. \
+The path is a veth pair in AF_XDP copy mode: there is no NIC, no interrupt, no DMA, no hardware time stamp and no zero-copy, and one \
+receive queue. Ratios of measurements in turns hold better than rates; a NIC, several queues or another host will give other \
+ones.";
 
 /// Everything that was measured in one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,8 +55,10 @@ pub struct Report {
     pub modes: Modes,
     /// A drop in the driver, by frame size.
     pub xdp_drop: Vec<Rate>,
-    /// The pipeline against the bare loop.
+    /// The pipeline against the bare loop; the headline first.
     pub retention: Vec<MeasuredCell>,
+    /// The XDP program alone.
+    pub xdp: Vec<XdpCost>,
     /// The rates with no and little loss: of the bare loop, and of the pipeline.
     pub ndr: Vec<Ndr>,
     /// Latencies.
@@ -90,8 +101,10 @@ impl Default for Modes {
 /// One cell of the matrix of retention.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MeasuredCell {
-    /// The parameter that is varied.
-    pub axis: Axis,
+    /// Name of its row.
+    pub name: String,
+    /// Tables and plots that it belongs to.
+    pub places: Vec<Place>,
     /// The result.
     #[serde(flatten)]
     pub retention: Retention,
@@ -174,9 +187,9 @@ impl Report {
         Ok([("report.md", page)].into_iter().chain(plots).collect())
     }
 
-    /// The cells in which `axis` is varied.
-    fn along(&self, axis: Axis) -> impl Iterator<Item = &Retention> {
-        self.retention.iter().filter(move |cell| cell.axis == axis).map(|cell| &cell.retention)
+    /// The cells of a table or plot.
+    fn cells(&self, place: Place) -> impl Iterator<Item = &MeasuredCell> {
+        self.retention.iter().filter(move |cell| cell.places.contains(&place))
     }
 }
 

@@ -2,20 +2,24 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
-use super::plots::{Plot, row_name};
+use super::plots::Plot;
+use super::{LIMITS, Report};
 use crate::experiment::latency::Curve;
+use crate::experiment::matrix::Place;
+use crate::experiment::retention::{Pair, Retention};
 use crate::micro::allocations::Allocations;
 use crate::micro::scaling::Scaling;
 
 /// Writes the page.
 pub(super) fn write(report: &Report, plots: &[Plot]) -> String {
     let mut page = Page(String::from("# Measured\n\n"));
+    page.headline(report);
     page.circumstances(report);
     for Plot { file, title, .. } in plots {
         page.line(&format!("![{title}]({file})\n"));
     }
     page.retention(report);
+    page.xdp(report);
     page.rates(report);
     page.latency(report);
     page.overload(report);
@@ -50,6 +54,7 @@ impl Page {
 
     fn circumstances(&mut self, report: &Report) {
         let Report { machine, modes, .. } = report;
+        self.heading("Circumstances");
         let commit = machine.commit.as_deref().unwrap_or("unknown");
         let minutes = report.seconds / 60.0;
         self.line(&format!(
@@ -79,45 +84,146 @@ impl Page {
         self.line("- Values are medians, with quartiles in parentheses.\n");
     }
 
+    fn headline(&mut self, report: &Report) {
+        let Some(cell) = report.cells(Place::Headline).next() else { return };
+        let Retention { traffic, unpaced, paced, .. } = &cell.retention;
+        self.heading("Headline");
+        self.line(&format!(
+            "On {traffic}, the pipeline delivers **{:.3}** of what rxdrop, a bare AF_XDP loop, receives: median of all \
+             {} pairs, quartiles {:.3} and {:.3}, from {:.3} to {:.3}. Unpaced, in turns: {:.2} Mpps against {:.2}.\n",
+            unpaced.ratio.median,
+            unpaced.pairs.len(),
+            unpaced.ratio.lower_quartile,
+            unpaced.ratio.upper_quartile,
+            unpaced.ratio.least,
+            unpaced.ratio.greatest,
+            unpaced.pipeline.delivered,
+            unpaced.bare.delivered,
+        ));
+        self.line("`sudo mirror-bench headline` repeats it, with every pair, in three minutes.\n");
+        self.line(&format!("{LIMITS}\n"));
+        let rows = [("unpaced", unpaced), ("paced", paced)].into_iter().flat_map(|(words, turns)| {
+            turns.pairs.iter().enumerate().map(move |(number, pair)| {
+                let Pair { bare, pipeline } = pair;
+                let rates = [
+                    bare.offered_rate(),
+                    bare.delivered_rate(),
+                    pipeline.offered_rate(),
+                    pipeline.delivered_rate(),
+                ];
+                let [in_records, open] = [pipeline.recorded, pipeline.open].map(Option::unwrap_or_default);
+                let mut row = vec![format!("{words} {}", number + 1)];
+                row.extend(rates.map(|rate| format!("{:.3}", rate / 1e6)));
+                row.extend([in_records, open].map(|packets| packets.to_string()));
+                row.push(format!("{:.3}", pair.ratio()));
+                row
+            })
+        });
+        let head = [
+            "pair",
+            "rxdrop: offered Mpps",
+            "delivered",
+            "pipeline: offered Mpps",
+            "delivered",
+            "packets in records written meanwhile",
+            "packets in flows open at the end",
+            "ratio",
+        ];
+        self.table(&head, rows);
+    }
+
     fn retention(&mut self, report: &Report) {
         if report.retention.is_empty() {
             return;
         }
         self.heading("The pipeline against rxdrop");
         self.line(
-            "Both receivers are measured in turns (A B A B) at the same offered rate; retention is the rate that the \
-             pipeline delivers, divided by the rate that rxdrop delivers. Pairs whose offered rates differ by more than \
-             5 % are discarded. Unless a row says otherwise: frames of 128 bytes, 64,000 flows, flow records, sink \
-             null. *Unpaced* rates are those with a generator that sends as fast as it can.\n",
+            "Both receivers are measured in turns (A B A B). *Retention* is the rate that the pipeline delivers, divided by \
+             the rate that rxdrop delivers, while the generator sends as fast as it can; every pair counts. Beside it, both are offered \
+             the same rate, nine tenths of what can be offered to the slower, for the loss of each. A packet counts as delivered \
+             when it is in a record that the sink wrote, or in a flow that is open at the end; the account of every run \
+             balances to the packet.\n",
         );
+        self.rows(
+            "Mirrored sessions",
+            "Unless a row says otherwise: flow records, sink null.",
+            report,
+            |places| places.contains(&Place::Headline) || places.contains(&Place::Mirrored),
+        );
+        self.rows(
+            "Directly in GENEVE",
+            "Unless a row says otherwise: TCP over IPv4 in frames of 128 bytes, 64,000 flows that do not end, flow records, \
+             sink null.",
+            report,
+            |places| places.contains(&Place::Geneve),
+        );
+    }
+
+    fn rows(&mut self, heading: &str, words: &str, report: &Report, belongs: impl Fn(&[Place]) -> bool) {
+        let cells: Vec<_> = report.retention.iter().filter(|cell| belongs(&cell.places)).collect();
+        if cells.is_empty() {
+            return;
+        }
+        self.line(&format!("### {heading}\n\n{words}\n"));
         let head = [
             "",
             "retention",
             "range",
-            "pairs kept, discarded",
-            "offered Mpps",
-            "unpaced pipeline",
-            "unpaced rxdrop",
-            "ratio",
+            "pairs",
+            "pipeline Mpps",
+            "rxdrop Mpps",
             "user space ns per packet",
+            "paced: offered Mpps, pipeline and rxdrop",
+            "loss %, pipeline and rxdrop",
         ];
-        let rows = report.retention.iter().map(|cell| {
-            let retention = &cell.retention;
-            let ratio = retention.ratio.as_ref();
-            let kept = retention.pairs.len() - retention.thrown_out;
+        let rows = cells.into_iter().map(|cell| {
+            let Retention { unpaced, paced, .. } = &cell.retention;
+            let user_space = unpaced.pipeline.nanoseconds_per_packet;
             [
-                row_name(cell.axis, retention),
-                ratio.map_or("not measured".to_owned(), |ratio| format!("{ratio:.3}")),
-                ratio.map_or(String::new(), |ratio| format!("{:.3}–{:.3}", ratio.least, ratio.greatest)),
-                format!("{kept}, {}", retention.thrown_out),
-                format!("{:.2}", retention.offered),
-                format!("{:.2}", retention.pipeline_peak.delivered),
-                format!("{:.2}", retention.bare_peak.delivered),
-                format!("{:.3}", retention.peak_ratio),
-                retention.nanoseconds_per_packet().map_or(String::new(), |time| format!("{time:.0}")),
+                cell.name.clone(),
+                format!("{:.3}", unpaced.ratio),
+                format!("{:.3}–{:.3}", unpaced.ratio.least, unpaced.ratio.greatest),
+                unpaced.pairs.len().to_string(),
+                format!("{:.2}", unpaced.pipeline.delivered),
+                format!("{:.2}", unpaced.bare.delivered),
+                user_space.map_or(String::new(), |time| format!("{time:.0}")),
+                format!("{:.2}, {:.2}", paced.pipeline.offered.median, paced.bare.offered.median),
+                format!("{:.3}, {:.3}", paced.pipeline.loss.median * 100.0, paced.bare.loss.median * 100.0),
             ]
         });
         self.table(&head, rows);
+    }
+
+    fn xdp(&mut self, report: &Report) {
+        if report.xdp.is_empty() {
+            return;
+        }
+        self.heading("The XDP program alone");
+        self.line(
+            "Nanoseconds per packet on the processor of generator and kernel, with a receiver that only recycles, unpaced \
+             and in turns: behind the least program that redirects, and behind the daemon's.\n",
+        );
+        let rows = report.xdp.iter().flat_map(|cost| {
+            let least = [
+                cost.traffic.to_string(),
+                "the least that redirects".to_owned(),
+                format!("{:.1}", cost.least),
+                String::new(),
+                String::new(),
+            ];
+            let programs = cost.programs.iter().map(|program| {
+                let difference = &program.difference;
+                [
+                    String::new(),
+                    program.name.clone(),
+                    format!("{:.1}", program.nanoseconds),
+                    format!("{difference:.1}"),
+                    format!("{:.1}–{:.1}", difference.least, difference.greatest),
+                ]
+            });
+            std::iter::once(least).chain(programs).collect::<Vec<_>>()
+        });
+        self.table(&["traffic", "program", "ns", "difference, round by round", "range"], rows);
     }
 
     fn rates(&mut self, report: &Report) {
@@ -203,20 +309,37 @@ impl Page {
     fn comparison(&mut self, report: &Report) {
         let Some(comparison) = &report.comparison else { return };
         self.heading("Other programs");
-        self.line(&format!("{}, the same packets for each.\n", comparison.traffic));
-        let rows = comparison.programs.iter().map(|program| {
-            let name = program.version.as_ref().map_or(String::new(), |version| format!(" ({version})"));
-            [
-                format!("{}{name}", program.program),
-                program.offered.to_string(),
-                program.delivered.to_string(),
-                format!("{:.3}", program.rate()),
-                format!("{:.0}", program.nanoseconds_per_packet()),
-                program.busy_nanoseconds.map_or(String::new(), |busy| format!("{busy:.0}")),
-            ]
+        self.line(&format!(
+            "{}; the same warm-up and the same offer for each, in turns. The other programs receive from the kernel's network \
+             stack, on the generator's processor, and have a processor of their own like the pipeline's worker; the processor \
+             time is their own.\n",
+            comparison.traffic
+        ));
+        let rows = comparison.offers.iter().flat_map(|offer| {
+            let rate = offer.rate.map_or("all there is".to_owned(), |rate| format!("{rate:.2} Mpps"));
+            offer.programs.iter().map(move |program| {
+                let version =
+                    program.version.as_ref().map_or(String::new(), |version| format!(" ({version})"));
+                [
+                    format!("{rate} to {}{version}", program.program),
+                    program.rounds.len().to_string(),
+                    format!("{:.3}", program.offered),
+                    format!("{:.3}", program.delivered),
+                    format!("{:.2}", program.loss.scaled(100.0)),
+                    format!("{:.0}", program.nanoseconds),
+                    program.busy_nanoseconds.map_or(String::new(), |busy| format!("{busy:.0}")),
+                ]
+            })
         });
-        let head =
-            ["", "offered", "delivered", "Mpps", "processor ns per packet", "of which without polling"];
+        let head = [
+            "",
+            "rounds",
+            "offered Mpps",
+            "delivered Mpps",
+            "loss %",
+            "processor ns per delivered packet",
+            "of which in the worker without polling",
+        ];
         self.table(&head, rows);
         for skipped in &comparison.skipped {
             self.line(&format!("- {} was skipped: {}.", skipped.program, skipped.reason));

@@ -1,39 +1,37 @@
 //! The suites of a report: full, short and smoke.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
 use mirror_testkit::interrupt::{Interrupt, Interrupted};
 use mirror_testkit::processors::Processors;
-use mirror_testkit::traffic::Profile;
+use mirror_testkit::traffic::{Lifetimes, Profile};
 use mirror_user::error::chain;
 use serde::{Deserialize, Serialize};
 
 use super::{MeasuredCell, Modes, Report};
-use crate::experiment::compare::Comparison;
+use crate::experiment::compare::{self, Comparison};
 use crate::experiment::latency::{self, Latency};
-use crate::experiment::matrix::{self, Axis};
+use crate::experiment::matrix::{self, Place};
 use crate::experiment::ndr::Ndr;
 use crate::experiment::overload::{self, Overload};
 use crate::experiment::plan::Plan;
 use crate::experiment::rate::Rate;
 use crate::experiment::retention::{Pairing, Retention};
-use crate::experiment::{Effort, Setting, TrafficFacts};
+use crate::experiment::xdp::{self, XdpCost};
+use crate::experiment::{Effort, Setting};
 use crate::machine::Machine;
-use crate::measure::{Load, MeasureError};
+use crate::measure::MeasureError;
 use crate::micro::time::Amount;
 use crate::micro::{Micro, MicroError, Observer, Part};
 use crate::receiver::{PipelineSetup, ReceiverKind};
 use crate::search::Trials;
 
-/// Packets per second at which programs are compared: what the kernel's network stack can give them.
-const COMPARED_RATE: u64 = 1_000_000;
-
 /// A named suite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Suite {
-    /// Everything, thoroughly: about an hour
+    /// Everything, thoroughly: some 25 minutes
     #[default]
     Full,
     /// Everything, in short measurements: a few minutes
@@ -60,25 +58,44 @@ impl Suite {
         }
     }
 
-    fn retention(self) -> Pairing {
-        let full = Pairing::default();
-        let pairs = Effort { repeat: 5, duration: full.pairs.duration / 4, ..full.pairs };
-        self.pick(full, Pairing { pairs, peaks: 2, ..full }, Pairing::quick())
+    /// The pairs of a cell: more of them for the headline. Without flows that end, nothing needs to be warm but caches.
+    fn pairing(self, cell: &matrix::Cell) -> Pairing {
+        let headline = Pairing::headline();
+        let ends = cell.profile.lifetimes == Lifetimes::HeavyTailed;
+        let warm_up = if ends { headline.unpaced.warm_up } else { Duration::from_millis(300) };
+        let effort = |repeat, duration| Effort { warm_up, duration, repeat };
+        let duration = headline.unpaced.duration;
+        let full =
+            Pairing { unpaced: effort(5, duration * 3 / 4), paced: effort(2, duration / 2), rate: None };
+        let short = Pairing { unpaced: effort(3, duration / 2), paced: effort(1, duration / 4), rate: None };
+        let full = if cell.places.contains(&Place::Headline) { headline } else { full };
+        self.pick(full, short, Pairing::quick())
     }
 
     fn rate(self) -> Effort {
-        Effort { repeat: self.pick(7, 3, 1), ..self.retention().pairs }
+        let effort = |duration, repeat| Effort {
+            warm_up: Duration::from_millis(duration / 4),
+            duration: Duration::from_millis(duration),
+            repeat,
+        };
+        self.pick(effort(1000, 5), effort(500, 3), effort(100, 1))
+    }
+
+    fn xdp(self) -> Effort {
+        let full = xdp::effort();
+        let short = Effort { duration: full.duration / 2, repeat: 5, ..full };
+        self.pick(full, short, self.rate())
     }
 
     fn ndr(self) -> Trials {
-        let full = Trials::default();
-        let short = Trials { short: full.short / 4, long: full.long / 10, resolution: 0.03, ..full };
+        let full = Trials { long: Duration::from_secs(10), ..Trials::default() };
+        let short = Trials { short: full.short / 4, long: full.long / 4, resolution: 0.03, ..full };
         self.pick(full, short, Trials::quick())
     }
 
     fn latency(self) -> Plan {
-        let full = latency::plan();
-        let short = Plan { duration: full.duration / 5, search: self.ndr(), ..full };
+        let full = Plan { duration: Duration::from_secs(6), ..latency::plan() };
+        let short = Plan { duration: full.duration / 3, search: self.ndr(), ..full };
         self.pick(full, short, latency::quick_plan().0)
     }
 
@@ -91,8 +108,8 @@ impl Suite {
     }
 
     fn overload(self) -> Plan {
-        let full = overload::plan();
-        let short = Plan { duration: full.duration / 6, search: self.ndr(), ..full };
+        let full = Plan { duration: Duration::from_secs(20), ..overload::plan() };
+        let short = Plan { duration: full.duration / 4, search: self.ndr(), ..full };
         self.pick(full, short, overload::quick_plan())
     }
 
@@ -101,17 +118,23 @@ impl Suite {
         self.pick(amount(2_000_000, 7), amount(500_000, 3), amount(20_000, 1))
     }
 
-    fn comparison(self) -> Load {
-        Load { rate: Some(COMPARED_RATE), duration: self.latency().duration / 2 }
+    fn comparison(self) -> compare::Plan {
+        let full = compare::Plan::thorough();
+        let short = compare::Plan { duration: full.duration / 2, rounds: 2, ..full.clone() };
+        match self {
+            Self::Full => full,
+            Self::Short => short,
+            Self::Smoke => compare::Plan::quick(),
+        }
     }
 
-    /// The matrix of retention, or one cell of each axis that has a plot.
+    /// The matrix of retention, or the headline and one cell of each plot.
     fn cells(self) -> Vec<matrix::Cell> {
         let mut cells = matrix::cells();
         if self == Self::Smoke {
-            cells.retain(|cell| matches!(cell.axis, Axis::FrameSize | Axis::Flows));
-            cells.reverse();
-            cells.dedup_by_key(|cell| cell.axis);
+            let last = |place| cells.iter().rfind(|cell| cell.places.contains(&place)).map(|cell| cell.name);
+            let kept = [Place::Headline, Place::FrameSize, Place::Flows].map(last);
+            cells.retain(|cell| kept.contains(&Some(cell.name)));
         }
         cells
     }
@@ -119,18 +142,15 @@ impl Suite {
     /// Steps of progress that are known before.
     fn steps(self) -> usize {
         let cells = self.cells();
-        let retention = self.retention();
-        let sizes = cells.iter().filter(|cell| cell.axis == Axis::FrameSize).count();
-        let mut different: Vec<_> = cells
-            .iter()
-            .map(|matrix::Cell { profile, pipeline, .. }| {
-                (TrafficFacts::from(profile).to_string(), pipeline.records.name(), pipeline.sink.name())
-            })
-            .collect();
-        different.sort_unstable();
-        different.dedup();
+        let sizes = cells.iter().filter(|cell| cell.places.contains(&Place::FrameSize)).count();
+        let retention: usize = cells.iter().map(|cell| self.pairing(cell).steps()).sum();
+        let comparison = self.comparison();
         let micro: usize = Part::ALL.iter().map(|part| part.steps(self.micro())).sum();
-        different.len() * (retention.peaks + retention.pairs.repeat) + sizes * self.rate().repeat + micro
+        retention
+            + (sizes + 1) * self.rate().repeat
+            + 2 * self.xdp().repeat
+            + comparison.rates.len() * comparison.rounds
+            + micro
     }
 
     /// Measures everything. The report names what cannot be measured, and what an interrupt left out.
@@ -147,6 +167,7 @@ impl Suite {
             modes: Modes::default(),
             xdp_drop: Vec::new(),
             retention: Vec::new(),
+            xdp: Vec::new(),
             ndr: Vec::new(),
             latency: None,
             overload: None,
@@ -184,27 +205,22 @@ impl Suite {
 
     /// Runs the experiments that need a network.
     fn run_live(self, setting: &Setting, report: &mut Report) -> Result<(), Interrupted> {
-        let base = Profile::geneve();
+        let base = Profile::mirrored();
         let pipeline = PipelineSetup::default();
         for cell in self.cells() {
-            let traffic = TrafficFacts::from(&cell.profile);
-            let what = format!("retention: {traffic}");
-            let is_same = |done: &&MeasuredCell| {
-                let Retention { traffic: of, records, sink, .. } = &done.retention;
-                (of, *records, *sink) == (&traffic, cell.pipeline.records, cell.pipeline.sink)
-            };
-            // The same combination stands on several axes.
-            let measured = match report.retention.iter().find(is_same) {
-                Some(done) => Ok(done.retention.clone()),
-                None => Retention::measure(setting, &cell.profile, &cell.pipeline, self.retention()),
-            };
-            report.keep(&what, measured, |report, retention| {
-                report.retention.push(MeasuredCell { axis: cell.axis, retention });
+            let measured = Retention::measure(setting, &cell.profile, &cell.pipeline, self.pairing(&cell));
+            report.keep(&format!("retention: {}", cell.name), measured, |report, retention| {
+                let (name, places) = (cell.name.to_owned(), cell.places.clone());
+                report.retention.push(MeasuredCell { name, places, retention });
             })?;
-            if cell.axis == Axis::FrameSize {
+            if cell.places.contains(&Place::FrameSize) || cell.places.contains(&Place::Headline) {
                 let rate = Rate::measure(setting, &cell.profile, &ReceiverKind::XdpDrop, None, self.rate());
                 report.keep("xdp-drop", rate, |report, rate| report.xdp_drop.push(rate))?;
             }
+        }
+        for profile in [&base, &Profile::geneve()] {
+            let cost = XdpCost::measure(setting, profile, &xdp::setups(), self.xdp());
+            report.keep("the XDP program alone", cost, |report, cost| report.xdp.push(cost))?;
         }
         for kind in [ReceiverKind::RxDrop, ReceiverKind::Pipeline(pipeline.clone())] {
             let ndr = Ndr::measure(setting, &base, &kind, &self.ndr());
@@ -214,7 +230,7 @@ impl Suite {
         report.keep("latencies", latency, |report, latency| report.latency = Some(latency))?;
         let overload = Overload::measure(setting, &base, &pipeline, &self.overload(), None);
         report.keep("overload", overload, |report, overload| report.overload = Some(overload))?;
-        let comparison = Comparison::measure(setting, &base, &pipeline, self.comparison());
+        let comparison = Comparison::measure(setting, &base, &pipeline, &self.comparison());
         report.keep("other programs", comparison, |report, it| report.comparison = Some(it))
     }
 }

@@ -72,6 +72,11 @@ impl Intake {
         Ok(Self { program, addresses, nic, request })
     }
 
+    /// The program, to be attached by the caller.
+    pub(super) fn into_program(self) -> Program {
+        self.program
+    }
+
     /// The way from the program to the socket of a queue.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ use crate::shutdown::Shutdown;
 use crate::sink::{self, Opened, Output, Producer, SinkCounters, SinkError, Sinks};
 use crate::snapshot::{QueueSnapshot, Snapshot};
 use crate::source::FrameSource;
-use crate::xdp::Verdicts;
+use crate::xdp::{Program, Verdicts};
 
 /// Outputs of the sinks.
 pub enum Outputs {
@@ -228,6 +228,16 @@ impl Pipeline {
         let snapshot = snapshot(intake.as_ref(), &counters, queues, verdicts.as_ref(), elapsed);
         Ended { snapshot, failures, unwritten }
     }
+}
+
+/// The XDP program of a capture with this configuration, without its workers: for measurements of the program alone.
+///
+/// # Errors
+///
+/// When there is no such interface, or the kernel does not take the program.
+pub fn load_program(config: &Config) -> Result<Program, PipelineError> {
+    let nic = Nic::query(config.capture.interface.as_deref().ok_or(PipelineError::NoInterface)?)?;
+    Ok(Intake::load(config, &config.rules()?, nic)?.into_program())
 }
 
 /// Opens and locks the outputs for so many workers, and finds out that the ledger can be written. Nothing is changed there

@@ -1,4 +1,5 @@
-//! Receive and recycle, nothing else: as many packets as AF_XDP can bring to user space.
+//! Receive and recycle, nothing else: as many packets as AF_XDP can bring to user space, behind the least XDP program that
+//! redirects, or behind the daemon's.
 
 mod rings;
 
@@ -8,18 +9,81 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use aya::maps::XskMap;
+use mirror_testkit::generator::interface::Interface;
 use mirror_testkit::processors::{Processors, pin};
 use mirror_testkit::veth::VethPair;
 use mirror_traffic::program::{REDIRECT_PROGRAM, SOCKETS_MAP};
+use mirror_user::config::Config;
 use mirror_user::counters::Counter;
+use mirror_user::number::QueueId;
+use mirror_user::pipeline::load_program;
+use mirror_user::xdp::{self as capture, AttachModeRequest};
 
 use self::rings::Rings;
 use super::program::Program;
 use super::{Counts, Ended, Receiver, ReceiverError, is_busy, until_free};
 
+/// The daemon's XDP program, as a configuration makes it.
+#[derive(Clone, Debug)]
+pub struct ProgramSetup {
+    /// Name in results.
+    pub name: &'static str,
+    /// The configuration of a capture; its interface is that of the testbed.
+    pub config: Box<Config>,
+}
+
+/// The program that sends packets to the socket.
+enum Steering {
+    /// The least that redirects.
+    Least(Program),
+    /// The daemon's.
+    Capture(Box<capture::Program>),
+}
+
+impl Steering {
+    fn load(bed: &VethPair, setup: Option<&ProgramSetup>) -> Result<Self, ReceiverError> {
+        let Some(ProgramSetup { config, .. }) = setup else {
+            return Ok(Self::Least(Program::load(bed, REDIRECT_PROGRAM)?));
+        };
+        let mut config = config.clone();
+        config.capture.interface = Some(VethPair::RECEIVING.to_owned());
+        Ok(Self::Capture(Box::new(bed.receiver.enter(|| load_program(&config))??)))
+    }
+
+    fn set_socket(&mut self, rings: &Rings) -> Result<(), ReceiverError> {
+        match self {
+            Self::Least(program) => {
+                let mut sockets: XskMap<_> = program.map(SOCKETS_MAP)?;
+                let set = sockets.set(0, rings.as_raw_fd(), 0);
+                set.map_err(|source| ReceiverError::Map { name: SOCKETS_MAP, source })
+            }
+            Self::Capture(program) => Ok(program.set_socket(QueueId(0), rings)?),
+        }
+    }
+
+    fn attach(&mut self, bed: &VethPair) -> Result<(), ReceiverError> {
+        match self {
+            Self::Least(program) => program.attach(bed),
+            Self::Capture(program) => {
+                let attach = || program.attach(VethPair::RECEIVING, AttachModeRequest::Native);
+                bed.receiver.enter(attach)??;
+                Ok(())
+            }
+        }
+    }
+
+    fn detach(&mut self) -> Result<(), ReceiverError> {
+        match self {
+            Self::Least(program) => program.detach(),
+            Self::Capture(program) => program.detach()?,
+        }
+        Ok(())
+    }
+}
+
 /// The running loop.
 pub(super) struct Bare {
-    program: Program,
+    steering: Steering,
     received: Arc<Counter>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Rings>>,
@@ -27,14 +91,16 @@ pub(super) struct Bare {
 
 impl Bare {
     /// Starts the loop on its processor and lets packets in.
-    pub fn start(bed: &VethPair, processors: Processors) -> Result<Self, ReceiverError> {
-        let mut program = Program::load(bed, REDIRECT_PROGRAM)?;
-        let index = program.interface();
+    pub fn start(
+        bed: &VethPair,
+        processors: Processors,
+        setup: Option<&ProgramSetup>,
+    ) -> Result<Self, ReceiverError> {
+        let mut steering = Steering::load(bed, setup)?;
+        let index = bed.receiver.enter(|| Interface::new(VethPair::RECEIVING))??.index;
         let opened = bed.receiver.enter(|| until_free(|| Rings::open(index), is_busy))?;
         let mut rings = opened.map_err(|source| ReceiverError::Socket { source })?;
-        let mut sockets: XskMap<_> = program.map(SOCKETS_MAP)?;
-        let set = sockets.set(0, rings.as_raw_fd(), 0);
-        set.map_err(|source| ReceiverError::Map { name: SOCKETS_MAP, source })?;
+        steering.set_socket(&rings)?;
         let received = Arc::new(Counter::default());
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new()
@@ -53,8 +119,8 @@ impl Bare {
                 }
             })
             .map_err(|source| ReceiverError::Thread { source })?;
-        let mut bare = Self { program, received, stop, thread: Some(thread) };
-        bare.program.attach(bed)?;
+        let mut bare = Self { steering, received, stop, thread: Some(thread) };
+        bare.steering.attach(bed)?;
         Ok(bare)
     }
 
@@ -72,7 +138,7 @@ impl Receiver for Bare {
     }
 
     fn stop(mut self: Box<Self>) -> Result<Ended, ReceiverError> {
-        self.program.detach();
+        self.steering.detach()?;
         let rings = self.join();
         let dropped = rings.map_or(Ok(0), |rings| rings.dropped());
         let kernel_dropped = dropped.map_err(|source| ReceiverError::Socket { source })?;
