@@ -18,7 +18,7 @@ pub struct XdpArguments {
     /// Seconds of each measurement [default: 1.5]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
-    /// Rounds, in each of which every configuration is measured once [default: 10]
+    /// Rounds, in each of which every configuration is measured once [default: 8]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     #[command(flatten)]

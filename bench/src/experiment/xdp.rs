@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mirror_testkit::traffic::Profile;
 use mirror_user::config::Config;
+use mirror_user::value::Timestamps;
 use serde::{Deserialize, Serialize};
 
 use super::{Effort, Setting, TrafficFacts};
@@ -51,6 +52,7 @@ pub fn setups() -> Vec<ProgramSetup> {
     };
     vec![
         with("as it is by default", |_| {}),
+        with("exact time stamps", |config| config.capture.timestamps = Timestamps::Exact),
         with("any destination", |config| config.capture.any_destination = true),
         with("any destination, cut to 128 bytes", |config| {
             config.capture.any_destination = true;
@@ -59,9 +61,9 @@ pub fn setups() -> Vec<ProgramSetup> {
     ]
 }
 
-/// Ten rounds of a second and a half each.
+/// Eight rounds of a second and a half each.
 pub const fn effort() -> Effort {
-    Effort { warm_up: Duration::from_millis(200), duration: Duration::from_millis(1500), repeat: 10 }
+    Effort { warm_up: Duration::from_millis(200), duration: Duration::from_millis(1500), repeat: 8 }
 }
 
 impl XdpCost {

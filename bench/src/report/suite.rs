@@ -66,7 +66,7 @@ impl Suite {
         let effort = |repeat, duration| Effort { warm_up, duration, repeat };
         let duration = headline.unpaced.duration;
         let full =
-            Pairing { unpaced: effort(5, duration * 3 / 4), paced: effort(2, duration / 2), rate: None };
+            Pairing { unpaced: effort(4, duration * 3 / 4), paced: effort(1, duration / 2), rate: None };
         let short = Pairing { unpaced: effort(3, duration / 2), paced: effort(1, duration / 4), rate: None };
         let full = if cell.places.contains(&Place::Headline) { headline } else { full };
         self.pick(full, short, Pairing::quick())
@@ -88,13 +88,13 @@ impl Suite {
     }
 
     fn ndr(self) -> Trials {
-        let full = Trials { long: Duration::from_secs(10), ..Trials::default() };
+        let full = Trials { long: Duration::from_secs(3), ..Trials::default() };
         let short = Trials { short: full.short / 4, long: full.long / 4, resolution: 0.03, ..full };
         self.pick(full, short, Trials::quick())
     }
 
     fn latency(self) -> Plan {
-        let full = Plan { duration: Duration::from_secs(6), ..latency::plan() };
+        let full = Plan { duration: Duration::from_secs(5), search: self.ndr(), ..latency::plan() };
         let short = Plan { duration: full.duration / 3, search: self.ndr(), ..full };
         self.pick(full, short, latency::quick_plan().0)
     }
@@ -108,7 +108,7 @@ impl Suite {
     }
 
     fn overload(self) -> Plan {
-        let full = Plan { duration: Duration::from_secs(20), ..overload::plan() };
+        let full = Plan { duration: Duration::from_secs(20), search: self.ndr(), ..overload::plan() };
         let short = Plan { duration: full.duration / 4, search: self.ndr(), ..full };
         self.pick(full, short, overload::quick_plan())
     }
