@@ -85,8 +85,10 @@ pub struct PlainPacket {
     pub captured_length: u32,
     /// As [`Packet::original_length`].
     pub original_length: u32,
-    /// As [`Packet::link`].
-    pub link: Option<Link>,
+    /// The tunnel carries Ethernet, whose addresses are still to be read.
+    pub is_frame: bool,
+    /// As [`Link::vlans`].
+    pub vlans: [Option<u16>; 2],
     /// Source address.
     pub source: Ipv4Addr,
     /// Destination address.
@@ -107,26 +109,25 @@ impl PlainPacket {
     pub const fn protocol(&self) -> IpProtocol {
         if self.tcp.is_some() { IpProtocol::TCP } else { IpProtocol::UDP }
     }
-}
 
-impl From<PlainPacket> for Packet {
+    /// The description of the packet with this Ethernet header.
     #[inline(always)]
-    fn from(plain: PlainPacket) -> Self {
-        let PlainPacket { tunnel, offset, captured_length, original_length, link, ports, .. } = plain;
-        let transport = match plain.tcp {
+    pub fn with_link(&self, link: Option<Link>) -> Packet {
+        let Self { tunnel, offset, captured_length, original_length, ports, .. } = *self;
+        let transport = match self.tcp {
             Some(state) => Transport::Tcp(Tcp { ports, state: Some(state) }),
             None => Transport::Udp(ports),
         };
         let network = Network::Ip(Ip {
-            source: plain.source.into(),
-            destination: plain.destination.into(),
-            protocol: plain.protocol(),
-            length: plain.length.into(),
-            hop_limit: plain.hop_limit,
+            source: self.source.into(),
+            destination: self.destination.into(),
+            protocol: self.protocol(),
+            length: self.length.into(),
+            hop_limit: self.hop_limit,
             fragment: None,
             transport,
         });
-        Self { tunnel: tunnel.into(), offset, captured_length, original_length, link, network }
+        Packet { tunnel: tunnel.into(), offset, captured_length, original_length, link, network }
     }
 }
 

@@ -8,7 +8,7 @@ use super::config::DecapConfig;
 use super::layer::{narrow, whole_tcp};
 use super::load_balancer::{self, Carried};
 use crate::number::{EtherType, IpProtocol, Vni};
-use crate::packet::{Link, PlainPacket, PlainTunnel};
+use crate::packet::{PlainPacket, PlainTunnel};
 use crate::wire::reader::Reader;
 use crate::wire::{ethernet, ipv4, tcp, udp, vxlan};
 
@@ -101,14 +101,14 @@ fn in_frame(tunnel: PlainTunnel, frame: Whole<'_>, config: &DecapConfig) -> Opti
     if header.ethertype != EtherType::IPV4 {
         return None;
     }
-    in_ip(tunnel, Some(header.link), frame, reader, config)
+    in_ip(tunnel, Some(header.link.vlans), frame, reader, config)
 }
 
-/// The packet `whole`, whose IP header `reader` comes to next.
+/// The packet `whole`, whose IP header `reader` comes to next: behind an Ethernet header with these VLANs, where there is one.
 #[inline(always)]
 fn in_ip(
     tunnel: PlainTunnel,
-    link: Option<Link>,
+    vlans: Option<[Option<u16>; 2]>,
     whole: Whole<'_>,
     mut reader: Reader<'_>,
     config: &DecapConfig,
@@ -117,13 +117,12 @@ fn in_ip(
     let header = Header::take(&mut reader)?;
     let total_length = usize::from(header.total_length);
     let payload_length = total_length.checked_sub(ipv4::Header::LENGTH)?;
-    reader.limit(payload_length);
     let (ports, tcp) = match header.protocol {
-        IpProtocol::TCP => {
+        IpProtocol::TCP if payload_length >= tcp::Header::PARSED => {
             let tcp = whole_tcp(tcp::Header::parse(&mut reader)?, payload_length);
             (tcp.ports, tcp.state)
         }
-        IpProtocol::UDP => (udp::ports(&mut reader)?, None),
+        IpProtocol::UDP if payload_length >= udp::PORTS => (udp::ports(&mut reader)?, None),
         _ => return None,
     };
     if tcp.is_none() && config.is_tunnel(ports.destination) {
@@ -134,7 +133,8 @@ fn in_ip(
         offset: narrow(whole.offset),
         captured_length: narrow(whole.captured.len()),
         original_length: narrow(whole.length.max(link_length + total_length)),
-        link,
+        is_frame: vlans.is_some(),
+        vlans: vlans.unwrap_or_default(),
         source: header.source,
         destination: header.destination,
         length: header.total_length,

@@ -39,7 +39,8 @@ use crate::DropReason;
 use crate::number::EtherType;
 use crate::packet::{Packet, PlainPacket};
 use crate::source::Frame;
-use crate::wire::vxlan;
+use crate::wire::reader::Reader;
+use crate::wire::{ethernet, vxlan};
 
 /// Finds the mirrored packet in `frame`.
 ///
@@ -50,7 +51,7 @@ use crate::wire::vxlan;
 /// protocol type.
 pub fn decapsulate(frame: &Frame<'_>, config: &DecapConfig) -> Result<Packet, DropReason> {
     match find(frame, config) {
-        Found::Plain(packet) => Ok(packet.into()),
+        Found::Plain(packet) => Ok(describe_plain(packet, *frame)),
         Found::Other(other) => other.describe(config),
     }
 }
@@ -81,6 +82,16 @@ pub fn find<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Found<'a> {
         return Found::Plain(packet);
     }
     Found::Other(Other { frame: *frame, carried })
+}
+
+/// Describes a packet that was [found](Found::Plain) in `frame` as any other. It takes values: those whose address is taken
+/// do not stay in registers where they are not described.
+pub fn describe_plain(packet: PlainPacket, frame: Frame<'_>) -> Packet {
+    let link = packet.is_frame.then(|| {
+        let bytes = frame.data.get(packet.offset as usize..).unwrap_or_default();
+        ethernet::Header::parse(&mut Reader::new(bytes)).map(|header| header.link)
+    });
+    packet.with_link(link.flatten())
 }
 
 impl Other<'_> {

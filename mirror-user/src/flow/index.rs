@@ -13,14 +13,14 @@ const WORDS: usize = 15;
 /// Entries that a bucket is meant for on average: 5 % of the buckets overflow, and an entry takes 6.4 bytes.
 const LOAD: usize = 10;
 
-/// A cache line of the index.
-#[repr(C, align(64))]
+/// A cache line of the index, in one array, which is compared as a whole.
+///
+/// The first 15 lanes are words: tag in the upper bits, slot number in the lower ones; 0 where there is none. The last one is
+/// the number of entries that found this bucket full and are in a later one.
+#[repr(align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    /// Tag in the upper bits, slot number in the lower ones; 0 where there is none.
-    words: [u32; WORDS],
-    /// Entries that found this bucket full and are in a later one.
-    passed: u32,
+    lanes: [u32; WORDS + 1],
 }
 
 const _: () = assert!(size_of::<Bucket>() == memory::CACHE_LINE);
@@ -96,7 +96,7 @@ impl Index {
                 }
                 matches &= matches - 1;
             }
-            if bucket.passed == 0 {
+            if bucket.passed() == 0 {
                 return None;
             }
         }
@@ -107,27 +107,29 @@ impl Index {
     pub(super) fn insert(&mut self, position: IndexPosition, slot: Slot) {
         let (before, from) = self.buckets.split_at_mut(position.bucket as usize);
         for bucket in from.iter_mut().chain(before) {
-            if let Some(word) = bucket.words.iter_mut().find(|word| **word == 0) {
+            let [words @ .., passed] = &mut bucket.lanes;
+            if let Some(word) = words.iter_mut().find(|word| **word == 0) {
                 *word = position.tag | slot.number();
                 return;
             }
-            bucket.passed += 1;
+            *passed += 1;
         }
     }
 
     /// Takes out `slot`, which was entered at `position`.
     pub(super) fn remove(&mut self, position: IndexPosition, slot: Slot) {
         let entry = position.tag | slot.number();
-        let Some(distance) = self.chain(position).position(|bucket| bucket.words.contains(&entry)) else {
+        let Some(distance) = self.chain(position).position(|bucket| bucket.words().contains(&entry)) else {
             return;
         };
         let (before, from) = self.buckets.split_at_mut(position.bucket as usize);
         let mut buckets = from.iter_mut().chain(before);
         for bucket in buckets.by_ref().take(distance) {
-            bucket.passed -= 1;
+            let [.., passed] = &mut bucket.lanes;
+            *passed -= 1;
         }
-        if let Some(word) =
-            buckets.next().and_then(|bucket| bucket.words.iter_mut().find(|word| **word == entry))
+        if let Some(Bucket { lanes: [words @ .., _] }) = buckets.next()
+            && let Some(word) = words.iter_mut().find(|word| **word == entry)
         {
             *word = 0;
         }
@@ -141,20 +143,30 @@ impl Index {
 }
 
 impl Bucket {
+    const fn words(&self) -> &[u32; WORDS] {
+        let [words @ .., _] = &self.lanes;
+        words
+    }
+
+    const fn passed(&self) -> u32 {
+        let [.., passed] = self.lanes;
+        passed
+    }
+
     /// One bit for each word with this tag, that of the first word lowest.
     #[inline(always)]
     fn matches(&self, tag: u32, slot_mask: u32) -> u32 {
         let mut matches = 0;
-        for (position, word) in self.words.iter().enumerate() {
-            matches |= u32::from(word & !slot_mask == tag) << position;
+        for (position, lane) in self.lanes.iter().enumerate() {
+            matches |= u32::from(lane & !slot_mask == tag) << position;
         }
-        matches
+        matches & ((1 << WORDS) - 1)
     }
 
     /// The slot in the word of the lowest bit of `matches`.
     #[inline(always)]
     fn slot(&self, matches: u32, slot_mask: u32) -> Option<Slot> {
-        self.words.get(matches.trailing_zeros() as usize).map(|word| Slot::from_number(word & slot_mask))
+        self.words().get(matches.trailing_zeros() as usize).map(|word| Slot::from_number(word & slot_mask))
     }
 }
 
@@ -202,7 +214,7 @@ mod tests {
             for (number, hash) in entered {
                 index.remove(index.position(hash), Slot::from_number(number));
             }
-            prop_assert!(index.buckets.iter().all(|bucket| bucket.passed == 0 && bucket.words == [0; WORDS]));
+            prop_assert!(index.buckets.iter().all(|bucket| bucket.lanes == [0; WORDS + 1]));
         }
     }
 }

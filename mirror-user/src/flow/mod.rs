@@ -18,7 +18,8 @@
 //! 1. each packet's key, hash and tunnel number; fetch its bucket of the index;
 //! 2. the slot that the bucket names; fetch the flow;
 //! 3. fetch the flow's neighbours in the order of idle time, and its addresses in IPv6;
-//! 4. packet by packet: find or make the flow, count, follow TCP, make the flow the latest.
+//! 4. packet by packet: find or make the flow, count, follow TCP, make the flow the latest. By far most packets belong to the
+//!    flow that the second pass has found, which goes on; for them that is one look.
 //!
 //! The first three only prefetch; the last one decides, in the order of the packets.
 //!

@@ -56,7 +56,7 @@ impl FlowTable {
             return;
         };
         let addresses = [packet.source, packet.destination];
-        let vlans = tunnels::vlans(packet.link);
+        let vlans = key::pack_vlans(packet.vlans);
         let selector = Selector::of_ports(packet.ports);
         let (key, hash, sender) =
             Key::narrow(addresses, packet.protocol(), selector, scope, vlans, &self.hasher);
@@ -198,8 +198,8 @@ impl FlowTable {
         }
         for packet in &*batch {
             self.lru.prefetch_neighbours(packet.candidate);
-            let flow = &self.flows[packet.candidate];
-            if key::is_wide(flow.selector()) {
+            if key::is_wide(packet.selector) {
+                let flow = &self.flows[packet.candidate];
                 memory::prefetch(&self.wide[key::wide_slot(flow.addresses)]);
             }
         }

@@ -73,28 +73,34 @@ impl Rules {
     }
 
     /// The recording of packets of `tunnel`.
-    #[inline(always)]
+    #[inline]
     pub fn resolve(&self, tunnel: &Tunnel) -> Recording {
+        self.find(tunnel).unwrap_or(self.rest)
+    }
+
+    /// The recording by the rule for packets of `tunnel`; [`None`] where no rule but [`Rules::rest`] applies.
+    #[inline(always)]
+    pub fn find(&self, tunnel: &Tunnel) -> Option<Recording> {
         if self.kinds == 0 {
-            return self.rest;
+            return None;
         }
         self.look_up(tunnel.endpoint, tunnel.vxlan_vni.or(tunnel.geneve_vni))
     }
 
-    /// The recording of packets of a load balancer's `tunnel`.
+    /// The same for a load balancer's tunnel.
     #[inline(always)]
-    pub fn resolve_plain(&self, tunnel: &PlainTunnel) -> Recording {
+    pub fn find_plain(&self, tunnel: &PlainTunnel) -> Option<Recording> {
         if self.kinds == 0 {
-            return self.rest;
+            return None;
         }
         self.look_up(Some(tunnel.endpoint), tunnel.vxlan_vni.or(Some(tunnel.geneve_vni)))
     }
 
     #[inline(never)] // kept out of the code of those without such rules
-    fn look_up(&self, endpoint: Option<EndpointId>, vni: Option<Vni>) -> Recording {
+    fn look_up(&self, endpoint: Option<EndpointId>, vni: Option<Vni>) -> Option<Recording> {
         let endpoint = endpoint.map(|endpoint| endpoint.0);
         let look_up = |key: &TunnelKey| self.by_tunnel.get(key).copied();
-        most_specific(self.kinds, endpoint, vni.map(Vni::get), look_up).unwrap_or(self.rest)
+        most_specific(self.kinds, endpoint, vni.map(Vni::get), look_up)
     }
 
     /// The snap lengths by which the kernel is to truncate in place of that of [`rest`](Self::rest); none where all

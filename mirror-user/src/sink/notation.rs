@@ -203,49 +203,57 @@ fn group(group: u16) -> ShortText {
     ShortText { bytes: text.into(), length: 4 - leading_zeros }
 }
 
-/// Writes timestamps. It keeps the text of a day, as most timestamps are of the same day as the one before.
+/// Writes timestamps. It keeps the text of a second, as most timestamps are of the same second as the one before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimestampWriter {
-    /// Days since 1970-01-01.
-    day: u32,
-    /// The beginning of that day.
-    midnight: [u8; 30],
+    /// Seconds since 1970-01-01.
+    second: u64,
+    /// The beginning of that second.
+    text: [u8; 30],
 }
 
 impl Default for TimestampWriter {
     fn default() -> Self {
-        Self { day: 0, midnight: *b"1970-01-01T00:00:00.000000000Z" }
+        Self { second: 0, text: *b"1970-01-01T00:00:00.000000000Z" }
     }
 }
 
 impl TimestampWriter {
     /// Appends a time as RFC 3339 says, in UTC and with nanoseconds.
     pub fn write(&mut self, Timestamp(nanoseconds): Timestamp, out: &mut Vec<u8>) {
-        let seconds = nanoseconds / 1_000_000_000;
-        let day = (seconds / 86_400) as u32;
-        if day != self.day {
-            self.set_day(day);
+        let second = nanoseconds / 1_000_000_000;
+        if second != self.second {
+            self.set_second(second);
         }
-        let (second, nanosecond) = ((seconds % 86_400) as u32, nanoseconds % 1_000_000_000);
+        let nanosecond = nanoseconds % 1_000_000_000;
         // In its place: a copy of parts that were put together elsewhere would wait for them.
-        out.extend_from_slice(&self.midnight);
+        out.extend_from_slice(&self.text);
         if let Some(text) = out.last_chunk_mut::<30>() {
-            text[11..13].copy_from_slice(&two_digits(second / 3_600));
-            text[14..16].copy_from_slice(&two_digits(second / 60 % 60));
-            text[17..19].copy_from_slice(&two_digits(second % 60));
             text[20..28].copy_from_slice(&eight_digits(nanosecond / 10));
             text[28] = b'0' + (nanosecond % 10) as u8;
         }
     }
 
+    #[inline(never)]
+    fn set_second(&mut self, second: u64) {
+        const DAY: u64 = 86_400;
+        if second / DAY != self.second / DAY {
+            self.set_day(((second / DAY) & 0xffff_ffff) as u32);
+        }
+        self.second = second;
+        let second = (second % DAY) as u32;
+        self.text[11..13].copy_from_slice(&two_digits(second / 3_600));
+        self.text[14..16].copy_from_slice(&two_digits(second / 60 % 60));
+        self.text[17..19].copy_from_slice(&two_digits(second % 60));
+    }
+
     #[cold]
     fn set_day(&mut self, day: u32) {
-        self.day = day;
         let (year, month, day) = date(day);
-        self.midnight[0..2].copy_from_slice(&two_digits(year / 100));
-        self.midnight[2..4].copy_from_slice(&two_digits(year));
-        self.midnight[5..7].copy_from_slice(&two_digits(month));
-        self.midnight[8..10].copy_from_slice(&two_digits(day));
+        self.text[0..2].copy_from_slice(&two_digits(year / 100));
+        self.text[2..4].copy_from_slice(&two_digits(year));
+        self.text[5..7].copy_from_slice(&two_digits(month));
+        self.text[8..10].copy_from_slice(&two_digits(day));
     }
 }
 

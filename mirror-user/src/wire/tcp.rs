@@ -29,6 +29,8 @@ pub struct Header {
 impl Header {
     /// Bytes of a header without options.
     pub const LENGTH: usize = MIN_HEADER_LENGTH as usize;
+    /// Bytes of a header up to its window.
+    pub const PARSED: usize = 16;
 
     /// A header without options.
     pub const fn new(ports: Ports, sequence: u32, acknowledgment: u32, flags: u8) -> Self {
@@ -38,7 +40,8 @@ impl Header {
     /// Takes the header up to its window; [`None`] where the bytes end before that.
     #[inline(always)]
     pub fn parse(reader: &mut Reader<'_>) -> Option<Self> {
-        let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, data_offset, flags, w0, w1] = reader.array()?;
+        let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, data_offset, flags, w0, w1] =
+            reader.array::<{ Self::PARSED }>()?;
         Some(Self {
             ports: Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) },
             sequence: u32::from_be_bytes([q0, q1, q2, q3]),

@@ -50,11 +50,15 @@ impl Header {
     }
 }
 
+/// Bytes of the ports.
+pub const PORTS: usize = 4;
+
 /// Takes the ports only, with which the headers of UDP, TCP and SCTP begin; [`None`] where the bytes end within
 /// them.
 #[inline]
 pub fn ports(reader: &mut Reader<'_>) -> Option<Ports> {
-    Some(Ports { source: reader.u16()?, destination: reader.u16()? })
+    let [s0, s1, d0, d1] = reader.array::<PORTS>()?;
+    Some(Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) })
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! The way of the packets of a batch to the records that they may be in.
 
 use crate::DropReason;
+use crate::decap;
 use crate::degrade::DegradeLevel;
 use crate::flow::FlowTable;
 use crate::packet::{Packet, PlainPacket};
 use crate::rules::{Recording, Rules};
+use crate::source::Frame;
 use crate::time::Timestamp;
 
 /// Takes in the packets of the current batch.
 pub(super) struct Intake<'worker> {
-    pub(super) rules: &'worker Rules,
-    pub(super) level: DegradeLevel,
-    pub(super) flows: &'worker mut Option<FlowTable>,
-    pub(super) selected: &'worker mut Vec<SelectedPacket>,
+    rules: &'worker Rules,
+    level: DegradeLevel,
+    /// Of packets that no rule applies to.
+    rest: Result<Recording, DropReason>,
+    flows: Option<&'worker mut FlowTable>,
+    selected: &'worker mut Vec<SelectedPacket>,
     /// Packets so far.
     pub(super) packets: u64,
 }
@@ -26,7 +30,18 @@ pub(super) struct SelectedPacket {
     pub(super) payload: bool,
 }
 
-impl Intake<'_> {
+impl<'worker> Intake<'worker> {
+    /// Begins a batch at this level.
+    pub(super) fn new(
+        rules: &'worker Rules,
+        level: DegradeLevel,
+        flows: Option<&'worker mut FlowTable>,
+        selected: &'worker mut Vec<SelectedPacket>,
+    ) -> Self {
+        selected.clear();
+        Self { rules, level, rest: allowed(rules.rest(), level), flows, selected, packets: 0 }
+    }
+
     /// Takes in the packet of frame `index`: prepares it for its flow, and selects it for a record of its own.
     ///
     /// # Errors
@@ -35,26 +50,35 @@ impl Intake<'_> {
     #[inline(always)]
     pub(super) fn take(
         &mut self,
-        frame: usize,
-        timestamp: Timestamp,
-        packet: impl Mirrored,
+        index: usize,
+        frame: &Frame<'_>,
+        packet: &impl Mirrored,
     ) -> Result<(), DropReason> {
         self.packets += 1;
-        let Recording { packets, flows, payload, .. } = allowed(packet.recording(self.rules), self.level)?;
-        if flows && let Some(table) = self.flows {
+        let recording = match packet.rule(self.rules) {
+            None => self.rest?,
+            Some(recording) => allowed(recording, self.level)?,
+        };
+        let Recording { packets, flows, payload, .. } = recording;
+        let timestamp = frame.timestamp;
+        if flows && let Some(table) = &mut self.flows {
             packet.prepare(table, timestamp, packets);
         }
         if packets {
-            self.selected.push(SelectedPacket { frame, timestamp, packet: packet.into(), payload });
+            let packet = packet.describe(frame);
+            self.selected.push(SelectedPacket { frame: index, timestamp, packet, payload });
         }
         Ok(())
     }
 }
 
 /// A mirrored packet in one form or the other.
-pub(super) trait Mirrored: Copy + Into<Packet> {
-    /// The records that the rules allow for it.
-    fn recording(&self, rules: &Rules) -> Recording;
+pub(super) trait Mirrored {
+    /// The rule that applies to it.
+    fn rule(&self, rules: &Rules) -> Option<Recording>;
+
+    /// Its description, as that of the packet in `frame`.
+    fn describe(&self, frame: &Frame<'_>) -> Packet;
 
     /// Prepares it for its flow.
     fn prepare(&self, table: &mut FlowTable, timestamp: Timestamp, has_own_record: bool);
@@ -62,8 +86,13 @@ pub(super) trait Mirrored: Copy + Into<Packet> {
 
 impl Mirrored for Packet {
     #[inline(always)]
-    fn recording(&self, rules: &Rules) -> Recording {
-        rules.resolve(&self.tunnel)
+    fn rule(&self, rules: &Rules) -> Option<Recording> {
+        rules.find(&self.tunnel)
+    }
+
+    #[inline(always)]
+    fn describe(&self, _frame: &Frame<'_>) -> Packet {
+        *self
     }
 
     #[inline(always)]
@@ -74,8 +103,13 @@ impl Mirrored for Packet {
 
 impl Mirrored for PlainPacket {
     #[inline(always)]
-    fn recording(&self, rules: &Rules) -> Recording {
-        rules.resolve_plain(&self.tunnel)
+    fn rule(&self, rules: &Rules) -> Option<Recording> {
+        rules.find_plain(&self.tunnel)
+    }
+
+    #[inline(always)]
+    fn describe(&self, frame: &Frame<'_>) -> Packet {
+        decap::describe_plain(*self, *frame)
     }
 
     #[inline(always)]

@@ -177,16 +177,15 @@ impl<Source: FrameSource> Worker<Source> {
     fn decapsulate(&mut self, count: usize) {
         let Self { source, decap, rules, flows, degradation, emitter, selected, .. } = self;
         let counters = &emitter.counters;
-        selected.clear();
-        let mut intake = Intake { rules, level: degradation.level(), flows, selected, packets: 0 };
+        let mut intake = Intake::new(rules, degradation.level(), flows.as_mut(), selected);
         let mut bytes = 0;
         for index in 0..count {
             let frame = source.frame(index);
             bytes += u64::from(frame.captured_length);
             let taken = match decap::find(&frame, decap) {
-                Found::Plain(packet) => intake.take(index, frame.timestamp, packet),
+                Found::Plain(packet) => intake.take(index, &frame, &packet),
                 Found::Other(other) => {
-                    other.describe(decap).and_then(|packet| intake.take(index, frame.timestamp, packet))
+                    other.describe(decap).and_then(|packet| intake.take(index, &frame, &packet))
                 }
             };
             if let Err(reason) = taken {

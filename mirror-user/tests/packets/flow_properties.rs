@@ -244,7 +244,8 @@ fn plain(packet: &Packet) -> Option<PlainPacket> {
         offset,
         captured_length,
         original_length,
-        link,
+        is_frame: link.is_some(),
+        vlans: link.map_or([None; 2], |link| link.vlans),
         source,
         destination,
         length: ip.length.try_into().ok()?,
@@ -252,7 +253,7 @@ fn plain(packet: &Packet) -> Option<PlainPacket> {
         ports,
         tcp,
     };
-    assert_eq!(Packet::from(plain), *packet);
+    assert_eq!(plain.with_link(link), *packet);
     Some(plain)
 }
 
