@@ -11,6 +11,7 @@ pub mod progress;
 pub mod rate;
 pub mod report;
 pub mod retention;
+pub mod timestamps;
 pub mod traffic;
 pub mod xdp;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Ndr(ndr::NdrArguments),
     /// Measure the latency from the intended time of sending to the record.
     Latency(latency::LatencyArguments),
+    /// Measure the error of timestamps that are worked out from those of some packets.
+    Timestamps(timestamps::TimestampArguments),
     /// Overload the pipeline with twice its sustainable rate: throughput, memory and ledger must hold.
     Overload(overload::OverloadArguments),
     /// Measure other installed programs under the same traffic: tcpdump, Suricata, gwlbtun.
@@ -75,6 +78,7 @@ impl Command {
             Self::Xdp(xdp) => xdp.run(),
             Self::Ndr(ndr) => ndr.run(),
             Self::Latency(latency) => latency.run(),
+            Self::Timestamps(timestamps) => timestamps.run(),
             Self::Overload(overload) => overload.run(),
             Self::Compare(compare) => compare.run(),
             Self::Micro(micro) => micro.run(),

@@ -5,6 +5,7 @@
 //! - [`xdp`]: the cost of the XDP program alone.
 //! - [`ndr`]: the highest rate without loss, and with 0.5 % of it.
 //! - [`latency`]: time from a packet to its record.
+//! - [`timestamps`]: the error of receive times that are worked out.
 //! - [`overload`]: the pipeline at twice its sustainable rate.
 //! - [`compare`]: other programs under the same traffic.
 //! - [`plan`]: durations and rates of latency and overload.
@@ -17,6 +18,7 @@ pub mod overload;
 pub mod plan;
 pub mod rate;
 pub mod retention;
+pub mod timestamps;
 pub mod xdp;
 
 use std::fmt;

@@ -51,7 +51,7 @@ pub fn setups() -> Vec<ProgramSetup> {
         ProgramSetup { name, config: Box::new(config) }
     };
     vec![
-        with("as it is by default", |_| {}),
+        with("as it is by default under full load", |_| {}),
         with("exact time stamps", |config| config.capture.timestamps = Timestamps::Exact),
         with("any destination", |config| config.capture.any_destination = true),
         with("any destination, cut to 128 bytes", |config| {

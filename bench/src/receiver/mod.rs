@@ -25,6 +25,7 @@ use mirror_user::ledger::Ledger;
 use mirror_user::pipeline::PipelineError;
 use mirror_user::sink::SinkError;
 use mirror_user::xdp::XdpError;
+use mirror_user::xsk::XskError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -162,6 +163,15 @@ fn until_free<T, E>(mut bind: impl FnMut() -> Result<T, E>, is_busy: impl Fn(&E)
             result => return result,
         }
     }
+}
+
+/// Opens the daemon's socket, as soon as the queue is free.
+///
+/// # Errors
+///
+/// When it cannot be opened for another reason.
+pub(crate) fn until_socket_is_free<T>(open: impl FnMut() -> Result<T, XskError>) -> Result<T, XskError> {
+    until_free(open, |error| matches!(error, XskError::Bind { error, .. } if is_busy(error)))
 }
 
 /// True if another socket has the queue.

@@ -135,6 +135,15 @@ impl Arrivals {
     }
 }
 
+/// Observer that measures how far worked-out times are from true ones, under a program that stamps every packet.
+pub trait Witness: Send {
+    /// Keeps the stamps of a batch, and zeroes those that a program with this interval would not have taken.
+    fn hide(&mut self, times: &mut [u64], interval: u64);
+
+    /// Compares the times that were worked out with the stamps that were kept.
+    fn compare(&mut self, times: &[u64]);
+}
+
 /// Packets of which one is stamped, and how far apart stamps are.
 #[derive(Debug)]
 struct Interval {

@@ -27,7 +27,7 @@ use std::time::Duration;
 use mirror_common::preamble::{self, Preamble};
 use tracing::{info, warn};
 
-use self::arrival::Arrivals;
+use self::arrival::{Arrivals, Witness};
 pub use self::config::{CopyMode, FRAME_DATA, FRAME_SIZE, XskConfig, ZERO_COPY_MTU};
 pub use self::error::XskError;
 use self::rings::Rings;
@@ -78,6 +78,7 @@ pub struct XskSource {
     /// Receive times of the frames of the current batch, in nanoseconds on the kernel's monotonic clock.
     times: [u64; BATCH_FRAMES],
     arrivals: Arrivals,
+    witness: Option<Box<dyn Witness>>,
     /// Control of the packets that are stamped; none where all of them are.
     stamps: Option<Stamps>,
     /// One of so many packets is stamped.
@@ -105,6 +106,7 @@ impl XskSource {
             whole: 0,
             times: [0; BATCH_FRAMES],
             arrivals: Arrivals::new(),
+            witness: None,
             stamps: None,
             stamp_interval: 1,
             interpolated: 0,
@@ -122,6 +124,13 @@ impl XskSource {
         stamps.set_interval(self.stamp_interval)?;
         self.stamps = Some(stamps);
         Ok(self)
+    }
+
+    /// Has `witness` measure the error of the times that are worked out. The program is to stamp every packet.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Box<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
     }
 
     /// The mode that the kernel uses.
@@ -196,7 +205,13 @@ impl XskSource {
     /// Works out the times of the first `frames` frames of the batch, from the stamps among them.
     fn take_times(&mut self, frames: usize) -> io::Result<()> {
         let times = self.times.get_mut(..frames).unwrap_or_default();
+        if let Some(witness) = &mut self.witness {
+            witness.hide(times, self.arrivals.interval());
+        }
         self.interpolated += self.arrivals.fill(times, || self.clock.monotonic()) as u64;
+        if let Some(witness) = &mut self.witness {
+            witness.compare(times);
+        }
         if let Some(&last) = times.last()
             && self.clock.is_due(last)
         {
