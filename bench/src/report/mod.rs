@@ -23,6 +23,7 @@ use crate::experiment::ndr::Ndr;
 use crate::experiment::overload::Overload;
 use crate::experiment::rate::Rate;
 use crate::experiment::retention::Retention;
+use crate::experiment::timestamps::TimestampErrors;
 use crate::experiment::xdp::XdpCost;
 use crate::machine::Machine;
 use crate::micro::Micro;
@@ -33,7 +34,8 @@ pub const LIMITS: &str = "\
 These figures come from one host, on which generator, kernel and pipeline run side by side: the generator and the kernel's receive path \
 share one processor, so neither can be measured at its own limit, and a receiver that costs the kernel more is also offered less. \
 The path is a veth pair in AF_XDP copy mode: there is no NIC, no interrupt, no DMA, no hardware time stamp and no zero-copy, and one \
-receive queue. Ratios of measurements in turns hold better than rates; a NIC, several queues or another host will give other \
+receive queue. Connections that close end 0.25 s later, not 5 s as by default, so that their records are made and written while it is \
+measured; flows of UDP do not end within a measurement. Ratios of measurements in turns hold better than rates; a NIC, several queues or another host will give other \
 ones.";
 
 /// Everything that was measured in one run.
@@ -59,6 +61,8 @@ pub struct Report {
     pub retention: Vec<MeasuredCell>,
     /// The XDP program alone.
     pub xdp: Vec<XdpCost>,
+    /// The error of receive times that are worked out.
+    pub timestamps: Option<TimestampErrors>,
     /// The rates with no and little loss: of the bare loop, and of the pipeline.
     pub ndr: Vec<Ndr>,
     /// Latencies.

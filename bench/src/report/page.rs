@@ -7,6 +7,7 @@ use super::{LIMITS, Report};
 use crate::experiment::latency::Curve;
 use crate::experiment::matrix::Place;
 use crate::experiment::retention::{Pair, Retention};
+use crate::experiment::timestamps::TimestampError;
 use crate::micro::allocations::Allocations;
 use crate::micro::scaling::Scaling;
 
@@ -20,6 +21,7 @@ pub(super) fn write(report: &Report, plots: &[Plot]) -> String {
     }
     page.retention(report);
     page.xdp(report);
+    page.timestamps(report);
     page.rates(report);
     page.latency(report);
     page.overload(report);
@@ -243,6 +245,26 @@ impl Page {
                 .map(|ndr| [ndr.receiver.to_owned(), ndr.loss_free.to_string(), ndr.some_loss.to_string()]);
             self.table(&["", "no loss", "0.5 % loss"], rows);
         }
+    }
+
+    fn timestamps(&mut self, report: &Report) {
+        let Some(timestamps) = &report.timestamps else { return };
+        self.heading("Timestamps");
+        self.line(
+            "Receive times that are worked out from those of some packets (`--timestamps batched`), compared with the times that the \
+             program took: the error over all packets, in microseconds.\n",
+        );
+        let rows = timestamps.errors.iter().map(|error| {
+            let TimestampError { offered, spins, stamped, p50, p99, max, out_of_order, .. } = error;
+            let worker = if *spins { "spins" } else { "sleeps for set times" };
+            let mut row =
+                vec![format!("{offered:.3}"), worker.to_owned(), format!("{:.1} %", stamped * 100.0)];
+            row.extend([p50, p99, max].map(|&time| format!("{:.1}", time as f64 / 1e3)));
+            row.push(out_of_order.to_string());
+            row
+        });
+        let head = ["offered Mpps", "worker", "stamped", "p50", "p99", "max", "out of order"];
+        self.table(&head, rows);
     }
 
     fn latency(&mut self, report: &Report) {

@@ -18,6 +18,7 @@ use crate::experiment::overload::{self, Overload};
 use crate::experiment::plan::Plan;
 use crate::experiment::rate::Rate;
 use crate::experiment::retention::{Pairing, Retention};
+use crate::experiment::timestamps::{self, TimestampErrors};
 use crate::experiment::xdp::{self, XdpCost};
 use crate::experiment::{Effort, Setting};
 use crate::machine::Machine;
@@ -87,6 +88,11 @@ impl Suite {
         self.pick(full, short, self.rate())
     }
 
+    /// Time for which the error of timestamps is measured, at each rate.
+    fn timestamps(self) -> Duration {
+        self.pick(Duration::from_secs(3), Duration::from_secs(1), Duration::from_millis(200))
+    }
+
     fn ndr(self) -> Trials {
         let full = Trials { long: Duration::from_secs(3), ..Trials::default() };
         let short = Trials { short: full.short / 4, long: full.long / 4, resolution: 0.03, ..full };
@@ -149,6 +155,7 @@ impl Suite {
         retention
             + (sizes + 1) * self.rate().repeat
             + 2 * self.xdp().repeat
+            + timestamps::STEPS
             + comparison.rates.len() * comparison.rounds
             + micro
     }
@@ -168,6 +175,7 @@ impl Suite {
             xdp_drop: Vec::new(),
             retention: Vec::new(),
             xdp: Vec::new(),
+            timestamps: None,
             ndr: Vec::new(),
             latency: None,
             overload: None,
@@ -222,6 +230,8 @@ impl Suite {
             let cost = XdpCost::measure(setting, profile, &xdp::setups(), self.xdp());
             report.keep("the XDP program alone", cost, |report, cost| report.xdp.push(cost))?;
         }
+        let errors = TimestampErrors::measure(setting, &base, self.timestamps());
+        report.keep("timestamps", errors, |report, errors| report.timestamps = Some(errors))?;
         for kind in [ReceiverKind::RxDrop, ReceiverKind::Pipeline(pipeline.clone())] {
             let ndr = Ndr::measure(setting, &base, &kind, &self.ndr());
             report.keep("rates without loss", ndr, |report, ndr| report.ndr.push(ndr))?;
