@@ -31,7 +31,7 @@ pub struct TrafficArguments {
     /// The traffic from which the other options depart
     #[arg(long, value_enum, default_value_t)]
     pub traffic: TrafficKind,
-    /// What departs from it.
+    /// Options that depart from it.
     #[command(flatten)]
     pub shape: Shape,
 }

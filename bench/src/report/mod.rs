@@ -29,7 +29,7 @@ use crate::machine::Machine;
 use crate::micro::Micro;
 use crate::plot::PlotError;
 
-/// What the figures cannot show.
+/// Limits of the figures, which the page and the headline state.
 pub const LIMITS: &str = "\
 These figures come from one host, on which generator, kernel and pipeline run side by side: the generator and the kernel's receive path \
 share one processor, so neither can be measured at its own limit, and a receiver that costs the kernel more is also offered less. \

@@ -9,7 +9,7 @@
 //! 2. sleeps until the next packet wakes it, where hardly any come ([`FEW`] in the longest sleep);
 //! 3. spins where the ring is too small for its rate to sleep [`SHORTEST_SLEEP_NS`].
 //!
-//! Where the worker has a processor for itself, it need not be saved: the worker spins on an empty ring for [`SPIN_NS`], longer
+//! A processor that the worker has for itself need not be saved: the worker spins on an empty ring for [`SPIN_NS`], longer
 //! than the pauses between the bursts of a busy queue, and then sleeps until a packet wakes it ([`WaitMode::Spin`]).
 
 use crate::batch::BATCH_FRAMES;

@@ -63,7 +63,7 @@ fn length(ctx: &XdpContext) -> u32 {
 ///
 /// # Errors
 ///
-/// Where the kernel refuses it.
+/// When the kernel refuses it.
 #[inline(always)]
 fn cut(ctx: &XdpContext, snap_length: u32) -> Result<u32, ()> {
     if snap_length == 0 {
