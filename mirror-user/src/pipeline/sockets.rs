@@ -91,7 +91,8 @@ impl SocketPlan {
             copy_mode,
             huge_pages,
             busy_poll: capture.busy_poll(),
-            spin: capture.wait == WaitMode::Spin,
+            // Decided for each worker: see `on_cpu`.
+            spin: false,
         };
         Ok(Self {
             interface: nic.name.clone(),
