@@ -1,5 +1,5 @@
 //! The part of the EC2 API that this program uses, as a trait: paged Describe calls, and one call for every change.
-//! [`ec2`](crate::ec2) implements it with the AWS SDK; the tests implement it in memory.
+//! The module `ec2` implements it with the AWS SDK; the tests implement it in memory.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::id::AccountId;
-
 /// Failure of an API call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ApiError {
@@ -65,17 +63,5 @@ impl fmt::Display for ApiError {
             )?;
         }
         Ok(())
-    }
-}
-
-/// The error for credentials of another account than the policy names.
-pub(crate) fn wrong_account(expected: &AccountId, found: &str) -> ApiError {
-    ApiError {
-        operation: "GetCallerIdentity",
-        kind: ApiErrorKind::Refused,
-        code: "WrongAccount".to_owned(),
-        message: format!(
-            "the credentials are of account {found}, and the policy says {expected}: correct its id or its role_arn"
-        ),
     }
 }

@@ -9,8 +9,9 @@
 //! 5. [`apply`](mod@apply): applies a plan.
 //! 6. [`reconciler`]: all of this, for every account and region of the policy.
 //!
-//! Access to AWS: [`api`] is the part of the EC2 API that is used, [`ec2`] implements it with the SDK; [`connection`] reads
-//! and writes through it within the [`rate_limit`]; [`queue`] receives events.
+//! Access to AWS: [`api`] is the part of the EC2 API that is used; [`connection`] reads and writes through it within the
+//! [`rate_limit`]; [`queue`] receives events. With the feature `aws`, the modules `ec2` and `sqs` implement them with the SDK; without
+//! it, everything else is built in seconds.
 //!
 //! Commands: [`watch`] processes each [`event`] and reconciles periodically; [`enrichment_map`] is for the daemon, [`list`] and
 //! [`metrics`] are for people; [`cloudformation`] and [`check`](mod@check) prepare the accounts.
@@ -24,6 +25,7 @@ pub mod check;
 pub mod cloudformation;
 pub mod connection;
 pub mod desired;
+#[cfg(feature = "aws")]
 pub mod ec2;
 pub mod enrichment_map;
 mod error;
@@ -48,7 +50,10 @@ mod random;
 pub mod rate_limit;
 pub mod reconciler;
 pub mod resource;
+#[cfg(feature = "aws")]
 mod sdk_error;
 mod session_number;
+#[cfg(feature = "aws")]
+pub mod sqs;
 pub mod vni;
 pub mod watch;

@@ -15,9 +15,9 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
 
 use crate::api::{Api, CallOptions, Cloud, DescribeFilter, Page, Write};
-use crate::api_error::{ApiError, ApiErrorKind, wrong_account};
+use crate::api_error::{ApiError, ApiErrorKind};
 use crate::error::chain;
-use crate::id::Region;
+use crate::id::{AccountId, Region};
 use crate::policy::Account;
 use crate::resource::{Endpoint, Filter, Instance, Interface, Session, Target};
 use crate::sdk_error::api_error;
@@ -176,5 +176,17 @@ impl Api for Ec2 {
             Err(error) if options.dry_run && error.code == "DryRunOperation" => Ok(String::new()),
             other => other,
         }
+    }
+}
+
+/// The error for credentials of another account than the policy names.
+fn wrong_account(expected: &AccountId, found: &str) -> ApiError {
+    ApiError {
+        operation: "GetCallerIdentity",
+        kind: ApiErrorKind::Refused,
+        code: "WrongAccount".to_owned(),
+        message: format!(
+            "the credentials are of account {found}, and the policy says {expected}: correct its id or its role_arn"
+        ),
     }
 }

@@ -336,6 +336,7 @@ fn all_faults_are_reported_at_once() {
     assert_eq!(lines, [1, 3, 4]);
 }
 
+#[cfg(feature = "aws")]
 #[test]
 fn the_program_prints_faults_and_exits_with_2() {
     let directory = tempfile::tempdir().unwrap();

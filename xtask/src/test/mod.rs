@@ -16,6 +16,9 @@ use crate::cargo;
 use crate::setup::{self, Scope};
 use outcome::Outcome;
 
+/// The tests of the workspace, as cargo calls them.
+const TEST: [&str; 2] = ["test", "--workspace"];
+
 /// Arguments of `test`.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -61,17 +64,22 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<ExitCode> {
 fn run_all(outcome: &mut Outcome, interrupt: &Interrupt) {
     let mut check = |name: &str, command: &mut Command| {
         println!("\n{name}: {}", process::show(command));
-        outcome.check(name, process::run(command, interrupt).map_err(Into::into));
+        let result = process::run(command, interrupt);
+        let passed = result.is_ok();
+        outcome.check(name, result.map_err(Into::into));
+        passed
     };
     check("formatting", cargo::command().args(["fmt", "--all", "--check"]));
-    check(
-        "lints",
-        cargo::command().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
-    );
-    check(
-        "documentation",
-        cargo::command().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"),
-    );
+    let linted = check("lints", linting(cargo::command().args(TEST).arg("--no-run")));
+    // Documentation needs dependencies compiled in another way than tests do, and the AWS SDK takes minutes each time.
+    let document = |arguments: &[&str]| {
+        let mut command = cargo::command();
+        command.args(["doc", "--no-deps"]).args(arguments).env("RUSTDOCFLAGS", "--deny warnings");
+        command
+    };
+    check("documentation", &mut document(&["--workspace", "--exclude", "mirror-sessions"]));
+    let without_sdk = ["--package", "mirror-sessions", "--lib", "--no-default-features"];
+    check("documentation of mirror-sessions without the AWS SDK", &mut document(&without_sdk));
     if process::find("cargo-deny").is_some() {
         // Not the advisories: they change from day to day and are fetched, and a test should do neither.
         check("dependencies", cargo::command().args(["deny", "check", "bans", "licenses", "sources"]));
@@ -85,16 +93,28 @@ fn run_all(outcome: &mut Outcome, interrupt: &Interrupt) {
 
     println!();
     let before = strays::in_other_namespaces().unwrap_or_default();
-    if let Err(error) = run_tests(outcome, interrupt) {
+    if let Err(error) = run_tests(linted, outcome, interrupt) {
         outcome.check("cargo test", Err(error));
     }
     outcome.check("no process left behind in a network namespace", no_strays(&before));
 }
 
-/// Runs the tests of the workspace one after the other, so that those that measure have the machine to themselves.
-fn run_tests(outcome: &mut Outcome, interrupt: &Interrupt) -> Result<()> {
+/// Has the compiler of the workspace's crates lint what it compiles, and refuse what has a warning. `cargo clippy` does the
+/// same, but compiles nothing that a test could use: everything would be compiled twice.
+fn linting(command: &mut Command) -> &mut Command {
+    command
+        .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
+        .env("CLIPPY_ARGS", "--deny__CLIPPY_HACKERY__warnings")
+}
+
+/// Runs the tests of the workspace one after the other, so that those that measure have the machine to themselves; with what
+/// was compiled when they were `linted`.
+fn run_tests(linted: bool, outcome: &mut Outcome, interrupt: &Interrupt) -> Result<()> {
     let mut command = cargo::command();
-    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output", "--test-threads", "1"]);
+    command.args(TEST).args(["--no-fail-fast", "--", "--show-output", "--test-threads", "1"]);
+    if linted {
+        linting(&mut command);
+    }
     if io::IsTerminal::is_terminal(&io::stderr()) {
         command.env("CARGO_TERM_COLOR", "always");
     }
