@@ -1,0 +1,5 @@
+//! Inspectors against captures of real applications, and against everything that can happen to a handshake on its way.
+
+mod captures;
+mod flows;
+mod ja4;
