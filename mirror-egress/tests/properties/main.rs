@@ -1,0 +1,3 @@
+//! Properties of the engine as a whole.
+
+mod model;
