@@ -4,13 +4,14 @@
 //! no input makes it panic or take more memory than it says.
 //!
 //! - [`reader`], [`host_name`], [`side`]: ground.
-//! - [`tls`]: a parser, and the facts of its protocol.
+//! - [`tls`], [`dns`]: parsers, and the facts of their protocols.
 //! - [`registry`]: the parsers in one table, tried on the first bytes of a direction, whatever the port. A parser is a function of what is
 //!   there so far, and is asked again when there is more: so segments, their order and their overlaps cannot change its answer.
 //! - [`stream`], [`buffers`]: the first bytes of a direction in order, in bounded memory.
 //! - [`inspector`]: the flows of one worker, each from its first payload to its [`Summary`](inspector::Summary).
 
 pub mod buffers;
+pub mod dns;
 pub mod finding;
 pub mod given_up;
 pub mod host_name;
