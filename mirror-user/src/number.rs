@@ -2,6 +2,9 @@
 //! rates.
 
 use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
 
 /// A virtual network identifier of 24 bits: GENEVE (RFC 8926, section 3.4) or VXLAN (RFC 7348, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,10 +51,35 @@ pub struct AttachmentId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowCookie(pub u32);
 
+impl EndpointId {
+    /// The part of the VPC endpoint's id that is in no option: of the 17 digits behind `vpce-`, the first is 0.
+    pub const PREFIX: &str = "vpce-0";
+}
+
 impl fmt::Display for EndpointId {
-    /// 16 hexadecimal digits.
+    /// The id of the VPC endpoint, as the EC2 API writes it: `vpce-` and 17 hexadecimal digits.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:016x}", self.0)
+        write!(formatter, "{}{:016x}", Self::PREFIX, self.0)
+    }
+}
+
+/// A text that is no [`EndpointId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "neither vpce-0 with 16 more hexadecimal digits, the id of a VPC endpoint, nor those 16 digits alone"
+)]
+pub struct NoEndpointId;
+
+impl FromStr for EndpointId {
+    type Err = NoEndpointId;
+
+    /// Reads the id of a VPC endpoint, or its last 16 digits, in either case.
+    fn from_str(text: &str) -> Result<Self, NoEndpointId> {
+        let digits = text.strip_prefix(Self::PREFIX).unwrap_or(text);
+        if digits.len() != 16 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(NoEndpointId);
+        }
+        u64::from_str_radix(digits, 16).map(Self).map_err(|_| NoEndpointId)
     }
 }
 
@@ -200,7 +228,7 @@ mod tests {
 
     #[test]
     fn identifiers_are_written_in_hexadecimal() {
-        assert_eq!(EndpointId(0x00ab_cdef_0123_4567).to_string(), "00abcdef01234567");
+        assert_eq!(EndpointId(0x00ab_cdef_0123_4567).to_string(), "vpce-000abcdef01234567");
         assert_eq!(AttachmentId(1).to_string(), "0000000000000001");
         assert_eq!(FlowCookie(0xbeef).to_string(), "0000beef");
         assert_eq!(MacAddress([0, 0, 0x5e, 0, 0x53, 0x23]).to_string(), "00-00-5E-00-53-23");

@@ -82,7 +82,7 @@ fn record(line: &str) -> Option<(Remote, Session)> {
     let packets = |side: &str| record[side]["packets"].as_u64();
     let state = (mirror["initiator"] == "syn").then(|| mirror["tcp"]["state"].as_str()).flatten();
     let session = Session {
-        endpoint: u64::from_str_radix(mirror["gwlbe_id"].as_str()?, 16).ok()?,
+        endpoint: u64::from_str_radix(mirror["gwlbe_id"].as_str()?.strip_prefix("vpce-")?, 16).ok()?,
         vni: mirror["vxlan_vni"].as_u64(),
         transport: record["network"]["transport"].as_str()?.to_owned(),
         packets: [packets(remote)?, packets(local)?],

@@ -2,13 +2,13 @@
 //!
 //! ```toml
 //! [[rule]]                      # the sessions of one endpoint: flows only, and no payload
-//! gwlbe_id = "0123456789abcdef"
+//! gwlbe_id = "vpce-00123456789abcdef"
 //! records = ["flow"]
 //! snap_length = 200
 //! payload = false
 //!
 //! [[rule]]                      # one session there: nothing at all
-//! gwlbe_id = "0123456789abcdef"
+//! gwlbe_id = "vpce-00123456789abcdef"
 //! vni = 123
 //! records = []
 //! ```
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::recording::Recording;
-use crate::number::{EndpointId, Vni};
+use crate::number::{EndpointId, NoEndpointId, Vni};
 
 /// Smallest snap length other than 0: a mirrored packet from a load balancer up to its IPv4 header, without which
 /// there is no record.
@@ -31,7 +31,7 @@ pub const MIN_SNAP_LENGTH: u32 = 152;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The Gateway Load Balancer endpoint: 16 hexadecimal digits, as in the records.
+    /// The Gateway Load Balancer endpoint: the id of the VPC endpoint as in the records, or its last 16 digits.
     pub gwlbe_id: Option<String>,
     /// The VNI: that of the mirror session; of a packet without VXLAN, that of GENEVE.
     pub vni: Option<u32>,
@@ -95,14 +95,15 @@ impl RecordKind {
 pub enum RuleError {
     /// No endpoint identifier.
     #[error(
-        "[[rule]] number {rule}: gwlbe_id {gwlbe_id:?} is not 16 hexadecimal digits; write it as `gwlbe_id` stands \
-         in the records, which is not the vpce-… of the EC2 API"
+        "[[rule]] number {rule}: gwlbe_id {gwlbe_id:?} is {problem}; write it as it stands in the records and in the EC2 API"
     )]
     Endpoint {
         /// Number of the rule.
         rule: usize,
         /// The value.
         gwlbe_id: String,
+        /// The problem.
+        problem: NoEndpointId,
     },
     /// No VNI.
     #[error("[[rule]] number {rule}: vni {vni} exceeds 24 bits; give the session's, 0 to 16777215")]
@@ -138,8 +139,8 @@ impl Rule {
     pub(super) fn key(&self, rule: usize) -> Result<Option<TunnelKey>, RuleError> {
         let endpoint = match &self.gwlbe_id {
             Some(gwlbe_id) => {
-                let error = || RuleError::Endpoint { rule, gwlbe_id: gwlbe_id.clone() };
-                Some(parse_endpoint(gwlbe_id).ok_or_else(error)?)
+                let error = |problem| RuleError::Endpoint { rule, gwlbe_id: gwlbe_id.clone(), problem };
+                Some(gwlbe_id.parse::<EndpointId>().map_err(error)?)
             }
             None => None,
         };
@@ -169,12 +170,6 @@ impl Rule {
             payload: self.payload.unwrap_or(default.payload),
         })
     }
-}
-
-/// An identifier as [`EndpointId`] is displayed, in either case.
-fn parse_endpoint(digits: &str) -> Option<EndpointId> {
-    let is_one = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_one.then(|| u64::from_str_radix(digits, 16).ok().map(EndpointId))?
 }
 
 #[cfg(test)]
@@ -214,9 +209,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_rule_or_line() {
         let cases = [
-            ("gwlbe_id = \"vpce-0123456789\"", "[[rule]] number 2: gwlbe_id \"vpce-0123456789\" is not 16"),
-            ("gwlbe_id = \"0x23456789abcdef\"", "not 16 hexadecimal digits"),
-            ("gwlbe_id = \"+123456789abcdef\"", "not 16 hexadecimal digits"),
+            (
+                "gwlbe_id = \"vpce-0123456789\"",
+                "[[rule]] number 2: gwlbe_id \"vpce-0123456789\" is neither vpce-0",
+            ),
+            ("gwlbe_id = \"vpce-10123456789abcdef\"", "is neither vpce-0"),
+            ("gwlbe_id = \"0x23456789abcdef\"", "nor those 16 digits alone"),
+            ("gwlbe_id = \"+123456789abcdef\"", "nor those 16 digits alone"),
             ("gwlbe_id = 1", "line 4"),
             ("vni = 16777216", "[[rule]] number 2: vni 16777216 exceeds 24 bits"),
             ("vni = -1", "line 4"),
@@ -230,8 +229,8 @@ mod tests {
             let error = settled(&format!("[[rule]]\nvni = 7\n[[rule]]\n{line}\n")).unwrap_err();
             assert!(error.contains(expected), "{line}: {error}");
         }
-        for same in ["", "gwlbe_id = \"0123456789abcdef\"", "gwlbe_id = \"0123456789ABCDEF\"\nvni = 0"] {
-            let other = same.to_lowercase();
+        for same in ["", "gwlbe_id = \"0123456789ABCDEF\"", "gwlbe_id = \"0123456789ABCDEF\"\nvni = 0"] {
+            let other = same.replace("0123456789ABCDEF", "vpce-00123456789abcdef");
             let error = settled(&format!("[[rule]]\n{same}\n[[rule]]\n{other}\n")).unwrap_err();
             assert!(error.contains("number 2 is for the same tunnels"), "{same}: {error}");
         }

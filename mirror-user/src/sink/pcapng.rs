@@ -5,7 +5,7 @@
 //! a comment on each packet, which Wireshark shows and filters as `frame.comment`:
 //!
 //! ```text
-//! gwlbe_id=0123456789abcdef attachment_id=fedcba9876543210 flow_cookie=01234567 geneve_vni=0 vxlan_vni=7 outer=10.1.0.1>10.1.0.2 queue=0
+//! gwlbe_id=vpce-00123456789abcdef attachment_id=fedcba9876543210 flow_cookie=01234567 geneve_vni=0 vxlan_vni=7 outer=10.1.0.1>10.1.0.2 queue=0
 //! ```
 
 use super::notation;
@@ -199,7 +199,7 @@ fn set<const BYTES: usize>(start: usize, value: [u8; BYTES], out: &mut [u8]) {
 /// Appends the tunnel identity; absent parts are left out.
 fn comment(tunnel: &Tunnel, queue: QueueId, out: &mut Vec<u8>) {
     if let Some(endpoint) = tunnel.endpoint {
-        out.extend_from_slice(b"gwlbe_id=");
+        out.extend_from_slice(b"gwlbe_id=vpce-0");
         notation::hexadecimal(endpoint.0.to_be_bytes(), out);
         out.push(b' ');
     }

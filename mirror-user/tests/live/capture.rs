@@ -306,7 +306,7 @@ fn each_tunnel_has_its_rule() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("mirror-capture.toml");
     let rules = "[[rule]]\ngwlbe_id = \"0e5d000000000001\"\nrecords = []\n\
-                 [[rule]]\ngwlbe_id = \"0e5d000000000002\"\nsnap_length = 160\n\
+                 [[rule]]\ngwlbe_id = \"vpce-00e5d000000000002\"\nsnap_length = 160\n\
                  [[rule]]\ngwlbe_id = \"0e5d000000000003\"\nrecords = [\"flow\"]\n";
     fs::write(&config, rules).unwrap();
     let daemon = daemon::start(&pair, &["--config", config.to_str().unwrap()]);
@@ -323,16 +323,16 @@ fn each_tunnel_has_its_rule() {
         let mirror = &record["mirror"];
         let endpoint = mirror["gwlbe_id"].as_str().unwrap().to_owned();
         let flow = record["event"]["dataset"] == "mirror.flow";
-        assert_eq!(flow, endpoint == "0e5d000000000003", "{record}");
+        assert_eq!(flow, endpoint == "vpce-00e5d000000000003", "{record}");
         if !flow {
-            let captured = if endpoint == "0e5d000000000002" { 160 - 82 } else { 256 - 82 };
+            let captured = if endpoint == "vpce-00e5d000000000002" { 160 - 82 } else { 256 - 82 };
             assert_eq!(mirror["captured_bytes"], captured, "{record}");
             assert_eq!(mirror["original_bytes"], 256 - 82, "{record}");
         }
         *endpoints.entry(endpoint).or_default() += 1;
     }
     let endpoints: Vec<&str> = endpoints.keys().map(String::as_str).collect();
-    assert_eq!(endpoints, ["0e5d000000000002", "0e5d000000000003", "0e5d000000000004"]);
+    assert_eq!(endpoints, ["vpce-00e5d000000000002", "vpce-00e5d000000000003", "vpce-00e5d000000000004"]);
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl<'a> Mirrored<'a> {
             "queue": 0,
             "sampling_rate": 1,
         });
-        for (member, option) in [("gwlbe_id", 1), ("attachment_id", 2), ("flow_cookie", 3)] {
+        set(&mut mirror, &["gwlbe_id"], self.gwlb_option(1).map(|digits| format!("vpce-0{digits}")));
+        for (member, option) in [("attachment_id", 2), ("flow_cookie", 3)] {
             set(&mut mirror, &[member], self.gwlb_option(option));
         }
         let vni = |tunnel: &str| self.tunnel(tunnel).and_then(|layer| layer.number(&format!("{tunnel}.vni")));

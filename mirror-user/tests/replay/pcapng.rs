@@ -19,7 +19,7 @@ use crate::{capture, crafted, golden};
 /// The comment that the packet must have.
 fn comment(tunnel: &Tunnel) -> String {
     let members = [
-        tunnel.endpoint.map(|id| format!("gwlbe_id={:016x}", id.0)),
+        tunnel.endpoint.map(|id| format!("gwlbe_id=vpce-0{:016x}", id.0)),
         tunnel.attachment.map(|id| format!("attachment_id={:016x}", id.0)),
         tunnel.cookie.map(|cookie| format!("flow_cookie={:08x}", cookie.0)),
         tunnel.geneve_vni.map(|vni| format!("geneve_vni={}", vni.get())),
@@ -96,7 +96,7 @@ fn tshark_reads_it_without_a_complaint() {
 /// A display filter on the comment finds the packets of an endpoint, as the manual says.
 fn filter_by_endpoint(file: &std::path::Path) {
     let mut command = Command::new("tshark");
-    command.args(["-n", "-Y", "frame.comment contains \"gwlbe_id=0e5d000000000001\"", "-r"]).arg(file);
+    command.args(["-n", "-Y", "frame.comment contains \"gwlbe_id=vpce-00e5d000000000001\"", "-r"]).arg(file);
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!output.stdout.is_empty());

@@ -76,7 +76,7 @@ fn tshark_shows_packets_lengths_and_tunnel_identity() {
         return;
     };
     let identity =
-        "gwlbe_id=0123456789abcdef attachment_id=fedcba9876543210 flow_cookie=01234567 geneve_vni=0";
+        "gwlbe_id=vpce-00123456789abcdef attachment_id=fedcba9876543210 flow_cookie=01234567 geneve_vni=0";
     let outer = "outer=10.1.0.1>10.1.0.2 queue=4";
     let mirrored = format!("{identity} vxlan_vni=7 {outer}");
     let plain = format!("{identity} {outer}");

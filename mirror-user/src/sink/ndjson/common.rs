@@ -121,7 +121,7 @@ pub(super) const fn protocol_name(protocol: IpProtocol) -> Option<&'static str> 
 /// The members of `mirror` that say by which tunnel the packet came.
 pub(super) fn tunnel(tunnel: &Tunnel, first_cookie: Option<FlowCookie>, out: &mut Vec<u8>) {
     if let Some(endpoint) = tunnel.endpoint {
-        out.extend_from_slice(br#""gwlbe_id":""#);
+        out.extend_from_slice(br#""gwlbe_id":"vpce-0"#);
         notation::hexadecimal(endpoint.0.to_be_bytes(), out);
         out.extend_from_slice(br#"","#);
     }
