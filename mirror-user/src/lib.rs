@@ -10,7 +10,8 @@
 //! 4. [`decap`]: the mirrored [`Packet`](packet::Packet) in an outer frame, and its tunnel identity.
 //! 5. [`rules`] and [`degrade`]: the records that a packet may have, by its tunnel and by the worker's level.
 //! 6. [`flow`]: packets gathered into flows, timed by themselves and by the [`packet_clock`].
-//! 7. [`record`] and [`sink`]: batches of records, encoded as NDJSON or pcapng, to standard output, a file or a directory.
+//! 7. [`privacy`]: what of a packet or flow may be in a record, by its tunnel and the owner of that.
+//! 8. [`record`] and [`sink`]: batches of records, encoded as NDJSON or pcapng, to standard output, a file or a directory.
 //!
 //! A [`worker`] runs the steps of one queue, and its [`counters`] account for every packet. On top is the assembly:
 //! [`config`], [`pipeline`], [`snapshot`] and [`ledger`], [`command`] and [`shutdown`].
@@ -30,6 +31,7 @@ pub mod number;
 pub mod packet;
 pub mod packet_clock;
 pub mod pipeline;
+pub mod privacy;
 pub mod rebind;
 pub mod record;
 pub mod replay;

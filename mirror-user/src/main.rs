@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use mirror_user::command::{Outcome, replay, run};
+use mirror_user::command::{Outcome, replay, rules, run};
 use mirror_user::config::{CaptureConfig, Config, ConfigError, Flags, OutputConfig};
 use mirror_user::decap::DecapConfig;
 use mirror_user::error::chain;
@@ -39,6 +39,9 @@ enum Command {
     /// Read capture files (pcap or pcapng, also compressed with gzip or zstd) through the same pipeline
     #[command(display_name = "mirror-capture", after_help = EXIT_CODES, args_override_self = true)]
     Replay(ReplayArgs),
+    /// Ask which rules of a configuration are for a tunnel
+    #[command(display_name = "mirror-capture", subcommand)]
+    Rules(rules::RulesCommand),
 }
 
 #[derive(Args)]
@@ -81,16 +84,19 @@ struct CommonArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let (Command::Run(RunArgs { common, .. }) | Command::Replay(ReplayArgs { common, .. })) = &cli.command;
-    if let Err(error) = start_log(&common.log) {
-        let filter = &common.log;
+    let filter = match &cli.command {
+        Command::Run(RunArgs { common, .. }) | Command::Replay(ReplayArgs { common, .. }) => &common.log,
+        Command::Rules(_) => "info",
+    };
+    if let Err(error) = start_log(filter) {
         tell(&format!(
             "error: --log {filter:?} is not a level (error, warn, info, debug, trace) or filter: {error}\n"
         ));
         return ExitCode::from(2);
     }
     match execute(cli.command) {
-        Ok(Outcome { ledger, failure }) => {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(Outcome { ledger, failure })) => {
             tell(&ledger.table());
             if let Some(failure) = failure {
                 tell(&format!("error: {}\n", chain(&failure)));
@@ -110,18 +116,24 @@ fn tell(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn execute(command: Command) -> anyhow::Result<Outcome> {
+/// Carries out a command. One that makes no records has no outcome.
+fn execute(command: Command) -> anyhow::Result<Option<Outcome>> {
     let shutdown = Shutdown::new();
     shutdown.listen()?;
     match command {
         Command::Run(RunArgs { common, capture, stats_interval }) => {
             let config = configure(&common, Some(&capture))?;
             let interval = Some(stats_interval).filter(|&interval| interval > Duration::ZERO);
-            Ok(run::run(&config, interval, &shutdown)?)
+            Ok(Some(run::run(&config, interval, &shutdown)?))
         }
         Command::Replay(ReplayArgs { files, common }) => {
             let config = configure(&common, None)?;
-            Ok(replay::run(files, &config, &shutdown)?)
+            Ok(Some(replay::run(files, &config, &shutdown)?))
+        }
+        Command::Rules(question) => {
+            // A reader that has gone wants no more of it.
+            let _ = std::io::stdout().write_all(rules::run(&question)?.as_bytes());
+            Ok(None)
         }
     }
 }

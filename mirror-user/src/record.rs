@@ -1,11 +1,13 @@
 //! Records of packets, and the batches in which records travel from a worker to a sink.
 
 use std::ops::{Add, AddAssign, Range, Sub};
+use std::sync::Arc;
 
 use crate::batch::{BATCH_RECORDS, LONGEST_PACKET};
 use crate::flow::FlowRecord;
 use crate::number::QueueId;
 use crate::packet::Packet;
+use crate::privacy::Label;
 use crate::time::Timestamp;
 
 /// One packet, ready to be written.
@@ -70,12 +72,18 @@ pub struct Batch {
     flows: Vec<FlowRecord>,
     bytes: Vec<u8>,
     accounted: u64,
+    packet_labels: Labels,
+    flow_labels: Labels,
 }
+
+/// The labels of those records that have one, by their place.
+type Labels = Vec<(usize, Arc<Label>)>;
 
 impl Batch {
     /// Bytes of memory of a batch all of which was used, made with room for `bytes` bytes of packets.
     pub const fn memory(bytes: usize) -> u64 {
-        (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>()) + bytes) as u64
+        let label = size_of::<(usize, Arc<Label>)>();
+        (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>() + label) + bytes) as u64
     }
 
     /// An empty batch with room for [`BATCH_RECORDS`] records, and `bytes` bytes of packets.
@@ -85,6 +93,8 @@ impl Batch {
             flows: Vec::with_capacity(BATCH_RECORDS),
             bytes: Vec::with_capacity(bytes),
             accounted: 0,
+            packet_labels: Vec::new(),
+            flow_labels: Vec::new(),
         }
     }
 
@@ -125,6 +135,26 @@ impl Batch {
     pub fn push_flow(&mut self, flow: &FlowRecord) {
         self.flows.push(*flow);
         self.accounted += flow.accounted;
+    }
+
+    /// Labels the packet that was added last.
+    pub fn label_packet(&mut self, label: &Arc<Label>) {
+        self.packet_labels.push((self.packets.len().saturating_sub(1), Arc::clone(label)));
+    }
+
+    /// Labels the flow that was added last.
+    pub fn label_flow(&mut self, label: &Arc<Label>) {
+        self.flow_labels.push((self.flows.len().saturating_sub(1), Arc::clone(label)));
+    }
+
+    /// The packets with their labels, in the order of arrival.
+    pub fn labelled_packets(&self) -> impl Iterator<Item = (&PacketRecord, Option<&Label>)> {
+        labelled(&self.packets, &self.packet_labels)
+    }
+
+    /// The flows with their labels, in the order in which their records fell due.
+    pub fn labelled_flows(&self) -> impl Iterator<Item = (&FlowRecord, Option<&Label>)> {
+        labelled(&self.flows, &self.flow_labels)
     }
 
     /// The packets, in the order of arrival.
@@ -173,7 +203,20 @@ impl Batch {
         self.flows.clear();
         self.bytes.clear();
         self.accounted = 0;
+        self.packet_labels.clear();
+        self.flow_labels.clear();
     }
+}
+
+fn labelled<'batch, Record>(
+    records: &'batch [Record],
+    labels: &'batch [(usize, Arc<Label>)],
+) -> impl Iterator<Item = (&'batch Record, Option<&'batch Label>)> {
+    let mut labels = labels.iter().peekable();
+    records.iter().enumerate().map(move |(place, record)| {
+        let label = labels.next_if(|(labelled, _)| *labelled == place);
+        (record, label.map(|(_, label)| &**label))
+    })
 }
 
 fn range(start: usize, end: usize) -> Range<u32> {

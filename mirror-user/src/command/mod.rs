@@ -1,10 +1,11 @@
-//! The commands: [`run`] captures from an interface, [`replay`] reads capture files.
+//! The commands: [`run`] captures from an interface, [`replay`] reads capture files, [`rules`] answers questions about rules.
 
 use crate::config::Config;
 use crate::ledger::{self, Ledger};
 use crate::pipeline::PipelineError;
 
 pub mod replay;
+pub mod rules;
 pub mod run;
 
 /// Outcome of a command.

@@ -19,6 +19,7 @@ pub use self::flags::Flags;
 pub use self::output::OutputConfig;
 use crate::decap::DecapConfig;
 use crate::flow::FlowConfig;
+use crate::privacy::{self, Privacy, PrivacyError, PrivacyRule};
 use crate::rules::{RecordKind, Recording, Rule, RuleError, Rules};
 use crate::sink::{Format, SinkConfig};
 use crate::value::ValueError;
@@ -51,6 +52,9 @@ pub enum ConfigError {
     /// A rule is wrong.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// A privacy rule is wrong.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
     /// A value is out of range or missing.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -73,6 +77,8 @@ pub struct Config {
     /// Tables `[[rule]]`, which only the file has.
     #[serde(alias = "policy")]
     pub rule: Vec<Rule>,
+    /// Tables `[[privacy]]`, which only the file has.
+    pub privacy: Vec<PrivacyRule>,
 }
 
 impl Default for Config {
@@ -85,6 +91,7 @@ impl Default for Config {
             output: OutputConfig::default(),
             sink: vec![SinkConfig::default()],
             rule: Vec::new(),
+            privacy: Vec::new(),
         }
     }
 }
@@ -161,6 +168,20 @@ impl Config {
         Rules::new(&self.rule, default)
     }
 
+    /// What records may tell, with the keys that the rules name.
+    ///
+    /// # Errors
+    ///
+    /// When a rule is wrong, or its key cannot be used.
+    pub fn privacy(&self) -> Result<Privacy, PrivacyError> {
+        Privacy::load(&self.privacy, self.knows_owners())
+    }
+
+    /// `true` if there is an enrichment map, which knows the owners of tunnels.
+    pub const fn knows_owners(&self) -> bool {
+        false
+    }
+
     /// Checks every value, and what concerns several.
     ///
     /// # Errors
@@ -171,12 +192,20 @@ impl Config {
         self.tunnel.check()?;
         self.flow.check()?;
         self.only_sink()?.check()?;
+        privacy::check(&self.privacy, self.knows_owners())?;
         let rules = self.rules()?;
         for sink in &self.sink {
             if sink.format == Format::Pcapng && rules.any(|recording| recording.flows) {
                 let remedy =
                     "pcapng holds packets, not flows; leave flow out (in [[rule]] too), or use ndjson";
                 return Err(ValueError::new("--records", remedy).into());
+            }
+            if sink.format == Format::Pcapng
+                && let Some(place) = self.privacy.iter().position(|rule| rule.fields.is_some())
+            {
+                let problem = "lists members of JSON, which pcapng has none of: leave it out, or use ndjson";
+                let (rule, problem) = (place + 1, problem.to_owned());
+                return Err(PrivacyError::Value { rule, key: "fields", problem }.into());
             }
             if self.output.ledger.as_deref() == Some(sink.destination.path()) {
                 return Err(
@@ -229,7 +258,29 @@ mod tests {
 
         let defaults = Config::default();
         assert_eq!(settle(DOCUMENTED).unwrap(), defaults, "the file as shipped changes nothing");
-        let mut stated = Config { rule: Vec::new(), ..documented };
+        assert_eq!(documented.privacy.len(), 2, "a rule, and one for the rest");
+        let keys: BTreeSet<&str> =
+            stated["privacy"][0].as_table().unwrap().keys().map(String::as_str).collect();
+        let whole = PrivacyRule {
+            gwlbe_id: Some(String::new()),
+            vni: Some(0),
+            account: Some(String::new()),
+            tags: [(String::new(), String::new())].into(),
+            records: Some(Vec::new()),
+            snap_length: Some(0),
+            payload: Some(true),
+            ipv4_prefix: Some(0),
+            ipv6_prefix: Some(0),
+            macs: Some(true),
+            key_file: Some(PathBuf::new()),
+            key_id: Some(String::new()),
+            fields: Some(Vec::new()),
+            ..PrivacyRule::default()
+        };
+        let whole = toml::Table::try_from(whole).unwrap();
+        assert_eq!(keys, whole.keys().map(String::as_str).collect());
+        privacy::check(&documented.privacy, true).unwrap();
+        let mut stated = Config { rule: Vec::new(), privacy: Vec::new(), ..documented };
         assert_eq!(stated.capture.frames, Some(defaults.capture.frames()));
         assert_eq!(stated.output.records, Some(defaults.records()));
         (stated.capture.frames, stated.output.records) = (None, None);

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::degrade::{Degradation, DegradeConfig};
 use crate::flow::{FlowConfig, FlowTable};
+use crate::privacy::{Privacy, WorkerPrivacy};
 use crate::rules::Rules;
 use crate::sink::Producer;
 use crate::source::FrameSource;
@@ -24,7 +25,7 @@ use crate::xdp::{Prefix, ProgramConfig};
 /// When an option is out of its range.
 pub(super) fn worker<Source: FrameSource>(
     config: &Config,
-    rules: &Rules,
+    (rules, privacy): (&Rules, &Privacy),
     source: Source,
     producer: Producer,
     when_full: WhenFull,
@@ -35,7 +36,8 @@ pub(super) fn worker<Source: FrameSource>(
         Degradation::new(DegradeConfig { mode: config.output.degradation, ..DegradeConfig::default() })?;
     let flows = rules.any(|recording| recording.flows);
     let (rules, counters) = (rules.clone(), Arc::clone(counters));
-    let worker = Worker::new(source, config.tunnel, rules, degradation, producer, when_full, counters);
+    let worker = Worker::new(source, config.tunnel, rules, degradation, producer, when_full, counters)
+        .with_privacy(WorkerPrivacy::new(privacy, None));
     if !flows {
         return Ok(worker);
     }

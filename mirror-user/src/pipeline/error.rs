@@ -11,6 +11,7 @@ use super::preflight::PreflightError;
 use crate::degrade::DegradeConfigError;
 use crate::nic::NicError;
 use crate::number::QueueId;
+use crate::privacy::PrivacyError;
 use crate::replay::ReplayError;
 use crate::rules::RuleError;
 use crate::sink::SinkError;
@@ -64,6 +65,9 @@ pub enum PipelineError {
     /// A rule is wrong.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// A privacy rule cannot be followed.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
     /// The output cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),

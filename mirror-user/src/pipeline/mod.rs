@@ -108,7 +108,7 @@ impl Pipeline {
         let queues = choose_queues(&nic, capture.queues.as_ref().map(|list| list.0.as_slice()))?;
         let cpus = choose_cpus(&nic, capture.cpus.as_ref().map(|list| list.0.as_slice()), &allowed_cpus())?;
         let sockets = SocketPlan::new(&nic, capture, queues.len())?;
-        let rules = config.rules()?;
+        let (rules, privacy) = (config.rules()?, config.privacy()?);
         memory::require(&sockets.demand(config, &rules, queues.len()), true)?;
 
         let index = nic.index;
@@ -125,6 +125,7 @@ impl Pipeline {
                 producer,
                 config: config.clone(),
                 rules: rules.clone(),
+                privacy: privacy.clone(),
                 instrument: instrument.clone(),
                 shutdown: shutdown.clone(),
             })?;
@@ -147,11 +148,11 @@ impl Pipeline {
         outputs: Outputs,
         done: impl FnOnce(S) + Send + 'static,
     ) -> Result<Self, PipelineError> {
-        let rules = config.rules()?;
+        let (rules, privacy) = (config.rules()?, config.privacy()?);
         memory::require(&Demand::of_pipeline(config, &rules, 1), false)?;
         let (mut producers, sinks) = open_sinks(config, 1, outputs)?;
         let mut workers = Workers::default();
-        workers.read(config, &rules, source, producers.remove(0), done)?;
+        workers.read(config, (&rules, &privacy), source, producers.remove(0), done)?;
         Ok(Self::begin(config, shutdown, None, workers, sinks, Instant::now()))
     }
 

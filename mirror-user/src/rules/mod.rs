@@ -72,6 +72,11 @@ impl Rules {
         self.by_tunnel.values().chain([&self.rest]).any(holds)
     }
 
+    /// `true` if the same holds for every tunnel.
+    pub const fn are_uniform(&self) -> bool {
+        self.kinds == 0
+    }
+
     /// The recording of packets of `tunnel`.
     #[inline]
     pub fn resolve(&self, tunnel: &Tunnel) -> Recording {

@@ -17,6 +17,20 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// What both this and `other` allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            packets: self.packets && other.packets,
+            flows: self.flows && other.flows,
+            snap_length: match (self.snap_length, other.snap_length) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+            payload: self.payload && other.payload,
+        }
+    }
+
     /// `true` if there is no record to which the packet could contribute.
     pub const fn excludes(self) -> bool {
         !self.packets && !self.flows

@@ -4,6 +4,7 @@ use super::format::Format;
 use super::notation::TimestampWriter;
 use super::{ndjson, pcapng};
 use crate::batch::{BATCH_BYTES, BATCH_RECORDS};
+use crate::privacy::Label;
 use crate::record::Batch;
 
 /// Point at which a write ended within the encoded bytes of a batch.
@@ -44,16 +45,25 @@ impl Encoder {
     pub fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         match self {
             Self::Ndjson(clock) => {
-                for record in batch.packets() {
+                for (record, label) in batch.labelled_packets() {
+                    let start = out.len();
                     ndjson::packet(record, clock, out);
+                    if let Some(label) = label {
+                        label.apply_to_line(start, out);
+                    }
                 }
-                for record in batch.flows() {
+                for (record, label) in batch.labelled_flows() {
+                    let start = out.len();
                     ndjson::flow(record, clock, out);
+                    if let Some(label) = label {
+                        label.apply_to_line(start, out);
+                    }
                 }
             }
             Self::Pcapng(interfaces) => {
-                for record in batch.packets() {
-                    pcapng::packet(record, batch.bytes(), interfaces, out);
+                for (record, label) in batch.labelled_packets() {
+                    let label = label.map(Label::comment).unwrap_or_default();
+                    pcapng::packet(record, batch.bytes(), label, interfaces, out);
                 }
             }
         }
@@ -86,8 +96,14 @@ impl Encoder {
     /// Room for the longest batch and a header, in bytes.
     pub const fn longest_batch(format: Format) -> usize {
         match format {
-            Format::Ndjson => BATCH_RECORDS * ndjson::LONGEST_RECORD,
-            Format::Pcapng => pcapng::LONGEST_HEADER + BATCH_RECORDS * pcapng::LONGEST_OVERHEAD + BATCH_BYTES,
+            // A record from which fields are removed is there twice for a moment.
+            Format::Ndjson => {
+                BATCH_RECORDS * (ndjson::LONGEST_RECORD + Label::LONGEST) + ndjson::LONGEST_RECORD
+            }
+            Format::Pcapng => {
+                let longest = pcapng::LONGEST_OVERHEAD + Label::LONGEST;
+                pcapng::LONGEST_HEADER + BATCH_RECORDS * longest + BATCH_BYTES
+            }
         }
     }
 }

@@ -62,8 +62,15 @@ pub(super) fn section_header(out: &mut Vec<u8>) {
     });
 }
 
-/// Appends the block for one packet, whose bytes lie in `bytes`, and that of its interface if it is the first.
-pub(super) fn packet(record: &PacketRecord, bytes: &[u8], interfaces: &mut Interfaces, out: &mut Vec<u8>) {
+/// Appends the block for one packet, whose bytes lie in `bytes`, and that of its interface if it is the first. `label` is the end of
+/// its comment.
+pub(super) fn packet(
+    record: &PacketRecord,
+    bytes: &[u8],
+    label: &[u8],
+    interfaces: &mut Interfaces,
+    out: &mut Vec<u8>,
+) {
     let link_type = if record.packet.link.is_some() { LinkType::Ethernet } else { LinkType::Ip };
     let interface = interfaces.number(link_type, out);
     let captured = bytes.get(record.bytes.start as usize..record.bytes.end as usize).unwrap_or_default();
@@ -76,7 +83,10 @@ pub(super) fn packet(record: &PacketRecord, bytes: &[u8], interfaces: &mut Inter
         out.extend_from_slice(&captured_length.to_le_bytes());
         out.extend_from_slice(&record.packet.original_length.to_le_bytes());
         padded(captured, out);
-        option(COMMENT, out, |out| comment(&record.packet.tunnel, record.queue, out));
+        option(COMMENT, out, |out| {
+            comment(&record.packet.tunnel, record.queue, out);
+            out.extend_from_slice(label);
+        });
         option(END_OF_OPTIONS, out, |_| {});
     });
 }
@@ -255,7 +265,7 @@ mod tests {
         section_header(&mut out);
         let mut interfaces = Interfaces::default();
         for record in batch.packets() {
-            packet(record, batch.bytes(), &mut interfaces, &mut out);
+            packet(record, batch.bytes(), b"", &mut interfaces, &mut out);
         }
         out
     }

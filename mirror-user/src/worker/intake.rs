@@ -4,7 +4,8 @@ use crate::DropReason;
 use crate::decap;
 use crate::degrade::DegradeLevel;
 use crate::flow::FlowTable;
-use crate::packet::{Packet, PlainPacket};
+use crate::packet::{Packet, PlainPacket, Tunnel};
+use crate::privacy::WorkerPrivacy;
 use crate::rules::{Recording, Rules};
 use crate::source::Frame;
 use crate::time::Timestamp;
@@ -12,9 +13,13 @@ use crate::time::Timestamp;
 /// Takes in the packets of the current batch.
 pub(super) struct Intake<'worker> {
     rules: &'worker Rules,
+    /// Where it limits the records of some packets.
+    privacy: Option<&'worker mut WorkerPrivacy>,
     level: DegradeLevel,
     /// Of packets that no rule applies to.
     rest: Result<Recording, DropReason>,
+    /// No rule applies to any packet.
+    is_uniform: bool,
     flows: Option<&'worker mut FlowTable>,
     selected: &'worker mut Vec<SelectedPacket>,
     /// Packets so far.
@@ -34,12 +39,16 @@ impl<'worker> Intake<'worker> {
     /// Begins a batch at this level.
     pub(super) fn new(
         rules: &'worker Rules,
+        privacy: &'worker mut WorkerPrivacy,
         level: DegradeLevel,
         flows: Option<&'worker mut FlowTable>,
         selected: &'worker mut Vec<SelectedPacket>,
     ) -> Self {
         selected.clear();
-        Self { rules, level, rest: allowed(rules.rest(), level), flows, selected, packets: 0 }
+        let privacy = privacy.limits_packets().then_some(privacy);
+        let is_uniform = rules.are_uniform() && privacy.is_none();
+        let rest = allowed(rules.rest(), level);
+        Self { rules, privacy, level, rest, is_uniform, flows, selected, packets: 0 }
     }
 
     /// Takes in the packet of frame `index`: prepares it for its flow, and selects it for a record of its own.
@@ -55,10 +64,7 @@ impl<'worker> Intake<'worker> {
         packet: &impl Mirrored,
     ) -> Result<(), DropReason> {
         self.packets += 1;
-        let recording = match packet.rule(self.rules) {
-            None => self.rest?,
-            Some(recording) => allowed(recording, self.level)?,
-        };
+        let recording = if self.is_uniform { self.rest? } else { self.particular(packet)? };
         let Recording { packets, flows, payload, .. } = recording;
         let timestamp = frame.timestamp;
         if flows && let Some(table) = &mut self.flows {
@@ -70,10 +76,21 @@ impl<'worker> Intake<'worker> {
         }
         Ok(())
     }
+
+    /// The records that the rules for a packet's tunnel allow.
+    #[inline(never)] // kept out of the code of those without such rules
+    fn particular(&mut self, packet: &impl Mirrored) -> Result<Recording, DropReason> {
+        let recording = packet.rule(self.rules).unwrap_or_else(|| self.rules.rest());
+        let limit = self.privacy.as_mut().and_then(|privacy| privacy.of(&packet.tunnel()));
+        allowed(limit.map_or(recording, |privacy| recording.and(privacy.limit())), self.level)
+    }
 }
 
 /// A mirrored packet in one form or the other.
 pub(super) trait Mirrored {
+    /// The tunnel that brought it.
+    fn tunnel(&self) -> Tunnel;
+
     /// The rule that applies to it.
     fn rule(&self, rules: &Rules) -> Option<Recording>;
 
@@ -85,6 +102,11 @@ pub(super) trait Mirrored {
 }
 
 impl Mirrored for Packet {
+    #[inline(always)]
+    fn tunnel(&self) -> Tunnel {
+        self.tunnel
+    }
+
     #[inline(always)]
     fn rule(&self, rules: &Rules) -> Option<Recording> {
         rules.find(&self.tunnel)
@@ -102,6 +124,11 @@ impl Mirrored for Packet {
 }
 
 impl Mirrored for PlainPacket {
+    #[inline(always)]
+    fn tunnel(&self) -> Tunnel {
+        self.tunnel.into()
+    }
+
     #[inline(always)]
     fn rule(&self, rules: &Rules) -> Option<Recording> {
         rules.find_plain(&self.tunnel)

@@ -21,6 +21,7 @@ use crate::decap::{self, DecapConfig, Found};
 use crate::degrade::{Degradation, Pressure};
 use crate::flow::FlowTable;
 use crate::packet_clock::PacketClock;
+use crate::privacy::WorkerPrivacy;
 use crate::rules::{Rules, header_length};
 use crate::sink::Producer;
 use crate::source::{FrameSource, Received};
@@ -69,7 +70,7 @@ impl<Source: FrameSource> Worker<Source> {
         when_full: WhenFull,
         counters: Arc<WorkerCounters>,
     ) -> Self {
-        let emitter = RecordEmitter { producer, when_full, counters };
+        let emitter = RecordEmitter { producer, when_full, counters, privacy: WorkerPrivacy::default() };
         let selected = Vec::with_capacity(BATCH_FRAMES);
         Self {
             is_live: source.now().is_some(),
@@ -93,6 +94,13 @@ impl<Source: FrameSource> Worker<Source> {
             table.set_sampling(rate);
         }
         self.flows = Some(table);
+        self
+    }
+
+    /// Lets records tell no more than the rules of `privacy` say.
+    #[must_use]
+    pub fn with_privacy(mut self, privacy: WorkerPrivacy) -> Self {
+        self.emitter.privacy = privacy;
         self
     }
 
@@ -176,8 +184,8 @@ impl<Source: FrameSource> Worker<Source> {
     /// at once; those that get a record of their own are kept until the flows are counted.
     fn decapsulate(&mut self, count: usize) {
         let Self { source, decap, rules, flows, degradation, emitter, selected, .. } = self;
-        let counters = &emitter.counters;
-        let mut intake = Intake::new(rules, degradation.level(), flows.as_mut(), selected);
+        let RecordEmitter { counters, privacy, .. } = emitter;
+        let mut intake = Intake::new(rules, privacy, degradation.level(), flows.as_mut(), selected);
         let mut bytes = 0;
         for index in 0..count {
             let frame = source.frame(index);

@@ -87,6 +87,32 @@ pub fn bare() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Frames whose addresses stand in other places than the usual ones too, as a mirrored interface has them.
+pub fn telling() -> Vec<(&'static str, Vec<u8>)> {
+    const V4: [u8; 4] = [10, 1, 2, 3];
+    let v6 = &ipv6(UDP, &[])[8..24];
+    let link_address = [2, 0, 0, 0, 0, 1];
+    let solicitation = [&[135, 0, 0, 0, 0, 0, 0, 0], v6, &[1, 1], &link_address].concat();
+    let arp = [&[0, 1, 8, 0, 6, 4, 0, 1], &link_address[..], &V4, &[0; 6], &V4].concat();
+    // Type 0 and one segment (RFC 2460, section 4.4).
+    let routing = [&[UDP, 2, 0, 1, 0, 0, 0, 0], v6, &udp(1, 2, b"behind")].concat();
+    vec![
+        ("ARP for an address", ethernet(ARP, &arp)),
+        (
+            "record route",
+            ethernet(IPV4, &ipv4_with(UDP, 0, &[&[7, 7, 8], &V4[..], &[0]].concat(), &udp(1, 2, b"behind"))),
+        ),
+        ("ICMP redirect", ethernet(IPV4, &ipv4(ICMP, &[&[5, 1, 0, 0], &V4[..]].concat()))),
+        (
+            "MPTCP address",
+            ethernet(IPV4, &ipv4(TCP, &tcp(&[&[30, 8, 0x34, 1], &V4[..]].concat(), b"question"))),
+        ),
+        ("IP in IP", ethernet(IPV4, &ipv4(4, &ipv4(UDP, &udp(1, 2, b"question"))))),
+        ("routing header", ethernet(IPV6, &ipv6(ROUTING, &routing))),
+        ("neighbour solicitation", ethernet(IPV6, &ipv6(ICMPV6, &solicitation))),
+    ]
+}
+
 /// Frames of tunnels of every form.
 fn tunnels() -> Vec<(&'static str, Vec<u8>)> {
     let small = ipv4(UDP, &udp(5000, 53, b"question"));

@@ -11,6 +11,7 @@
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
 //! - `sampling`: the choice of sampled flows.
+//! - `privacy`: no output has anything that the privacy rules keep out of it.
 //! - `output`: files and pipes that are there already, are another's, or do not take everything.
 //! - `properties`: damage of any kind is counted, and never stops the pipeline.
 //!
@@ -31,6 +32,7 @@ mod mirrored;
 mod output;
 mod pcapng;
 mod pipeline;
+mod privacy;
 mod program;
 mod properties;
 mod records;

@@ -1,0 +1,97 @@
+//! The label of a record that is not what was on the wire.
+
+use super::address::AddressTreatment;
+use super::fields::FieldFilter;
+use super::name::NameTreatment;
+
+/// A label, with the fields that the record may have. It goes with the record to the sink; it holds no key and nothing of the
+/// packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The member `privacy`, of `mirror`.
+    member: Vec<u8>,
+    comment: Vec<u8>,
+    fields: FieldFilter,
+}
+
+impl Label {
+    /// No label makes a record longer by more than this many bytes.
+    pub const LONGEST: usize = 160;
+    /// Longest key id: letters, digits, dots, hyphens and underscores.
+    pub const LONGEST_KEY_ID: usize = 32;
+
+    /// Of records with this treatment, by the key of this id.
+    pub fn new(
+        addresses: AddressTreatment,
+        names: NameTreatment,
+        key_id: Option<&str>,
+        fields: FieldFilter,
+    ) -> Self {
+        let mut parts = Vec::new();
+        if addresses != AddressTreatment::Keep {
+            parts.push(("addresses", addresses.name()));
+        }
+        if names != NameTreatment::Keep {
+            parts.push(("names", names.name()));
+        }
+        parts.extend(key_id.map(|id| ("key_id", id)));
+        let members: Vec<String> =
+            parts.iter().map(|(name, value)| format!(r#""{name}":"{value}""#)).collect();
+        let comment: String = parts.iter().map(|(name, value)| format!(" privacy_{name}={value}")).collect();
+        Self {
+            member: format!(r#""privacy":{{{}}}"#, members.join(",")).into_bytes(),
+            comment: comment.into_bytes(),
+            fields,
+        }
+    }
+
+    /// Labels the line that `out` has from `start` on, and removes the fields that it may not have.
+    pub fn apply_to_line(&self, start: usize, out: &mut Vec<u8>) {
+        /// The end of `mirror`, the last member.
+        const END: &[u8] = b"}}\n";
+        if out.ends_with(END) {
+            out.truncate(out.len() - END.len());
+            out.push(b',');
+            out.extend_from_slice(&self.member);
+            out.extend_from_slice(END);
+        }
+        self.fields.apply(start, out);
+    }
+
+    /// The label for the end of a comment.
+    pub fn comment(&self) -> &[u8] {
+        &self.comment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(key_id: &str) -> Label {
+        let fields = FieldFilter::new(None, &["mirror.queue"]);
+        Label::new(AddressTreatment::Pseudonym, NameTreatment::Hash, Some(key_id), fields)
+    }
+
+    #[test]
+    fn a_label_is_the_last_member() {
+        let mut out = b"other\n{\"a\":1,\"mirror\":{\"sampling_rate\":1,\"queue\":0}}\n".to_vec();
+        label("2026-11").apply_to_line(6, &mut out);
+        let expected = concat!(
+            "other\n",
+            r#"{"a":1,"mirror":{"sampling_rate":1,"privacy":{"addresses":"pseudonym","names":"hash","key_id":"2026-11"}}}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(
+            label("2026-11").comment(),
+            b" privacy_addresses=pseudonym privacy_names=hash privacy_key_id=2026-11"
+        );
+    }
+
+    #[test]
+    fn the_longest_label_is_no_longer_than_said() {
+        let label = label(&"x".repeat(Label::LONGEST_KEY_ID));
+        assert!(label.member.len() < Label::LONGEST && label.comment.len() < Label::LONGEST);
+    }
+}
