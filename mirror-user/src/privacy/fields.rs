@@ -382,7 +382,7 @@ mod tests {
                 kept.insert(name.clone(), member);
             }
         }
-        (!kept.is_empty() || path.is_empty()).then(|| Value::Object(kept))
+        (!kept.is_empty() || path.is_empty()).then_some(Value::Object(kept))
     }
 
     proptest! {
