@@ -40,6 +40,9 @@ impl U40 {
     }
 }
 
+/// Nanoseconds of a tick of the coarse clock by which flows move in the queues for their timeouts: 67 ms.
+const TICK: u64 = 1 << 26;
+
 /// The part of a flow that each packet touches, in two cache lines. The rest is in the [`ColdPart`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
@@ -290,6 +293,21 @@ impl Flow {
         low.max(high)
     }
 
+    /// `true` for by far most packets: `time` is so soon after the first one of the flow's interval that neither can have
+    /// ended before it.
+    #[inline(always)]
+    pub(super) fn is_soon(&self, time: u64, shortest_timeout: u64) -> bool {
+        time.wrapping_sub(self.start()) < shortest_timeout && !self.phase.is_over()
+    }
+
+    /// `true` if a packet that `sender` sends at `time` moves the flow to the end of its queue, being the first of its
+    /// direction in a tick of the coarse clock that runs from the direction's earliest packet on.
+    #[inline(always)]
+    pub(super) const fn moves_by(&self, sender: Side, time: u64) -> bool {
+        let direction = self.direction(sender);
+        time.wrapping_sub(direction.first) / TICK > direction.span.get() / TICK
+    }
+
     /// Adds the latest cookie.
     #[inline(always)]
     pub(super) fn add_cookie(&mut self, cookie: u32) {
@@ -326,6 +344,12 @@ impl Direction {
     #[inline(always)]
     pub(super) const fn last(&self) -> u64 {
         self.first.saturating_add(self.span.get())
+    }
+
+    /// `true` for by far most directions: a packet of any length has room. In doubt, [`Direction::is_full`] has the answer.
+    #[inline(always)]
+    pub(super) const fn has_room(&self) -> bool {
+        self.packets < u32::MAX && self.bytes.high < u8::MAX
     }
 
     /// `true` if packets of so many bytes in all would overflow a counter.
@@ -371,11 +395,11 @@ impl Direction {
     /// Extends the time from the earliest packet to the latest one to `time`.
     #[inline(always)]
     fn reach(&mut self, time: u64) {
-        if time >= self.last() {
-            self.span = U40::saturating(time - self.first);
-        } else if time < self.first {
+        if time < self.first {
             self.span = U40::saturating(self.last() - time);
             self.first = time;
+        } else if time - self.first > self.span.get() {
+            self.span = U40::saturating(time - self.first);
         }
     }
 
@@ -456,5 +480,14 @@ mod tests {
         direction = Direction { bytes: U40::saturating(U40::MAX - 1500), ..Direction::default() };
         assert!(!direction.is_full(1, 1500));
         assert!(direction.is_full(1, 1501));
+        for (packets, bytes) in
+            [(0, 0), (u32::MAX - 1, 0), (1, U40::MAX - (1 << 32)), (1, U40::MAX), (u32::MAX, 0)]
+        {
+            let direction = Direction { packets, bytes: U40::saturating(bytes), ..Direction::default() };
+            assert!(!(direction.has_room() && direction.is_full(1, u32::MAX)), "{direction:?}");
+        }
+        assert!(
+            Direction { bytes: U40::saturating(U40::MAX - (1 << 32)), ..Direction::default() }.has_room()
+        );
     }
 }

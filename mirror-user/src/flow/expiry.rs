@@ -114,19 +114,12 @@ impl FlowTable {
         segment: Option<&Segment>,
     ) -> Option<EndReason> {
         let flow = &self.flows[slot];
-        if !self.is_soon(flow, time)
+        if !flow.is_soon(time, self.timeouts.shortest)
             && let Some(reason) = self.timed_out_before(flow, time)
         {
             return Some(reason);
         }
         segment.filter(|segment| segment.has_syn()).and_then(|segment| self.succeeded(slot, segment, sender))
-    }
-
-    /// `true` for by far most packets: `time` is so soon after the first one of the flow's interval that neither can have
-    /// ended before it.
-    #[inline(always)]
-    pub(super) fn is_soon(&self, flow: &Flow, time: u64) -> bool {
-        time.wrapping_sub(flow.start()) < self.timeouts.shortest && !flow.phase.is_over()
     }
 
     /// The reason for which a flow has timed out before a packet of `time`, by the time of its own packets.

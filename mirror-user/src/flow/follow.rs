@@ -47,15 +47,32 @@ impl Flow {
         self.phase.has_sequence(side) && streams.lowest(side) == self.direction(side).next_sequence
     }
 
-    /// Follows the connection through a packet that was counted already.
+    /// Follows the connection through by far most packets, once they are counted: an acknowledgment, or the next data of an open
+    /// connection. `false` for all others, which are left to [`Self::follow`].
     #[inline(always)]
+    pub(super) fn follow_plainly(&mut self, segment: &Segment, sender: Side) -> bool {
+        if !self.is_plain(segment) || !self.phase.has_sequence(sender) {
+            return false;
+        }
+        let direction = self.direction_mut(sender);
+        let is_next = segment.sequence == direction.next_sequence;
+        if is_next {
+            direction.next_sequence = segment.sequence.wrapping_add(segment.payload_length);
+        }
+        is_next || segment.payload_length == 0
+    }
+
+    /// Follows the connection through a packet that was counted already.
     pub(super) fn follow(&mut self, cold: &mut ColdPart, segment: &Segment, sender: Side, time: u64) {
-        // By far most packets: data or acknowledgments of an open connection.
-        let is_plain =
-            self.phase.is_plainly_open() && segment.flags & (SYN | FIN | RST) == 0 && !segment.is_shut;
-        if is_plain || self.change_stage(cold, segment, sender, time) {
+        if self.is_plain(segment) || self.change_stage(cold, segment, sender, time) {
             self.follow_sequence(cold, segment, sender, time);
         }
+    }
+
+    /// `true` for data and acknowledgments of an open connection: they do not change its stage.
+    #[inline(always)]
+    fn is_plain(&self, segment: &Segment) -> bool {
+        self.phase.is_plainly_open() && segment.flags & (SYN | FIN | RST) == 0 && !segment.is_shut
     }
 
     /// Changes the stage, if the segment does; `true` if the segment is part of its sender's stream.

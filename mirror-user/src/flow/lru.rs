@@ -1,4 +1,6 @@
-//! The flows in the order of their last packets: the least recently used first.
+//! The flows in the order of their last packets: the least recently used first. A flow moves with the first packet of a tick
+//! ([`Flow::moves_by`](super::entry::Flow::moves_by)), not with each, so that of flows whose last packets are less than 0.2 s
+//! apart either may come first. By so much a record may come late when no packet makes it; what it tells does not depend on that.
 
 use super::memory;
 use super::slab::Slot;

@@ -14,6 +14,7 @@ use super::table::FlowTable;
 use super::tcp::Segment;
 use super::tunnels::{self, Tunnels};
 use crate::batch::BATCH_FRAMES;
+use crate::number::SamplingRate;
 use crate::packet::{Icmp, Ip, Network, Packet, PlainPacket, Transport};
 use crate::time::Timestamp;
 
@@ -197,9 +198,11 @@ impl FlowTable {
             self.lru.prefetch(packet.candidate);
         }
         for packet in &*batch {
-            self.lru.prefetch_neighbours(packet.candidate);
+            let flow = &self.flows[packet.candidate];
+            if flow.moves_by(packet.sender, packet.timestamp.0) {
+                self.lru.prefetch_neighbours(packet.candidate);
+            }
             if key::is_wide(packet.selector) {
-                let flow = &self.flows[packet.candidate];
                 memory::prefetch(&self.wide[key::wide_slot(flow.addresses)]);
             }
         }
@@ -208,49 +211,57 @@ impl FlowTable {
     /// Last pass: counts a packet in its flow, unless that was not selected.
     #[inline(always)]
     fn count(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
-        let Timestamp(time) = packet.timestamp;
-        let slot = if self.goes_on(packet) { packet.candidate } else { self.flow_of(packet, out)? };
+        let slot = packet.candidate;
         let flow = &mut self.flows[slot];
-        flow.direction_mut(packet.sender).count(time, packet.counts);
-        if let Some(cookie) = packet.cookie {
-            flow.add_cookie(cookie);
+        if !goes_on(flow, packet, self.timeouts.shortest, self.sampler.rate()) {
+            return self.count_elsewhere(packet, out);
         }
-        if (packet.segment.is_some() || packet.has_own_record)
-            && let Some(cold) = self.cold_parts.get_mut(slot.number() as usize)
-        {
-            cold.own_records = cold.own_records.saturating_add(packet.has_own_record.into());
-            if let Some(segment) = &packet.segment {
-                flow.follow(cold, segment, packet.sender, time);
-            }
+        let moves = flow.moves_by(packet.sender, packet.timestamp.0);
+        let is_over = add(flow, packet, || self.cold_parts.get_mut(slot.number() as usize));
+        let has_moved = flow.origin != packet.origin;
+        self.counters.attributed += 1;
+        if has_moved {
+            self.change_origin(slot, packet.origin);
         }
-        let queue = if flow.phase.is_over() { LruList::Closing } else { LruList::Idle };
+        if moves || is_over {
+            self.queue(slot);
+        }
+        Some(slot)
+    }
+
+    /// Does as [`Self::count`] with a packet whose flow is to be searched, or ends or reports before it.
+    #[inline(never)] // kept out of the code of by far most packets
+    fn count_elsewhere(
+        &mut self,
+        packet: &PreparedPacket,
+        out: &mut impl FnMut(&FlowRecord),
+    ) -> Option<Slot> {
+        let slot = self.flow_of(packet, out)?;
+        let flow = &mut self.flows[slot];
+        // The same as in `count` where the flow goes on: the order of records must not depend on the place of a packet in its batch.
+        let moves = flow.moves_by(packet.sender, packet.timestamp.0)
+            || flow.start() == u64::MAX
+            || flow.phase.is_over();
+        let is_over = add(flow, packet, || self.cold_parts.get_mut(slot.number() as usize));
         if flow.origin != packet.origin {
             self.change_origin(slot, packet.origin);
         }
-        self.lru.touch(slot, queue);
+        if moves || is_over {
+            self.queue(slot);
+        }
         self.counters.attributed += 1;
         Some(slot)
     }
 
-    /// `true` for by far most packets: the flow is where it is looked for first, and neither it nor the interval of its record
-    /// ends with the packet. In IPv4 and without VLANs; all others are looked at [more closely](Self::flow_of).
-    #[inline(always)]
-    fn goes_on(&self, packet: &PreparedPacket) -> bool {
-        let flow = &self.flows[packet.candidate];
-        flow.selector() == packet.selector
-            && flow.addresses == packet.addresses
-            && !key::is_wide(packet.selector)
-            && packet.vlans == 0
-            && !flow.flags.has(Flags::VLANS)
-            && self.is_soon(flow, packet.timestamp.0)
-            && !packet.segment.is_some_and(|segment| segment.has_syn())
-            && flow.sampling_rate() <= self.sampler.rate()
-            && !flow.direction(packet.sender).is_full(1, packet.counts.bytes)
+    /// Makes a flow the latest of those that wait for the same timeout.
+    #[inline]
+    fn queue(&mut self, slot: Slot) {
+        let is_over = self.flows[slot].phase.is_over();
+        self.lru.touch(slot, if is_over { LruList::Closing } else { LruList::Idle });
     }
 
     /// The flow in which a packet is to be counted, once those flows and intervals are ended that end before it. None if it was
     /// not selected.
-    #[inline(never)] // kept out of the code of by far most packets
     fn flow_of(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
         let Timestamp(time) = packet.timestamp;
         let mut known = self.find(packet);
@@ -425,6 +436,47 @@ impl FlowTable {
             cold.neighbours[side] = neighbour;
         }
     }
+}
+
+/// `true` for by far most packets: the flow is where it is looked for first, and neither it nor the interval of its record
+/// ends with the packet. In IPv4 and without VLANs; all others are looked at [more closely](FlowTable::flow_of).
+#[inline(always)]
+fn goes_on(flow: &Flow, packet: &PreparedPacket, shortest_timeout: u64, rate: SamplingRate) -> bool {
+    flow.selector() == packet.selector
+        && flow.addresses == packet.addresses
+        && !key::is_wide(packet.selector)
+        && packet.vlans == 0
+        && !flow.flags.has(Flags::VLANS)
+        && flow.is_soon(packet.timestamp.0, shortest_timeout)
+        && !packet.segment.is_some_and(|segment| segment.has_syn())
+        && flow.sampling_rate() <= rate
+        && flow.direction(packet.sender).has_room()
+}
+
+/// Counts a packet in its flow, whose cold part most packets do not need; `true` if the connection is over then.
+#[inline(always)]
+fn add<'table>(
+    flow: &mut Flow,
+    packet: &PreparedPacket,
+    cold: impl FnOnce() -> Option<&'table mut ColdPart>,
+) -> bool {
+    let Timestamp(time) = packet.timestamp;
+    flow.direction_mut(packet.sender).count(time, packet.counts);
+    if let Some(cookie) = packet.cookie {
+        flow.add_cookie(cookie);
+    }
+    let segment = packet.segment.as_ref().filter(|segment| !flow.follow_plainly(segment, packet.sender));
+    if (segment.is_some() || packet.has_own_record)
+        && let Some(cold) = cold()
+    {
+        if packet.has_own_record {
+            cold.own_records = cold.own_records.saturating_add(1);
+        }
+        if let Some(segment) = segment {
+            flow.follow(cold, segment, packet.sender, time);
+        }
+    }
+    flow.phase.is_over()
 }
 
 /// The side that sent the request, where the packet belongs to an ICMP query.
