@@ -156,11 +156,7 @@ impl Bucket {
     /// One bit for each word with this tag, that of the first word lowest.
     #[inline(always)]
     fn matches(&self, tag: u32, slot_mask: u32) -> u32 {
-        let mut matches = 0;
-        for (position, lane) in self.lanes.iter().enumerate() {
-            matches |= u32::from(lane & !slot_mask == tag) << position;
-        }
-        matches & ((1 << WORDS) - 1)
+        memory::equal_lanes(&self.lanes, tag, !slot_mask) & ((1 << WORDS) - 1)
     }
 
     /// The slot in the word of the lowest bit of `matches`.
