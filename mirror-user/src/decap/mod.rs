@@ -36,11 +36,10 @@ use self::load_balancer::Carried;
 use self::outer::Outer;
 use self::payload::Payload;
 use crate::DropReason;
-use crate::number::EtherType;
-use crate::packet::{Packet, PlainPacket};
+use crate::number::{EtherType, MacAddress};
+use crate::packet::{Link, Packet, PlainPacket};
 use crate::source::Frame;
-use crate::wire::reader::Reader;
-use crate::wire::{ethernet, vxlan};
+use crate::wire::vxlan;
 
 /// Finds the mirrored packet in `frame`.
 ///
@@ -86,12 +85,15 @@ pub fn find<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Found<'a> {
 
 /// Describes a packet that was [found](Found::Plain) in `frame` as any other. It takes values: those whose address is taken
 /// do not stay in registers where they are not described.
+#[inline]
 pub fn describe_plain(packet: PlainPacket, frame: Frame<'_>) -> Packet {
-    let link = packet.is_frame.then(|| {
-        let bytes = frame.data.get(packet.offset as usize..).unwrap_or_default();
-        ethernet::Header::parse(&mut Reader::new(bytes)).map(|header| header.link)
-    });
-    packet.with_link(link.flatten())
+    let link = || {
+        // The header was parsed already; only its addresses were not kept.
+        let (destination, behind) = frame.data.get(packet.offset as usize..)?.split_first_chunk()?;
+        let (source, _) = behind.split_first_chunk()?;
+        Some(Link { source: MacAddress(*source), destination: MacAddress(*destination), vlans: packet.vlans })
+    };
+    packet.with_link(if packet.is_frame { link() } else { None })
 }
 
 impl Other<'_> {
