@@ -49,6 +49,14 @@ fn rates() {
     }
 }
 
+/// A worker with a packet every 50 µs sleeps nearly all the time.
+#[test]
+fn sleeping_is_no_time_per_packet() {
+    let Some(result) = run_live(&["pipeline", "--rate", "20000", "--duration", "0.5"]) else { return };
+    let nanoseconds = number(&result["nanoseconds_per_packet"]["median"]);
+    assert!((10.0..25_000.0).contains(&nanoseconds), "{result}");
+}
+
 #[test]
 fn frames_in_several_buffers_reach_the_bare_loop() {
     let Some(result) = run_live(&["rxdrop", "--frame-size", "5000", "--rate", "5000"]) else { return };

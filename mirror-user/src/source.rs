@@ -53,9 +53,19 @@ pub struct Backlog {
 
 /// Hands out frames in batches of at most [`BATCH_FRAMES`](crate::batch::BATCH_FRAMES).
 ///
-/// The cycle is `receive`, then `frame` for each index, then `release`. A source that is dropped in between gives
+/// The cycle is `pause`, `receive`, then `frame` for each index, then `release`. A source that is dropped in between gives
 /// its frames back as well.
 pub trait FrameSource {
+    /// Waits for a short time before the next batch, where the source lets packets gather meanwhile. Apart from `receive`, so
+    /// that whoever measures the work on a batch can leave the wait out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FrameSource::receive`].
+    fn pause(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Takes the next batch. Waits for a short time at most when there is none.
     ///
     /// # Errors
@@ -93,6 +103,11 @@ pub trait FrameSource {
 
 /// A borrowed source, which its owner keeps whatever becomes of the borrower.
 impl<Source: FrameSource + ?Sized> FrameSource for &mut Source {
+    #[inline]
+    fn pause(&mut self) -> io::Result<()> {
+        (**self).pause()
+    }
+
     #[inline]
     fn receive(&mut self) -> io::Result<Received> {
         (**self).receive()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mirror_testkit::allocations;
 use mirror_user::counters::Counter;
-use mirror_user::source::{Frame, FrameSource, Received};
-use mirror_user::time::Timestamp;
+use mirror_user::pipeline::{Observed, Observer};
+use mirror_user::source::Received;
 use serde::{Deserialize, Serialize};
 
 use super::MicroError;
@@ -34,13 +34,15 @@ pub(super) fn measure(records: Records, packets: u64) -> Result<Option<Allocatio
         return Ok(None);
     }
     let [worker_count, all] = [(); 2].map(|()| Arc::new(Counter::default()));
-    let source = Watched {
-        source: Synthetic::new(&traffic(1000)?, 0, 2 * packets, Arc::default()),
+    let source = Synthetic::new(&traffic(1000)?, 0, 2 * packets, Arc::default());
+    let watch = AllocationWatch {
         from: packets,
+        handed_out: 0,
         start: None,
         worker: Arc::clone(&worker_count),
         all: Arc::clone(&all),
     };
+    let source = Observed::new(source, watch);
     let (worker, sinks) = worker(source, records, 64)?;
     worker.run(|| false).1?;
     sinks.join().map_err(MicroError::Output)?;
@@ -49,42 +51,32 @@ pub(super) fn measure(records: Records, packets: u64) -> Result<Option<Allocatio
 }
 
 /// Notes how many allocations there were, from a packet on until the last one.
-struct Watched {
-    source: Synthetic,
+struct AllocationWatch {
     from: u64,
+    /// Packets that were handed out.
+    handed_out: u64,
     /// Allocations of the thread and of all, when it began.
     start: Option<[u64; 2]>,
     worker: Arc<Counter>,
     all: Arc<Counter>,
 }
 
-impl FrameSource for Watched {
-    fn receive(&mut self) -> io::Result<Received> {
+impl Observer for AllocationWatch {
+    fn before_receive(&mut self) {
         let now = [allocations::own().allocations, allocations::all()];
         match self.start {
             Some([own, all]) => {
                 self.worker.set(now[0] - own);
                 self.all.set(now[1] - all);
             }
-            None if self.source.handed_out() >= self.from => self.start = Some(now),
+            None if self.handed_out >= self.from => self.start = Some(now),
             None => {}
         }
-        self.source.receive()
     }
 
-    fn frame(&self, index: usize) -> Frame<'_> {
-        self.source.frame(index)
-    }
-
-    fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
-        self.source.append(index, from, bytes);
-    }
-
-    fn release(&mut self) {
-        self.source.release();
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        self.source.now()
+    fn after_receive(&mut self, answer: &io::Result<Received>) {
+        if let Ok(Received::Frames(count)) = answer {
+            self.handed_out += *count as u64;
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use mirror_user::counters::Counter;
-use mirror_user::source::{Backlog, Frame, FrameSource, Received};
-use mirror_user::time::Timestamp;
+use mirror_user::pipeline::Observer;
+use mirror_user::source::Received;
 
 use super::throttle::Throttle;
 use super::tsc::{ticks, ticks_per_nanosecond};
 
-/// Time spent on batches that were not empty: from the query of the ring that found packets to the next query.
+/// Time spent on batches that were not empty: from the query of the ring that found packets until the worker waits for more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Busy {
     /// Packets.
@@ -43,7 +43,7 @@ impl Busy {
     }
 }
 
-/// Counters of a [`Metered`] source, which any thread may read.
+/// Counters of a [`WorkerMeter`], which any thread may read.
 #[derive(Debug, Default)]
 pub struct Meter {
     packets: Counter,
@@ -66,66 +66,43 @@ impl Meter {
     }
 }
 
-/// A source that measures its user's time for each batch, and can slow the user down.
-pub struct Metered<Source> {
-    source: Source,
+/// Meters a worker's time for each batch, and can slow the worker down.
+pub struct WorkerMeter {
     meter: Arc<Meter>,
     throttle: Option<Throttle>,
-    /// Packets of the batch that is being worked on, and when it was asked for.
-    batch: Option<(usize, u64)>,
+    /// Tick at which the latest batch was asked for.
+    asked: u64,
+    /// Packets of the batch that is being worked on.
+    batch: Option<usize>,
 }
 
-impl<Source> Metered<Source> {
-    /// Meters `source`, and makes its user `slowdown` times slower; the time that it is held up is not metered.
-    pub fn new(source: Source, meter: Arc<Meter>, slowdown: f64) -> Self {
-        Self { source, meter, throttle: Throttle::new(slowdown), batch: None }
-    }
-
-    /// The source itself.
-    pub fn into_inner(self) -> Source {
-        self.source
+impl WorkerMeter {
+    /// Counts in `meter`, and makes the worker `slowdown` times slower; the time that it is held up is not metered.
+    pub fn new(meter: Arc<Meter>, slowdown: f64) -> Self {
+        Self { meter, throttle: Throttle::new(slowdown), asked: 0, batch: None }
     }
 }
 
-impl<Source: FrameSource> FrameSource for Metered<Source> {
-    fn receive(&mut self) -> io::Result<Received> {
-        let mut now = ticks();
-        if let Some((packets, start)) = self.batch.take() {
-            let ticks = now.wrapping_sub(start);
+impl Observer for WorkerMeter {
+    fn before_pause(&mut self) {
+        if let Some(packets) = self.batch.take() {
+            let now = ticks();
+            let ticks = now.wrapping_sub(self.asked);
             self.meter.add(Busy { packets: packets as u64, batches: 1, ticks });
             if let Some(throttle) = &self.throttle {
-                now = throttle.wait(now, ticks);
+                throttle.wait(now, ticks);
             }
         }
-        let received = self.source.receive();
-        if let Ok(Received::Frames(count)) = received {
-            self.batch = Some((count, now));
+    }
+
+    fn before_receive(&mut self) {
+        self.asked = ticks();
+    }
+
+    fn after_receive(&mut self, answer: &io::Result<Received>) {
+        if let Ok(Received::Frames(count)) = answer {
+            self.batch = Some(*count);
         }
-        received
-    }
-
-    fn frame(&self, index: usize) -> Frame<'_> {
-        self.source.frame(index)
-    }
-
-    fn idle_limit(&self) -> u32 {
-        self.source.idle_limit()
-    }
-
-    fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
-        self.source.append(index, from, bytes);
-    }
-
-    fn backlog(&mut self) -> Backlog {
-        self.source.backlog()
-    }
-
-    fn release(&mut self) {
-        self.source.release();
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        self.source.now()
     }
 }
 
@@ -136,50 +113,33 @@ mod tests {
 
     use super::*;
 
-    /// Hands out batches of these sizes, 0 for none.
-    struct Scripted(std::vec::IntoIter<usize>);
+    const NAP: Duration = Duration::from_millis(30);
 
-    impl FrameSource for Scripted {
-        fn receive(&mut self) -> io::Result<Received> {
-            Ok(match self.0.next() {
-                None => Received::End,
-                Some(0) => {
-                    thread::sleep(Duration::from_millis(30));
-                    Received::Idle
-                }
-                Some(count) => Received::Frames(count),
-            })
-        }
-
-        fn frame(&self, _index: usize) -> Frame<'_> {
-            unreachable!("nobody asks")
-        }
-
-        fn append(&self, _index: usize, _from: usize, _bytes: &mut Vec<u8>) {}
-
-        fn release(&mut self) {}
-
-        fn now(&self) -> Option<Timestamp> {
-            None
-        }
-    }
-
-    #[test]
-    fn only_batches_with_packets_count() {
+    /// Drives a meter as a worker does whose source has batches of these sizes, 0 for none.
+    fn work(batches: [usize; 4]) -> Busy {
         let meter = Arc::new(Meter::default());
-        let mut source = Metered::new(Scripted(vec![3, 0, 5, 0].into_iter()), Arc::clone(&meter), 1.0);
-        while source.receive().unwrap() != Received::End {
-            if source.batch.is_some() {
+        let mut worker = WorkerMeter::new(Arc::clone(&meter), 1.0);
+        for count in batches {
+            worker.before_pause();
+            thread::sleep(NAP);
+            worker.before_receive();
+            if count == 0 {
+                thread::sleep(NAP);
+                worker.after_receive(&Ok(Received::Idle));
+            } else {
+                worker.after_receive(&Ok(Received::Frames(count)));
                 thread::sleep(Duration::from_millis(5));
             }
         }
-        let busy = meter.read();
+        meter.read()
+    }
+
+    #[test]
+    fn only_batches_with_packets_count_and_no_wait() {
+        let busy = work([3, 0, 5, 0]);
         assert_eq!((busy.packets, busy.batches), (8, 2));
         let milliseconds = busy.nanoseconds_per_packet().unwrap() * 8.0 / 1e6;
-        assert!(
-            (10.0..30.0).contains(&milliseconds),
-            "two naps of 5 ms, none of the two of 30: {milliseconds}"
-        );
+        assert!((10.0..30.0).contains(&milliseconds), "two naps of 5 ms, none of 30: {milliseconds}");
         assert_eq!(busy.packets_per_batch(), Some(4.0));
         assert_eq!(Busy::default().nanoseconds_per_packet(), None);
     }

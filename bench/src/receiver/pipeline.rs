@@ -14,13 +14,12 @@ use mirror_user::rules::RecordKind;
 use mirror_user::shutdown::Shutdown;
 use mirror_user::sink::{Destination, Format};
 use mirror_user::snapshot::{QueueSnapshot, Snapshot};
-use mirror_user::source::FrameSource;
 use mirror_user::value::{List, Switch};
 use mirror_user::xdp::AttachModeRequest;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::meter::{Meter, Metered};
+use super::meter::{Meter, WorkerMeter};
 use super::output::{self, Latencies};
 use super::{Counts, Ended, Receiver, ReceiverError, Records};
 
@@ -150,10 +149,10 @@ struct Metering {
 }
 
 impl Instrument for Metering {
-    type Over<S: FrameSource> = Metered<S>;
+    type Observer = WorkerMeter;
 
-    fn over<S: FrameSource>(&self, source: S) -> Metered<S> {
-        Metered::new(source, Arc::clone(&self.meter), self.slowdown)
+    fn observer(&self) -> WorkerMeter {
+        WorkerMeter::new(Arc::clone(&self.meter), self.slowdown)
     }
 }
 

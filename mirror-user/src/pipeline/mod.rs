@@ -34,7 +34,7 @@ use tracing::{error, info};
 
 use self::drain::Drain;
 pub use self::error::PipelineError;
-pub use self::instrument::{Direct, Instrument};
+pub use self::instrument::{Direct, Instrument, Observed, Observer};
 use self::intake::{AttachedIntake, Intake};
 use self::memory::Demand;
 use self::preflight::{allowed_cpus, check_system, choose_cpus, choose_queues, isolated_cpus};
@@ -91,7 +91,7 @@ impl Pipeline {
         Self::capture_with(config, shutdown, Outputs::Configured, &Direct)
     }
 
-    /// Captures as [`Self::capture`] does, to `outputs`, with `instrument` before each worker.
+    /// Captures as [`Self::capture`] does, to `outputs`, with `instrument` at each worker.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::build;
 use super::drain::Drain;
 use super::error::PipelineError;
-use super::instrument::Instrument;
+use super::instrument::{Instrument, Observed};
 use super::queue::LiveQueue;
 use crate::config::Config;
 use crate::counters::WorkerCounters;
@@ -250,7 +250,7 @@ fn serve<I: Instrument>(
     let mut source = RebindingSource::new(queue, socket, Arc::clone(counters));
     let rebind_request = source.rebind_request();
     work(&mut source, counters, drained, |source| {
-        let source = instrument.over(source);
+        let source = Observed::new(source, instrument.observer());
         match build::worker(&config, (&rules, &privacy), source, producer, WhenFull::Drop, counters) {
             Ok(worker) => {
                 let _ = ready.send(Ok(Ready { copy_mode, rebind_request }));

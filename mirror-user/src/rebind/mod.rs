@@ -252,6 +252,13 @@ impl<Q: QueueControl> RebindingSource<Q> {
 }
 
 impl<Q: QueueControl> FrameSource for RebindingSource<Q> {
+    fn pause(&mut self) -> io::Result<()> {
+        match &mut self.socket {
+            Some(socket) => socket.pause().or_else(|error| self.react(error)),
+            None => Ok(()),
+        }
+    }
+
     fn receive(&mut self) -> io::Result<Received> {
         let received = match &mut self.socket {
             Some(socket) => socket.receive(),

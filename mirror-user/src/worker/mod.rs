@@ -111,7 +111,7 @@ impl<Source: FrameSource> Worker<Source> {
         let result = loop {
             // Asked before the source: frames that arrive while the worker waits come before its end.
             let stopping = stop();
-            match self.source.receive() {
+            match self.source.pause().and_then(|()| self.source.receive()) {
                 Ok(Received::Frames(count)) => {
                     idle = 0;
                     self.process(count);

@@ -270,15 +270,6 @@ impl XskSource {
         Ok(())
     }
 
-    /// Sleeps after a batch that has emptied the ring, where the policy says so.
-    fn pause(&mut self) -> io::Result<()> {
-        match self.waiting.next(self.clock.monotonic()) {
-            wait @ Wait::Sleep(_) => self.sleep(wait),
-            // The ring is looked at first.
-            Wait::Spin | Wait::Poll => Ok(()),
-        }
-    }
-
     /// Sleeps, for a short time at most. The one place where a worker goes to sleep.
     fn sleep(&mut self, wait: Wait) -> io::Result<()> {
         match wait {
@@ -326,10 +317,19 @@ impl XskSource {
 }
 
 impl FrameSource for XskSource {
-    fn receive(&mut self) -> io::Result<Received> {
-        if self.waiting.has_drained() && self.busy_poll == BusyPoll::Off {
-            self.pause()?;
+    /// Sleeps after a batch that has emptied the ring, where the policy says so.
+    fn pause(&mut self) -> io::Result<()> {
+        if !self.waiting.has_drained() || self.busy_poll != BusyPoll::Off {
+            return Ok(());
         }
+        match self.waiting.next(self.clock.monotonic()) {
+            wait @ Wait::Sleep(_) => self.sleep(wait),
+            // The ring is looked at first.
+            Wait::Spin | Wait::Poll => Ok(()),
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Received> {
         if self.rings.receive() == 0 {
             self.wait()?;
             return Ok(Received::Idle);

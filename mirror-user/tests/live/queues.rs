@@ -1,7 +1,6 @@
 //! Several queues: each with its worker, on its processor, with memory of its own.
 
 use std::fs;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +11,9 @@ use mirror_testkit::traffic::Profile;
 use mirror_testkit::veth::{VethOptions, VethPair};
 use mirror_user::config::Config;
 use mirror_user::pipeline::preflight::allowed_cpus;
-use mirror_user::pipeline::{Instrument, Outputs, Pipeline};
+use mirror_user::pipeline::{Instrument, Observer, Outputs, Pipeline};
 use mirror_user::shutdown::Shutdown;
 use mirror_user::sink::Destination;
-use mirror_user::source::{Backlog, Frame, FrameSource, Received};
-use mirror_user::time::Timestamp;
 use mirror_user::value::{List, Switch};
 
 use crate::daemon::{self, send_all, settings};
@@ -73,17 +70,16 @@ struct Seen {
 #[derive(Clone, Default)]
 struct Witness(Arc<Mutex<Vec<Seen>>>);
 
-/// A source whose first query says that its worker is complete.
-struct Witnessed<Source> {
-    source: Source,
+/// Notes at the first query of a worker that it is complete.
+struct FirstQuery {
     witness: Witness,
     number: Option<usize>,
 }
 
 impl Instrument for Witness {
-    type Over<S: FrameSource> = Witnessed<S>;
+    type Observer = FirstQuery;
 
-    fn over<S: FrameSource>(&self, source: S) -> Witnessed<S> {
+    fn observer(&self) -> FirstQuery {
         let mut seen = self.0.lock().unwrap();
         seen.push(Seen {
             thread: thread::current().name().unwrap_or_default().to_owned(),
@@ -91,40 +87,15 @@ impl Instrument for Witness {
             pages: pages_touched(),
             pages_at_work: None,
         });
-        Witnessed { source, witness: self.clone(), number: Some(seen.len() - 1) }
+        FirstQuery { witness: self.clone(), number: Some(seen.len() - 1) }
     }
 }
 
-impl<Source: FrameSource> FrameSource for Witnessed<Source> {
-    fn receive(&mut self) -> io::Result<Received> {
+impl Observer for FirstQuery {
+    fn before_receive(&mut self) {
         if let Some(number) = self.number.take() {
             self.witness.0.lock().unwrap()[number].pages_at_work = Some(pages_touched());
         }
-        self.source.receive()
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        self.source.now()
-    }
-
-    fn frame(&self, index: usize) -> Frame<'_> {
-        self.source.frame(index)
-    }
-
-    fn idle_limit(&self) -> u32 {
-        self.source.idle_limit()
-    }
-
-    fn append(&self, index: usize, from: usize, bytes: &mut Vec<u8>) {
-        self.source.append(index, from, bytes);
-    }
-
-    fn backlog(&mut self) -> Backlog {
-        self.source.backlog()
-    }
-
-    fn release(&mut self) {
-        self.source.release();
     }
 }
 
