@@ -10,6 +10,8 @@ use crate::policy::Policy;
 
 /// Name of the event bus.
 const BUS: &str = "default";
+/// The principal of a role for Lambda.
+const LAMBDA: &str = "lambda.amazonaws.com";
 /// Visibility timeout of the queue, in seconds: a message that is not deleted in this time is delivered again.
 const VISIBILITY_TIMEOUT: u32 = 120;
 /// Number of deliveries after which a message is moved to the dead-letter queue.
@@ -100,6 +102,40 @@ fn permissions(owner: &str) -> Value {
     })
 }
 
+/// The permissions of the program's own role besides those of [`permissions`]: queues, and the roles of the members.
+///
+/// With Lambda as the `principal`, Lambda itself reads the queue, sets messages aside and writes the log.
+fn manage(policy: &Policy, principal: &str) -> Value {
+    let lambda = principal == LAMBDA;
+    let events = json!({"Fn::GetAtt": ["Events", "Arn"]});
+    let mut actions = vec!["sqs:DeleteMessage", "sqs:ReceiveMessage"];
+    if lambda {
+        actions.push("sqs:GetQueueAttributes");
+    }
+    let mut statements =
+        vec![json!({"Sid": "Queue", "Effect": "Allow", "Action": actions, "Resource": events})];
+    if !lambda {
+        statements.push(json!({"Sid": "SetAside", "Effect": "Allow", "Action": ["sqs:SendMessage"],
+               "Resource": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}));
+    }
+    let roles: Vec<&String> =
+        policy.accounts.iter().filter_map(|account| account.role_arn.as_ref()).collect();
+    if !roles.is_empty() {
+        statements.push(
+            json!({"Sid": "Members", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles}),
+        );
+    }
+    if lambda {
+        let group = format!(
+            "arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:/aws/lambda/mirror-sessions-{}:*",
+            policy.owner
+        );
+        statements.push(json!({"Sid": "Log", "Effect": "Allow",
+               "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": {"Fn::Sub": group}}));
+    }
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
 /// The template for the account in which the program runs, in one of its regions.
 ///
 /// `principal` can assume the program's role: a service (`ec2.amazonaws.com`, `lambda.amazonaws.com`).
@@ -110,12 +146,14 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
         "DeadLetters".to_owned(),
         json!({"Type": "AWS::SQS::Queue", "Properties": {
             "QueueName": format!("mirror-sessions-{owner}-dead-letters"),
+            "SqsManagedSseEnabled": true,
             "MessageRetentionPeriod": DEAD_LETTER_RETENTION}}),
     );
     resources.insert(
         "Events".to_owned(),
         json!({"Type": "AWS::SQS::Queue", "Properties": {
             "QueueName": format!("mirror-sessions-{owner}"),
+            "SqsManagedSseEnabled": true,
             "VisibilityTimeout": VISIBILITY_TIMEOUT,
             "RedrivePolicy": {
                 "deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]},
@@ -161,20 +199,6 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
                 "Principal": account.id}}),
         );
     }
-    let roles: Vec<&String> =
-        policy.accounts.iter().filter_map(|account| account.role_arn.as_ref()).collect();
-    let mut statements = vec![
-        json!({"Sid": "Queue", "Effect": "Allow",
-               "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
-               "Resource": {"Fn::GetAtt": ["Events", "Arn"]}}),
-        json!({"Sid": "SetAside", "Effect": "Allow", "Action": "sqs:SendMessage",
-               "Resource": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}),
-    ];
-    if !roles.is_empty() {
-        statements.push(
-            json!({"Sid": "Members", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}),
-        );
-    }
     resources.insert(
         "Manager".to_owned(),
         json!({"Type": "AWS::IAM::Role", "Properties": {
@@ -182,7 +206,7 @@ pub fn hub(policy: &Policy, principal: &str) -> Value {
         "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}]},
         "Policies": [
-            {"PolicyName": "manage", "PolicyDocument": {"Version": "2012-10-17", "Statement": statements}},
+            {"PolicyName": "manage", "PolicyDocument": manage(policy, principal)},
             {"PolicyName": "mirror", "PolicyDocument": permissions(owner)}
         ]}}),
     );

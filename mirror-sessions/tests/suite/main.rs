@@ -4,6 +4,7 @@
 //! - [`golden`]: plans as text.
 //! - [`properties`]: properties of plans for random policies and observations.
 //! - [`apply`]: applying plans to EC2 in memory.
+//! - [`templates`]: the CloudFormation templates, and their permissions.
 //! - `end_to_end`: the program against a moto server.
 //! - [`fake_ec2`], `moto`, [`support`]: EC2 in memory, the moto server, helpers.
 
@@ -17,3 +18,4 @@ mod moto;
 mod policy;
 mod properties;
 mod support;
+mod templates;
