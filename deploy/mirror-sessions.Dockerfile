@@ -8,6 +8,9 @@ RUN cargo build --release --locked --package mirror-sessions
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/mirror-sessions /usr/bin/mirror-sessions
+# Map and metrics, which other containers may read.
+RUN install --directory --owner 65534 --group 65534 /run/mirror-sessions
+VOLUME ["/run/mirror-sessions"]
 USER 65534:65534
 ENV MIRROR_SESSIONS_LOG_FORMAT=json
 ENTRYPOINT ["/usr/bin/mirror-sessions"]

@@ -1,0 +1,38 @@
+variable "account" {
+  description = "This account."
+  type        = string
+}
+
+variable "hub_file" {
+  description = "File with the hub's output."
+  type        = string
+  default     = "../hub.json"
+}
+
+variable "external_id" {
+  description = "External id of this account, as in the hub's variable clients."
+  type        = string
+  sensitive   = true
+}
+
+variable "name" {
+  description = "Name of the installation, the same as the hub's."
+  type        = string
+  default     = "inspection"
+}
+
+variable "vpc_id" {
+  description = "VPC of the endpoints."
+  type        = string
+}
+
+variable "endpoint_subnets" {
+  description = "Its subnets for the endpoints: zone => subnet id."
+  type        = map(string)
+}
+
+variable "tags" {
+  description = "Tags of all resources."
+  type        = map(string)
+  default     = {}
+}
