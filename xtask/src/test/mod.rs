@@ -87,6 +87,11 @@ fn run_all(outcome: &mut Outcome, interrupt: &Interrupt) {
         println!("\ndependencies: not checked against deny.toml, because cargo-deny is not installed");
     }
 
+    for subject in ["terraform", "policies", "templates", "fleet", "guide"] {
+        let script = cargo::workspace().join("deploy/tests/run");
+        check(&format!("deployment: {subject}"), Command::new(script).arg(subject));
+    }
+
     // A count, not a time: it is the same on a busy machine.
     let gate = ["run", "--release", "--package", "mirror-bench", "--", "micro", "--check"];
     check("instructions per packet", cargo::command().args(gate));
