@@ -93,6 +93,7 @@ INVENTED = {
     "aws_region.region": "eu-west-1",
     "aws_s3_bucket.bucket": "inspection-{hash}",
     "aws_s3_bucket.bucket_regional_domain_name": "inspection-{hash}.s3.eu-west-1.amazonaws.com",
+    "aws_ssm_parameter.insecure_value": "ami-0{hash}",
     "aws_vpc_endpoint.id": "vpce-0{hash}",
     "aws_vpc_endpoint_service.service_name": "com.amazonaws.vpce.eu-west-1.vpce-svc-0{hash}",
     "id": "mock-0{hash}",

@@ -8,6 +8,9 @@ mock_data "aws_region" {
 mock_data "aws_partition" {
   defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
 }
+mock_data "aws_ssm_parameter" {
+  defaults = { insecure_value = "ami-0123456789abcdef0" }
+}
 mock_data "aws_vpc" {
   defaults = { cidr_block = "10.255.0.0/20" }
 }

@@ -43,9 +43,15 @@ resource "aws_iam_instance_profile" "appliance" {
   tags = var.tags
 }
 
+# Read here and not by EC2 at each launch: a new image is then a new launch template, which is rolled out, and can be rolled back.
+data "aws_ssm_parameter" "image" {
+  count = startswith(var.image, "/") ? 1 : 0
+  name  = var.image
+}
+
 resource "aws_launch_template" "appliance" {
   name                   = "${var.name}-appliance"
-  image_id               = var.image
+  image_id               = startswith(var.image, "/") ? data.aws_ssm_parameter.image[0].insecure_value : var.image
   instance_type          = var.instance_type
   user_data              = local.user_data
   update_default_version = true

@@ -123,6 +123,8 @@ locals {
       ["systemctl", "daemon-reload"],
       ["mirror-capture", "config", "check", "/etc/mirror/mirror-capture.toml"],
       ["systemctl", "enable", "--now", "mirror-link.service", "mirror-drain.service", "mirror-metrics.timer", "mirror-map.timer"],
+      # With the map that there is, if any; the timer fetches the next ones.
+      ["systemctl", "start", "mirror-map.service"],
       ["systemctl", "enable", "mirror-capture.service"],
       ["systemctl", "restart", "mirror-capture.service"],
     ])

@@ -239,13 +239,13 @@ variable "inline" {
 # Appliances
 
 variable "image" {
-  description = "Machine image: an id, or resolve:ssm:PARAMETER. It needs cloud-init, systemd, ethtool and curl 8, and should have the Systems Manager agent."
+  description = "Machine image: an id, or the Systems Manager parameter that has it, which is read at each apply. It needs cloud-init, systemd, ethtool and curl 8, and should have the Systems Manager agent."
   type        = string
-  default     = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+  default     = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 
   validation {
-    condition     = can(regex("^(ami-[0-9a-f]+|resolve:ssm:/.+)$", var.image))
-    error_message = "image must be ami-… or resolve:ssm:/…"
+    condition     = can(regex("^(ami-[0-9a-f]+|/.+)$", var.image))
+    error_message = "image must be ami-…, or the name of a parameter: /…"
   }
 }
 

@@ -78,10 +78,15 @@ resource "aws_iam_instance_profile" "manager" {
   tags  = var.tags
 }
 
+data "aws_ssm_parameter" "image" {
+  count = local.instance == 1 && startswith(var.image, "/") ? 1 : 0
+  name  = var.image
+}
+
 resource "aws_launch_template" "manager" {
   count                  = local.instance
   name                   = local.name
-  image_id               = var.image
+  image_id               = startswith(var.image, "/") ? data.aws_ssm_parameter.image[0].insecure_value : var.image
   instance_type          = var.instance_type
   user_data              = local.user_data
   update_default_version = true

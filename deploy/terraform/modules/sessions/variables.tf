@@ -123,9 +123,9 @@ variable "publisher_image" {
 }
 
 variable "image" {
-  description = "Machine image of an instance: an id, or resolve:ssm:PARAMETER. It needs cloud-init, systemd and curl 8."
+  description = "Machine image of an instance: an id, or the Systems Manager parameter that has it. It needs cloud-init, systemd and curl 8."
   type        = string
-  default     = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+  default     = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 }
 
 variable "instance_type" {

@@ -51,6 +51,10 @@ run "defaults" {
     error_message = "nothing goes back unless inline"
   }
   assert {
+    condition     = aws_launch_template.appliance.image_id == "ami-0123456789abcdef0"
+    error_message = "the image that the parameter names"
+  }
+  assert {
     condition     = one(aws_launch_template.appliance.metadata_options).http_tokens == "required" && one(aws_launch_template.appliance.metadata_options).http_put_response_hop_limit == 1
     error_message = "IMDSv2 only"
   }
