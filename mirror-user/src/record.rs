@@ -82,8 +82,12 @@ type Labels = Vec<(usize, Arc<Label>)>;
 impl Batch {
     /// Bytes of memory of a batch all of which was used, made with room for `bytes` bytes of packets.
     pub const fn memory(bytes: usize) -> u64 {
-        let label = size_of::<(usize, Arc<Label>)>();
-        (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>() + label) + bytes) as u64
+        (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>()) + bytes) as u64
+    }
+
+    /// Bytes of memory that labels take where all records have one.
+    pub const fn memory_of_labels() -> u64 {
+        (BATCH_RECORDS * size_of::<(usize, Arc<Label>)>()) as u64
     }
 
     /// An empty batch with room for [`BATCH_RECORDS`] records, and `bytes` bytes of packets.

@@ -14,6 +14,8 @@ use tracing::{debug, info};
 use super::preflight::free_huge_page_bytes;
 use crate::config::Config;
 use crate::flow::FlowTable;
+use crate::privacy::WorkerPrivacy;
+use crate::record::Batch;
 use crate::rules::Rules;
 use crate::xsk::XskConfig;
 
@@ -104,9 +106,18 @@ impl Demand {
         let has_flows = rules.any(|recording| recording.flows);
         let flows = if has_flows { FlowTable::bytes(&config.flow) } else { 0 };
         let records = config.sink.iter().fold(0u64, |sum, sink| sum.saturating_add(sink.memory(workers)));
+        let privacy = match config.privacy.len() {
+            0 => 0,
+            rules => {
+                let batches: usize = config.sink.iter().map(|sink| sink.queue_batches).sum();
+                let labels = Batch::memory_of_labels().saturating_mul(batches as u64);
+                WorkerPrivacy::memory(rules).saturating_add(labels)
+            }
+        };
         let mut parts = vec![
             part("flow tables", "--max-flows and --max-tunnels", flows, workers as u64),
             part("records", "--queue-batches", records, 1),
+            part("privacy", "the number of [[privacy]] rules", privacy, workers as u64),
             part("the program", "nothing", PROGRAM, 1),
         ];
         parts.retain(|part| part.bytes() > 0);

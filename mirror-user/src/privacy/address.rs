@@ -127,6 +127,9 @@ pub struct Pseudonyms {
 }
 
 impl Pseudonyms {
+    /// Bytes of memory of the cache.
+    pub(super) const MEMORY: usize = CACHED * size_of::<Option<(IpAddr, IpAddr)>>();
+
     /// By this key.
     pub fn new(key: &Key) -> Self {
         Self { cipher: IpcryptPfx::new(key.bytes()), cache: Vec::new(), hasher: RandomState::new() }

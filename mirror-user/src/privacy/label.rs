@@ -8,7 +8,7 @@ use super::name::NameTreatment;
 /// packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// The member `privacy`, of `mirror`.
+    /// The member `privacy`, of `mirror`; empty where there is nothing to tell.
     member: Vec<u8>,
     comment: Vec<u8>,
     fields: FieldFilter,
@@ -20,9 +20,10 @@ impl Label {
     /// Longest key id: letters, digits, dots, hyphens and underscores.
     pub const LONGEST_KEY_ID: usize = 32;
 
-    /// Of records with this treatment, by the key of this id.
+    /// Of records with this treatment of addresses, MAC addresses and names, by the key of this id.
     pub fn new(
         addresses: AddressTreatment,
+        keeps_macs: bool,
         names: NameTreatment,
         key_id: Option<&str>,
         fields: FieldFilter,
@@ -30,6 +31,9 @@ impl Label {
         let mut parts = Vec::new();
         if addresses != AddressTreatment::Keep {
             parts.push(("addresses", addresses.name()));
+        }
+        if !keeps_macs {
+            parts.push(("macs", NameTreatment::Drop.name()));
         }
         if names != NameTreatment::Keep {
             parts.push(("names", names.name()));
@@ -39,7 +43,11 @@ impl Label {
             parts.iter().map(|(name, value)| format!(r#""{name}":"{value}""#)).collect();
         let comment: String = parts.iter().map(|(name, value)| format!(" privacy_{name}={value}")).collect();
         Self {
-            member: format!(r#""privacy":{{{}}}"#, members.join(",")).into_bytes(),
+            member: if members.is_empty() {
+                Vec::new()
+            } else {
+                format!(r#""privacy":{{{}}}"#, members.join(",")).into_bytes()
+            },
             comment: comment.into_bytes(),
             fields,
         }
@@ -49,7 +57,7 @@ impl Label {
     pub fn apply_to_line(&self, start: usize, out: &mut Vec<u8>) {
         /// The end of `mirror`, the last member.
         const END: &[u8] = b"}}\n";
-        if out.ends_with(END) {
+        if !self.member.is_empty() && out.ends_with(END) {
             out.truncate(out.len() - END.len());
             out.push(b',');
             out.extend_from_slice(&self.member);
@@ -70,7 +78,7 @@ mod tests {
 
     fn label(key_id: &str) -> Label {
         let fields = FieldFilter::new(None, &["mirror.queue"]);
-        Label::new(AddressTreatment::Pseudonym, NameTreatment::Hash, Some(key_id), fields)
+        Label::new(AddressTreatment::Pseudonym, false, NameTreatment::Hash, Some(key_id), fields)
     }
 
     #[test]
@@ -79,14 +87,24 @@ mod tests {
         label("2026-11").apply_to_line(6, &mut out);
         let expected = concat!(
             "other\n",
-            r#"{"a":1,"mirror":{"sampling_rate":1,"privacy":{"addresses":"pseudonym","names":"hash","key_id":"2026-11"}}}"#,
+            r#"{"a":1,"mirror":{"sampling_rate":1,"privacy":{"addresses":"pseudonym","macs":"drop","names":"hash","key_id":"2026-11"}}}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         assert_eq!(
             label("2026-11").comment(),
-            b" privacy_addresses=pseudonym privacy_names=hash privacy_key_id=2026-11"
+            b" privacy_addresses=pseudonym privacy_macs=drop privacy_names=hash privacy_key_id=2026-11"
         );
+    }
+
+    #[test]
+    fn a_record_that_is_as_it_was_has_none() {
+        let fields = FieldFilter::new(None, &[]);
+        let label = Label::new(AddressTreatment::Keep, true, NameTreatment::Keep, None, fields);
+        let mut out = b"{\"mirror\":{\"queue\":0}}\n".to_vec();
+        label.apply_to_line(0, &mut out);
+        assert_eq!(out, b"{\"mirror\":{\"queue\":0}}\n");
+        assert!(label.comment().is_empty());
     }
 
     #[test]

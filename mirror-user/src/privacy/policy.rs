@@ -12,8 +12,24 @@ use super::selector::{Identity, Selector};
 use crate::number::{EndpointId, Vni};
 use crate::rules::Recording;
 
-/// Fields that tell of plain addresses, so that they go where addresses do not stay.
-const OF_ADDRESSES: [&str; 1] = ["network.direction"];
+/// Fields that tell of plain addresses, or were found by addresses, so that they go where addresses do not stay.
+const OF_ADDRESSES: [&str; 13] = [
+    "network.direction",
+    "host.ip",
+    "host.mac",
+    "mirror.source.account",
+    "mirror.source.instance",
+    "mirror.source.interface",
+    "mirror.source.subnet",
+    "mirror.source.vpc",
+    "mirror.destination.account",
+    "mirror.destination.instance",
+    "mirror.destination.interface",
+    "mirror.destination.subnet",
+    "mirror.destination.vpc",
+];
+/// Names that are not derived from payload, so that nothing but their fields tells them.
+const OF_NAMES: [&str; 3] = ["host.name", "host.hostname", "cloud.instance.name"];
 /// Fields of MAC addresses.
 const OF_MACS: [&str; 2] = ["source.mac", "destination.mac"];
 
@@ -129,9 +145,12 @@ impl Policy {
         if !macs {
             denied.extend(OF_MACS);
         }
+        if rule.names != NameTreatment::Keep {
+            denied.extend(OF_NAMES);
+        }
         let fields = FieldFilter::new(rule.fields.as_deref(), &denied);
         let key_id = key.map(|key| rule.key_id.clone().unwrap_or_else(|| key.id()));
-        let label = Label::new(rule.addresses, rule.names, key_id.as_deref(), fields.clone());
+        let label = Label::new(rule.addresses, macs, rule.names, key_id.as_deref(), fields.clone());
         Self { selector, limit: rule.limit(), addresses, macs, names, fields, label }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::address::Addresses;
+use super::address::{Addresses, Pseudonyms};
 use super::fields::FieldFilter;
 use super::frame;
 use super::label::Label;
@@ -57,6 +57,13 @@ impl WorkerPrivacy {
             privacy: privacy.clone(),
             ..Self::default()
         }
+    }
+
+    /// Bytes of memory that a worker needs for so many rules, each with pseudonyms.
+    pub const fn memory(rules: usize) -> u64 {
+        // A hash table has up to 16 places for every 7 entries.
+        let tunnels = REMEMBERED * (size_of::<(TunnelName, Option<usize>)>() + 1) * 16 / 7;
+        (tunnels + rules * Pseudonyms::MEMORY) as u64
     }
 
     /// `true` if some rule takes away records, payload or bytes, so that each packet must be looked at.
