@@ -1,6 +1,9 @@
 //! A connection, as it is judged.
 
+use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
+
+use crate::rule::PROTOCOLS;
 
 /// Source of a connection: what is known of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,5 +60,38 @@ impl Connection<'_> {
             undecodable: false,
             ech: false,
         }
+    }
+}
+
+impl Display for Connection<'_> {
+    /// As `from 111122223333 10.0.0.1 to 192.0.2.1 port 443 (tcp, tls), claimed www.example.com`.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Identity { account, vpc, subnet, address, .. } = self.source;
+        let known = [account, vpc, subnet];
+        if address.is_some() || known.iter().any(Option::is_some) {
+            formatter.write_str("from ")?;
+        }
+        known.into_iter().flatten().try_for_each(|text| write!(formatter, "{text} "))?;
+        address.map_or(Ok(()), |address| write!(formatter, "{address} "))?;
+        write!(formatter, "to {}", self.destination)?;
+        self.port.map_or(Ok(()), |port| write!(formatter, " port {port}"))?;
+        match PROTOCOLS.iter().find(|(_, number)| *number == self.protocol) {
+            Some((name, _)) => write!(formatter, " ({name}")?,
+            None => write!(formatter, " (protocol {}", self.protocol)?,
+        }
+        self.application.map_or(Ok(()), |application| write!(formatter, ", {application}"))?;
+        formatter.write_str(")")?;
+        self.claimed.map_or(Ok(()), |name| write!(formatter, ", claimed {name}"))?;
+        self.answered.map_or(Ok(()), |name| write!(formatter, ", DNS has {name}"))?;
+        for (holds, text) in [
+            (self.mismatch, ", which DNS contradicts"),
+            (self.undecodable, ", undecodable handshake"),
+            (self.ech, ", Encrypted Client Hello"),
+        ] {
+            if holds {
+                formatter.write_str(text)?;
+            }
+        }
+        Ok(())
     }
 }

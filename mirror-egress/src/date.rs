@@ -1,6 +1,7 @@
 //! Days, as the end of an exception.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::Time;
 
 const NANOSECONDS_PER_DAY: u64 = 86_400_000_000_000;
+/// Days from 1 March of year 0 to 1 January 1970.
+const EPOCH: u64 = 719_468;
 
 /// A day of the Gregorian calendar, in UTC. In TOML `2027-01-31`, with or without quotation marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,12 +43,22 @@ impl Date {
         let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let day_of_year = (153 * month + 2) / 5 + u64::from(self.day) - 1;
         let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year;
-        const EPOCH: u64 = 719_468;
         Time((days - EPOCH + 1) * NANOSECONDS_PER_DAY)
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().and_then(Self::from_toml)
+    /// The day of a time; [`None`] from 2501 on.
+    pub fn of(time: Time) -> Option<Self> {
+        // Days since 1 March of year 0, in periods of 400 years.
+        let days = time.0 / NANOSECONDS_PER_DAY + EPOCH;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (year, month) = if month < 10 { (0, month + 3) } else { (1, month - 9) };
+        let year = u16::try_from(era * 400 + year_of_era + year).ok()?;
+        Self::new(year, u8::try_from(month).ok()?, u8::try_from(day).ok()?)
     }
 
     fn from_toml(value: toml_datetime::Datetime) -> Option<Self> {
@@ -53,6 +66,19 @@ impl Date {
             return None;
         };
         Self::new(date.year, date.month, date.day)
+    }
+}
+
+/// A text that is no day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a day such as 2027-01-31")]
+pub struct NoDate;
+
+impl FromStr for Date {
+    type Err = NoDate;
+
+    fn from_str(text: &str) -> Result<Self, NoDate> {
+        text.parse().ok().and_then(Self::from_toml).ok_or(NoDate)
     }
 }
 
@@ -82,7 +108,7 @@ impl<'de> Deserialize<'de> for Date {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Date, E> {
-                Date::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                text.parse().map_err(|NoDate| E::invalid_value(de::Unexpected::Str(text), &self))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Date, A::Error> {
@@ -115,6 +141,22 @@ mod tests {
             let date = Date::new(year, month, day).unwrap();
             assert_eq!(date.end(), Time(seconds * 1_000_000_000), "{date}");
         }
+    }
+
+    #[test]
+    fn every_moment_is_of_one_day() {
+        let (mut count, mut next) = (0, Time(0));
+        for year in 1970..=2500 {
+            for (month, day) in (1..=12).flat_map(|month| (1..=31).map(move |day| (month, day))) {
+                let Some(date) = Date::new(year, month, day) else { continue };
+                assert_eq!(Date::of(next), Some(date));
+                next = date.end();
+                assert_eq!(Date::of(Time(next.0 - 1)), Some(date));
+                count += 1;
+            }
+        }
+        assert_eq!(next, Time(count * NANOSECONDS_PER_DAY));
+        assert_eq!((Date::of(next), Date::of(Time(u64::MAX))), (None, None));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! 4. [`connection`] and [`verdict`]: what is judged, and the judgement; [`explain`]: the rules before it, and why they do not
 //!    apply.
 //! 5. [`limiter`]: bounds the alerts of each rule, and counts those that it suppresses.
-//! 6. [`summary`]: verdicts over many connections; [`learn`]: the smallest list of rules that allows what was seen.
+//! 6. [`amount`]s of traffic; [`summary`]: verdicts over many connections; [`learn`]: the smallest list of rules that allows what was seen.
 //!
 //! # How a connection is judged
 //!
@@ -44,16 +44,21 @@
 //!
 //! An address in place of a host name, as in `Host: 192.0.2.1`, is no name at all.
 
+pub mod amount;
 pub mod connection;
 pub mod date;
 mod engine;
 pub mod error;
 pub mod explain;
+pub mod learn;
 pub mod limiter;
 pub mod name;
+mod parse;
 pub mod rule;
+pub mod summary;
 pub mod verdict;
 
+pub use self::amount::Amount;
 pub use self::connection::{Connection, Identity};
 pub use self::date::Date;
 pub use self::engine::{Engine, Finding};

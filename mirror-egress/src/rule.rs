@@ -31,6 +31,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +131,15 @@ pub enum Port {
     Number(i64),
     /// A range, or a number as text.
     Text(String),
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(formatter),
+            Self::Text(text) => text.fmt(formatter),
+        }
+    }
 }
 
 /// Table `[egress_default]`: what holds where no rule applies, and for what rules leave out.

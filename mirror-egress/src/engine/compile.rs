@@ -6,11 +6,12 @@ use std::hash::Hash;
 use ipnet::IpNet;
 
 use super::index::{Exact, Networks, Ports, RulesBy};
-use super::names::{Names, Pattern};
+use super::names::Names;
 use super::probe::{MAX_TAG_KEYS, place};
 use super::set::{Set, SetPool};
-use super::{Class, CompiledRule, Engine, parse};
+use super::{Class, CompiledRule, Engine};
 use crate::error::{EgressError, Fault};
+use crate::parse::{self, Pattern};
 use crate::rule::{Action, EgressDefault, EgressRule};
 
 /// Most rules.

@@ -1,13 +1,12 @@
 //! The compiled rules.
 //!
-//! - `parse`: values of rules; `compile`: from the rules to their indices.
+//! - `compile`: from the rules to their indices.
 //! - `set`: sets of rules; `index` and `names`: from a connection's value to the set of rules that it satisfies.
 //! - `probe`: the sets of one connection, and the first rule that has all its keys satisfied.
 
 mod compile;
 mod index;
 mod names;
-mod parse;
 mod probe;
 mod set;
 

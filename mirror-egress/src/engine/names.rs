@@ -7,15 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::index::RulesBy;
 use super::set::{Set, SetId, SetPool};
-
-/// A pattern of `domains`, in normal form.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Pattern {
-    /// Just this name.
-    Name(String),
-    /// Every name below this one; below the root, if it is empty: every name.
-    Below(String),
-}
+use crate::parse::Pattern;
 
 /// The rules for a node's own name, and for those below it.
 #[derive(Clone, Copy, Debug)]

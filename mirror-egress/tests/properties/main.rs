@@ -1,3 +1,4 @@
-//! Properties of the engine as a whole.
+//! Properties of the crate as a whole.
 
+mod learn;
 mod model;

@@ -4,24 +4,32 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::names::Pattern;
 use crate::error::Fault;
 use crate::name::{Name, Seen};
 use crate::rule::{APPLICATIONS, PROTOCOLS, Port};
 
+/// A pattern of `domains`, in normal form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pattern {
+    /// Just this name.
+    Name(String),
+    /// Every name below this one; below the root, if it is empty: every name.
+    Below(String),
+}
+
 /// Longest name of a rule, or value of a tag (256 characters at AWS).
 const MAX_TEXT: usize = 256;
 
-pub(super) fn account(text: &str) -> Result<Box<str>, Fault> {
+pub(crate) fn account(text: &str) -> Result<Box<str>, Fault> {
     let is_one = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
     is_one.then(|| text.into()).ok_or(Fault::Account)
 }
 
-pub(super) fn vpc(text: &str) -> Result<Box<str>, Fault> {
+pub(crate) fn vpc(text: &str) -> Result<Box<str>, Fault> {
     resource(text, "vpc-").ok_or(Fault::Vpc)
 }
 
-pub(super) fn subnet(text: &str) -> Result<Box<str>, Fault> {
+pub(crate) fn subnet(text: &str) -> Result<Box<str>, Fault> {
     resource(text, "subnet-").ok_or(Fault::Subnet)
 }
 
@@ -33,7 +41,7 @@ fn resource(text: &str, prefix: &str) -> Option<Box<str>> {
     is_one.then(|| text.into())
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, Fault> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Fault> {
     let network: IpNet = match text.parse::<IpAddr>() {
         Ok(address) => address.into(),
         Err(_) => text.parse().map_err(|_| Fault::Network)?,
@@ -50,7 +58,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Fault> {
     Ok(network)
 }
 
-pub(super) fn domain(text: &str) -> Result<Pattern, Fault> {
+pub(crate) fn domain(text: &str) -> Result<Pattern, Fault> {
     if text == "*" {
         return Ok(Pattern::Below(String::new()));
     }
@@ -69,7 +77,7 @@ pub(super) fn domain(text: &str) -> Result<Pattern, Fault> {
 }
 
 /// First and last port.
-pub(super) fn ports(port: &Port) -> Result<(u16, u16), Fault> {
+pub(crate) fn ports(port: &Port) -> Result<(u16, u16), Fault> {
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
         text.parse().ok().filter(|_| is_number).ok_or(Fault::Port)
@@ -87,26 +95,17 @@ pub(super) fn ports(port: &Port) -> Result<(u16, u16), Fault> {
     if first > last { Err(Fault::PortOrder) } else { Ok((first, last)) }
 }
 
-pub(super) fn protocol(text: &str) -> Result<u8, Fault> {
+pub(crate) fn protocol(text: &str) -> Result<u8, Fault> {
     let named = PROTOCOLS.iter().find(|(name, _)| *name == text).map(|&(_, number)| number);
     let is_number = text.bytes().all(|digit| digit.is_ascii_digit());
     named.or_else(|| text.parse().ok().filter(|_| is_number)).ok_or(Fault::Protocol)
 }
 
-pub(super) fn application(text: &str) -> Result<Box<str>, Fault> {
+pub(crate) fn application(text: &str) -> Result<Box<str>, Fault> {
     APPLICATIONS.iter().find(|name| **name == text).map(|&name| name.into()).ok_or(Fault::Application)
 }
 
-pub(super) fn text(text: &str) -> Result<Box<str>, Fault> {
+pub(crate) fn text(text: &str) -> Result<Box<str>, Fault> {
     let is_one = (1..=MAX_TEXT).contains(&text.len()) && !text.chars().any(char::is_control);
     is_one.then(|| text.into()).ok_or(Fault::Text)
-}
-
-impl std::fmt::Display for Port {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(formatter),
-            Self::Text(text) => text.fmt(formatter),
-        }
-    }
 }
