@@ -6,6 +6,7 @@
 //! - [`process`]: child processes, run to their end or held by a guard.
 //! - [`daemon`]: `mirror-capture run` as a child process, with its log, records and ledger.
 //! - [`allocations`]: an allocator that counts.
+//! - [`python`]: environments with programs that read what ours wrote.
 //! - [`root`]: tests that need root.
 //! - [`rerun`]: tests that need a process of their own.
 //!
@@ -24,6 +25,7 @@ pub mod interrupt;
 pub mod namespace;
 pub mod process;
 pub mod processors;
+pub mod python;
 pub mod rerun;
 pub mod root;
 #[cfg(feature = "generator")]
