@@ -4,7 +4,7 @@
 //! no input makes it panic or take more memory than it says.
 //!
 //! - [`reader`], [`host_name`], [`side`]: ground.
-//! - [`tls`], [`dns`]: parsers, and the facts of their protocols.
+//! - [`tls`], [`quic`], [`dns`]: the parsers, each with the facts of its protocol.
 //! - [`registry`]: the parsers in one table, tried on the first bytes of a direction, whatever the port. A parser is a function of what is
 //!   there so far, and is asked again when there is more: so segments, their order and their overlaps cannot change its answer.
 //! - [`stream`], [`buffers`]: the first bytes of a direction in order, in bounded memory.
@@ -17,6 +17,7 @@ pub mod given_up;
 pub mod host_name;
 pub mod inspector;
 pub mod protocol;
+pub mod quic;
 pub mod reader;
 pub mod registry;
 pub mod side;

@@ -3,14 +3,15 @@
 use super::config::InspectorConfig;
 use super::counters::Counters;
 use super::summary::Summary;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Full};
 use crate::finding::{Event, Finding, Step, Then};
 use crate::given_up::GivenUp;
 use crate::protocol::Protocol;
+use crate::quic;
 use crate::registry::{self, StreamParser};
 use crate::side::Side;
 use crate::stream::{Insert, Stream};
-use crate::tls;
+use crate::tls::{self, Hello};
 
 /// Packets with payload after which a flow that no parser knows is given up. Before that, the one that tells may have been overtaken.
 const UNKNOWN_PACKETS: u16 = 4;
@@ -20,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) config: &'a InspectorConfig,
     pub(super) buffers: &'a mut Buffers,
     pub(super) counters: &'a mut Counters,
+    /// Where packets of QUIC are opened.
+    pub(super) scratch: &'a mut Vec<u8>,
     pub(super) out: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -45,6 +48,7 @@ pub(super) struct Conversation {
     /// Packets with payload.
     packets: u16,
     done: bool,
+    quic: Option<Box<quic::Connection>>,
     summary: Summary,
 }
 
@@ -71,7 +75,14 @@ enum Reading {
 
 impl Conversation {
     pub(super) fn new(ports: [u16; 2]) -> Self {
-        Self { ports, directions: Default::default(), packets: 0, done: false, summary: Summary::default() }
+        Self {
+            ports,
+            directions: Default::default(),
+            packets: 0,
+            done: false,
+            quic: None,
+            summary: Summary::default(),
+        }
     }
 
     pub(super) const fn summary(&self) -> &Summary {
@@ -137,10 +148,22 @@ impl Conversation {
         Ok(())
     }
 
-    /// Takes a datagram as far as it was captured; `cut` where it was longer.
-    pub(super) fn datagram(&mut self, side: Side, payload: &[u8], cut: bool, context: &mut Context<'_>) {
+    /// Takes a datagram as far as it was captured; `cut` where it was longer. [`GivenUp::Memory`] where the buffers are full; then it can
+    /// be handed over again.
+    pub(super) fn datagram(
+        &mut self,
+        side: Side,
+        payload: &[u8],
+        cut: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(), GivenUp> {
         if self.done || payload.is_empty() {
-            return;
+            return Ok(());
+        }
+        if self.quic.is_some() || quic::may_begin(payload) {
+            self.initial(side, payload, cut, context)?;
+            self.finish_if_complete(context);
+            return Ok(());
         }
         match registry::of_datagram(payload, self.ports) {
             _ if cut => self.stop(side, Some(GivenUp::Cut), context),
@@ -154,6 +177,58 @@ impl Conversation {
             }
         }
         self.finish_if_complete(context);
+        Ok(())
+    }
+
+    /// Takes a datagram of QUIC.
+    fn initial(
+        &mut self,
+        side: Side,
+        payload: &[u8],
+        cut: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(), GivenUp> {
+        let connection = match &mut self.quic {
+            Some(connection) => connection,
+            none => {
+                context.buffers.account(size_of::<quic::Connection>()).map_err(|Full| GivenUp::Memory)?;
+                none.insert(Box::default())
+            }
+        };
+        let handshake =
+            self.summary.tls.get_or_insert_with(|| Box::new(tls::Handshake::new(tls::Carrier::Quic)));
+        self.summary.protocol = Some(Protocol::Quic);
+        let mut memory = quic::connection::Memory {
+            buffers: context.buffers,
+            scratch: context.scratch,
+            direction_bytes: context.config.direction_bytes,
+        };
+        let taken = connection.datagram(side, payload, &mut memory);
+        handshake.quic_version = connection.version();
+        let hellos = [Side::Low, Side::High].map(|side| (side, connection.hello(side, context.buffers)));
+        for (side, hello) in hellos {
+            let finding = match hello {
+                None | Some(Ok(Hello::More(_))) => continue,
+                Some(Ok(Hello::Client(hello))) => Finding::ClientHello(hello),
+                Some(Ok(Hello::Server(hello))) => Finding::ServerHello(hello),
+                Some(Ok(Hello::Alert(description))) => Finding::TlsAlert(description),
+                Some(Err(fault)) => {
+                    context.counters.count_malformed(Protocol::Quic, fault);
+                    self.stop(side, Some(GivenUp::Malformed), context);
+                    continue;
+                }
+            };
+            self.take(side, finding);
+            self.stop(side, None, context);
+        }
+        match taken {
+            Err(GivenUp::Memory) => return Err(GivenUp::Memory),
+            Err(reason) => self.stop(side, Some(reason), context),
+            // A packet that was cut cannot be opened.
+            Ok(()) if cut => self.stop(side, Some(GivenUp::Cut), context),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 
     /// Counts a packet with payload, and gives the flow up where that are too many for what was found.
@@ -339,6 +414,10 @@ impl Conversation {
         }
         for side in [Side::Low, Side::High] {
             self.stop(side, None, context);
+        }
+        if let Some(mut connection) = self.quic.take() {
+            connection.release(context.buffers);
+            context.buffers.forget(size_of::<quic::Connection>());
         }
         let complete = self.summary.tls.as_ref().is_some_and(|tls| tls.status() == tls::Status::Complete);
         self.summary.given_up = if complete { None } else { self.summary.given_up.or(reason) };

@@ -45,6 +45,7 @@ pub struct Inspector {
     slots: Slots<Conversation>,
     buffers: Buffers,
     counters: Counters,
+    scratch: Vec<u8>,
 }
 
 impl Inspector {
@@ -54,6 +55,7 @@ impl Inspector {
             slots: Slots::new(config.flows),
             buffers: Buffers::new(config.buffer_bytes),
             counters: Counters::default(),
+            scratch: Vec::new(),
             config,
         }
     }
@@ -83,26 +85,13 @@ impl Inspector {
         now: u64,
         out: &mut impl FnMut(Event<'_>),
     ) -> Interest {
-        for _ in 0..=EVICTIONS {
-            let (Some(conversation), mut context) = self.parts(handle, out) else {
-                return Interest::Released;
-            };
-            match conversation.segment(side, segment, &mut context) {
-                Ok(()) => {
-                    if !segment.payload.is_empty() {
-                        conversation.count_packet(&mut context);
-                    }
-                    return self.settle(handle, now);
-                }
-                Err(_) if self.make_room(handle, out) => {}
-                Err(_) => break,
+        self.with_room(handle, now, out, &mut |conversation, context| {
+            conversation.segment(side, segment, context)?;
+            if !segment.payload.is_empty() {
+                conversation.count_packet(context);
             }
-        }
-        let (Some(conversation), mut context) = self.parts(handle, out) else {
-            return Interest::Released;
-        };
-        conversation.finish(Some(GivenUp::Memory), &mut context);
-        self.settle(handle, now)
+            Ok(())
+        })
     }
 
     /// Hands over a datagram, as far as it was captured; `cut` where it was longer.
@@ -115,12 +104,11 @@ impl Inspector {
         now: u64,
         out: &mut impl FnMut(Event<'_>),
     ) -> Interest {
-        let (Some(conversation), mut context) = self.parts(handle, out) else {
-            return Interest::Released;
-        };
-        conversation.datagram(side, payload, cut, &mut context);
-        conversation.count_packet(&mut context);
-        self.settle(handle, now)
+        self.with_room(handle, now, out, &mut |conversation, context| {
+            conversation.datagram(side, payload, cut, context)?;
+            conversation.count_packet(context);
+            Ok(())
+        })
     }
 
     /// What is known of a flow so far.
@@ -160,13 +148,40 @@ impl Inspector {
         (self.buffers.used(), self.buffers.most_used())
     }
 
+    /// Lets a conversation take a packet; where the buffers are full, again after others gave way.
+    fn with_room(
+        &mut self,
+        handle: Handle,
+        now: u64,
+        out: &mut dyn FnMut(Event<'_>),
+        take: &mut dyn FnMut(&mut Conversation, &mut Context<'_>) -> Result<(), GivenUp>,
+    ) -> Interest {
+        for _ in 0..=EVICTIONS {
+            let (Some(conversation), mut context) = self.parts(handle, out) else {
+                return Interest::Released;
+            };
+            if take(conversation, &mut context).is_ok() {
+                return self.settle(handle, now);
+            }
+            if !self.make_room(handle, out) {
+                break;
+            }
+        }
+        self.give_up(handle, GivenUp::Memory, out)
+    }
+
     fn parts<'a>(
         &'a mut self,
         handle: Handle,
         out: &'a mut dyn FnMut(Event<'_>),
     ) -> (Option<&'a mut Conversation>, Context<'a>) {
-        let context =
-            Context { config: &self.config, buffers: &mut self.buffers, counters: &mut self.counters, out };
+        let context = Context {
+            config: &self.config,
+            buffers: &mut self.buffers,
+            counters: &mut self.counters,
+            scratch: &mut self.scratch,
+            out,
+        };
         (self.slots.get_mut(handle), context)
     }
 
@@ -191,11 +206,11 @@ impl Inspector {
         }
     }
 
-    fn give_up(&mut self, handle: Handle, reason: GivenUp, out: &mut dyn FnMut(Event<'_>)) {
+    fn give_up(&mut self, handle: Handle, reason: GivenUp, out: &mut dyn FnMut(Event<'_>)) -> Interest {
         if let (Some(conversation), mut context) = self.parts(handle, out) {
             conversation.finish(Some(reason), &mut context);
         }
-        self.settle(handle, 0);
+        self.settle(handle, 0)
     }
 
     /// Lets the flow that has waited longest give its buffers back; `false` where there is none but `handle`.

@@ -6,6 +6,7 @@ use super::ja4::Carrier;
 use super::server_hello::ServerHello;
 use super::version::Version;
 use crate::given_up::GivenUp;
+use crate::quic;
 use crate::side::Side;
 
 /// How much of a handshake was seen.
@@ -41,6 +42,8 @@ impl Status {
 pub struct Handshake {
     /// TCP or QUIC.
     pub carrier: Carrier,
+    /// The version of QUIC that carries it.
+    pub quic_version: Option<quic::Version>,
     /// The side that the client is on, where a hello or an alert told it.
     pub client_side: Option<Side>,
     /// The client's hello: the first, where the server asked for another.
@@ -56,7 +59,15 @@ pub struct Handshake {
 impl Handshake {
     /// A handshake of which nothing is known yet.
     pub const fn new(carrier: Carrier) -> Self {
-        Self { carrier, client_side: None, client: None, server: None, alert: None, given_up: None }
+        Self {
+            carrier,
+            quic_version: None,
+            client_side: None,
+            client: None,
+            server: None,
+            alert: None,
+            given_up: None,
+        }
     }
 
     /// How much of it was seen.

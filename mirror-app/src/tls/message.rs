@@ -11,7 +11,7 @@ const RECORD_LIMIT: usize = (1 << 14) + 2048;
 /// Bytes of a record's header.
 const RECORD_HEADER: usize = 5;
 /// Bytes of a message's header.
-const MESSAGE_HEADER: usize = 4;
+pub const HEADER: usize = 4;
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
@@ -63,7 +63,7 @@ impl<'a> Messages<'a> {
         }
         let mut ahead = self.record;
         if let (Some(kind), Some(length)) = (ahead.u8(), ahead.u24()) {
-            let length = message_length(length)?;
+            let length = checked_length(length)?;
             if let Some(body) = ahead.bytes(length) {
                 self.record = ahead;
                 return Ok(Next::Message { kind, body: Cow::Borrowed(body) });
@@ -75,15 +75,15 @@ impl<'a> Messages<'a> {
     /// The next message, which is spread over several records or not there in full.
     fn gather(&mut self) -> Result<Next<'a>, Reason> {
         let mut gathered = Vec::new();
-        let mut needed = MESSAGE_HEADER;
+        let mut needed = HEADER;
         loop {
             let take = self.record.remaining().min(needed - gathered.len());
             gathered.extend_from_slice(self.record.bytes(take).unwrap_or_default());
             let mut reader = Reader::new(&gathered);
             if let (Some(kind), Some(length)) = (reader.u8(), reader.u24()) {
-                needed = MESSAGE_HEADER + message_length(length)?;
+                needed = HEADER + checked_length(length)?;
                 if gathered.len() == needed {
-                    return Ok(Next::Message { kind, body: Cow::Owned(gathered.split_off(MESSAGE_HEADER)) });
+                    return Ok(Next::Message { kind, body: Cow::Owned(gathered.split_off(HEADER)) });
                 }
             }
             if !self.record.is_empty() {
@@ -144,6 +144,7 @@ enum Record {
     More(usize),
 }
 
-fn message_length(length: u32) -> Result<usize, Reason> {
+/// A message's length, if it is one that is followed.
+pub(super) fn checked_length(length: u32) -> Result<usize, Reason> {
     usize::try_from(length).ok().filter(|&length| length <= MESSAGE_LIMIT).ok_or(Reason::MessageLength)
 }

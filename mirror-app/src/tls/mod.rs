@@ -24,6 +24,8 @@ pub use version::Version;
 
 use message::{Messages, Next};
 
+use crate::reader::Reader;
+
 /// Most bytes of a message that is followed. A ClientHello with post-quantum key shares has some 1,800.
 pub const MESSAGE_LIMIT: usize = 16 << 10;
 
@@ -52,28 +54,54 @@ pub fn may_begin(bytes: &[u8]) -> bool {
         && fits(5, |kind| kind == client_hello::TYPE || kind == server_hello::TYPE)
 }
 
-/// The hello in `bytes`, the first of a direction without a gap.
+/// The hello in `bytes`, the first of a direction of TCP without a gap.
 pub fn read(bytes: &[u8]) -> Result<Hello, Reason> {
     let mut messages = Messages::new(bytes);
     let mut retried = false;
     loop {
-        let (kind, body) = match messages.take()? {
-            Next::Message { kind, body } => (kind, body),
+        match messages.take()? {
+            Next::Message { kind, body } => {
+                if let Some(hello) = hello(kind, &body, Carrier::Tcp, &mut retried)? {
+                    return Ok(hello);
+                }
+            }
             Next::Alert(description) => return Ok(Hello::Alert(description)),
             Next::More(needed) => return Ok(Hello::More(needed)),
-        };
-        match kind {
-            client_hello::TYPE => {
-                return Ok(Hello::Client(Box::new(ClientHello::parse(&body, Carrier::Tcp)?)));
-            }
-            server_hello::TYPE => {
-                let hello = ServerHello::parse(&body)?;
-                if !hello.retried || retried {
-                    return Ok(Hello::Server(Box::new(ServerHello { retried, ..hello })));
-                }
-                retried = true;
-            }
-            _ => return Err(Reason::MessageType),
         }
+    }
+}
+
+/// The hello in `bytes`, the first of a direction's CRYPTO frames without a gap, in which messages stand without records
+/// (RFC 9001, section 4.1.3).
+pub fn read_crypto(bytes: &[u8]) -> Result<Hello, Reason> {
+    let mut reader = Reader::new(bytes);
+    let mut retried = false;
+    loop {
+        let start = bytes.len() - reader.remaining();
+        let (Some(kind), Some(length)) = (reader.u8(), reader.u24()) else {
+            return Ok(Hello::More(start + message::HEADER));
+        };
+        let length = message::checked_length(length)?;
+        let Some(body) = reader.bytes(length) else {
+            return Ok(Hello::More(start + message::HEADER + length));
+        };
+        if let Some(hello) = hello(kind, body, Carrier::Quic, &mut retried)? {
+            return Ok(hello);
+        }
+    }
+}
+
+/// The hello that a message is; [`None`] for a HelloRetryRequest, behind which another one follows.
+fn hello(kind: u8, body: &[u8], carrier: Carrier, retried: &mut bool) -> Result<Option<Hello>, Reason> {
+    match kind {
+        client_hello::TYPE => Ok(Some(Hello::Client(Box::new(ClientHello::parse(body, carrier)?)))),
+        server_hello::TYPE => {
+            let hello = ServerHello::parse(body)?;
+            if hello.retried && !std::mem::replace(retried, true) {
+                return Ok(None);
+            }
+            Ok(Some(Hello::Server(Box::new(ServerHello { retried: *retried, ..hello }))))
+        }
+        _ => Err(Reason::MessageType),
     }
 }
