@@ -3,3 +3,4 @@
 mod captures;
 mod flows;
 mod ja4;
+mod tshark;
