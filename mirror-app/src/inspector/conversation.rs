@@ -135,14 +135,12 @@ impl Conversation {
                 Err(reason) => Err(reason),
             }
         };
-        match result {
-            Err(GivenUp::Memory) => return Err(GivenUp::Memory),
-            Err(reason) => self.stop(side, Some(reason), context),
-            Ok(()) => {
-                if let Some(reason) = self.directions[side as usize].stream.ended() {
-                    self.stop(side, Some(reason), context);
-                }
-            }
+        self.settle(side, result, context)?;
+        // An answer that came before what it answers is known by it now.
+        let other = &self.directions[side.other() as usize];
+        if matches!(other.reading, Reading::Unknown) && other.stream.is_certain() && !self.summary.is_empty() {
+            let result = self.read_held(side.other(), context);
+            self.settle(side.other(), result, context)?;
         }
         self.finish_if_complete(context);
         Ok(())
@@ -246,6 +244,25 @@ impl Conversation {
         if self.waits() && self.packets >= context.config.packets {
             self.finish(Some(GivenUp::Packets), context);
         }
+    }
+
+    /// Stops a direction that cannot be followed any further.
+    fn settle(
+        &mut self,
+        side: Side,
+        result: Result<(), GivenUp>,
+        context: &mut Context<'_>,
+    ) -> Result<(), GivenUp> {
+        match result {
+            Err(GivenUp::Memory) => return Err(GivenUp::Memory),
+            Err(reason) => self.stop(side, Some(reason), context),
+            Ok(()) => {
+                if let Some(reason) = self.directions[side as usize].stream.ended() {
+                    self.stop(side, Some(reason), context);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads a payload that follows what was consumed, and keeps what is left of it.
