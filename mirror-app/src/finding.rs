@@ -1,7 +1,18 @@
 //! What parsers find, and what of it is handed out.
 
+use crate::dns;
 use crate::protocol::Protocol;
+use crate::side::Side;
 use crate::tls;
+
+/// Memory that parsers use again for messages of which a flow may have many.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The DNS message that was read last.
+    pub dns: dns::Message,
+    /// Where packets of QUIC are opened.
+    pub packet: Vec<u8>,
+}
 
 /// What a parser made of the bytes that it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +52,8 @@ pub enum Finding {
     ServerHello(Box<tls::ServerHello>),
     /// An alert in the clear.
     TlsAlert(u8),
+    /// A DNS message, which stands in the [`Scratch`].
+    Dns,
 }
 
 /// A complete finding, to become a record.
@@ -48,4 +61,11 @@ pub enum Finding {
 pub enum Event<'a> {
     /// A TLS handshake, over TCP or QUIC, as far as it was seen.
     Tls(&'a tls::Handshake),
+    /// A DNS message.
+    Dns {
+        /// The side that sent it.
+        from: Side,
+        /// The message.
+        message: &'a dns::Message,
+    },
 }

@@ -16,6 +16,8 @@ pub enum GivenUp {
     Memory,
     /// More packets than are looked at.
     Packets,
+    /// More messages than are told of one flow.
+    Messages,
     /// More time than is waited.
     Time,
     /// A packet was captured shorter than it was sent.
@@ -26,13 +28,14 @@ pub enum GivenUp {
 
 impl GivenUp {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unknown,
         Self::Malformed,
         Self::TooLong,
         Self::Gaps,
         Self::Memory,
         Self::Packets,
+        Self::Messages,
         Self::Time,
         Self::Cut,
         Self::Ended,
@@ -47,6 +50,7 @@ impl GivenUp {
             Self::Gaps => "gaps",
             Self::Memory => "memory",
             Self::Packets => "packets",
+            Self::Messages => "messages",
             Self::Time => "time",
             Self::Cut => "cut",
             Self::Ended => "ended",

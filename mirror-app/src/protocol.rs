@@ -7,6 +7,8 @@ pub enum Protocol {
     Tls,
     /// QUIC, of which the TLS handshake is read.
     Quic,
+    /// DNS over UDP or TCP, and multicast DNS.
+    Dns,
 }
 
 impl Protocol {
@@ -15,6 +17,7 @@ impl Protocol {
         match self {
             Self::Tls => "tls",
             Self::Quic => "quic",
+            Self::Dns => "dns",
         }
     }
 }

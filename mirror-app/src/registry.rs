@@ -1,6 +1,7 @@
 //! The parsers, in one table: the first bytes of a direction decide, whatever the port.
 
-use crate::finding::{Finding, Step, Then};
+use crate::dns;
+use crate::finding::{Finding, Scratch, Step, Then};
 use crate::protocol::Protocol;
 use crate::tls;
 
@@ -12,7 +13,7 @@ pub struct StreamParser {
     /// Tells whether a direction may begin with these bytes.
     pub guess: fn(&[u8]) -> Guess,
     /// Reads a message, from its first byte on. It is called again with more bytes until it has an answer.
-    pub read: fn(&[u8]) -> Step,
+    pub read: fn(&[u8], &mut Scratch) -> Step,
 }
 
 /// The message of a datagram, or the name of its fault.
@@ -24,7 +25,7 @@ pub struct DatagramParser {
     /// Its protocol.
     pub protocol: Protocol,
     /// Reads a datagram between two ports; [`None`] where it is of another protocol.
-    pub read: fn(&[u8], [u16; 2]) -> Option<Datagram>,
+    pub read: fn(&[u8], [u16; 2], &mut Scratch) -> Option<Datagram>,
 }
 
 /// A parser's first look.
@@ -39,15 +40,18 @@ pub enum Guess {
 }
 
 /// The parsers of streams, tried in this order.
-pub const STREAMS: &[StreamParser] =
-    &[StreamParser { protocol: Protocol::Tls, guess: guess_tls, read: read_tls }];
+pub const STREAMS: &[StreamParser] = &[
+    StreamParser { protocol: Protocol::Tls, guess: guess_tls, read: read_tls },
+    StreamParser { protocol: Protocol::Dns, guess: guess_dns, read: read_dns },
+];
 
 /// The parsers of datagrams, tried in this order.
-pub const DATAGRAMS: &[DatagramParser] = &[];
+pub const DATAGRAMS: &[DatagramParser] =
+    &[DatagramParser { protocol: Protocol::Dns, read: read_dns_datagram }];
 
 /// The message in a datagram between two ports, or its fault; [`None`] where no parser knows it.
-pub fn of_datagram(bytes: &[u8], ports: [u16; 2]) -> Option<(Protocol, Datagram)> {
-    DATAGRAMS.iter().find_map(|parser| Some((parser.protocol, (parser.read)(bytes, ports)?)))
+pub fn of_datagram(bytes: &[u8], ports: [u16; 2], scratch: &mut Scratch) -> Option<(Protocol, Datagram)> {
+    DATAGRAMS.iter().find_map(|parser| Some((parser.protocol, (parser.read)(bytes, ports, scratch)?)))
 }
 
 /// The parser of the stream that begins with `bytes`; `Err(true)` where that takes more bytes, `Err(false)` where no parser knows them.
@@ -76,7 +80,7 @@ fn guess_tls(bytes: &[u8]) -> Guess {
     }
 }
 
-fn read_tls(bytes: &[u8]) -> Step {
+fn read_tls(bytes: &[u8], _: &mut Scratch) -> Step {
     let finding = match tls::read(bytes) {
         Ok(tls::Hello::More(needed)) => return Step::More(needed),
         Ok(tls::Hello::Client(hello)) => Finding::ClientHello(hello),
@@ -85,4 +89,48 @@ fn read_tls(bytes: &[u8]) -> Step {
         Err(reason) => return Step::Refused(reason.name()),
     };
     Step::Found { finding: Some(finding), length: 0, then: Then::Stop }
+}
+
+/// Bytes of a message over TCP with which [`dns::may_begin_stream`] has looked at all fields of the header.
+const DNS_HEADER: usize = 14;
+
+fn guess_dns(bytes: &[u8]) -> Guess {
+    match (dns::may_begin_stream(bytes), bytes.len() >= DNS_HEADER) {
+        (false, _) => Guess::No,
+        (true, false) => Guess::Perhaps,
+        (true, true) => Guess::Yes,
+    }
+}
+
+fn read_dns(bytes: &[u8], scratch: &mut Scratch) -> Step {
+    let framed = match dns::split_stream(bytes) {
+        Ok(Some(framed)) => framed,
+        Ok(None) => {
+            let length = bytes.first_chunk().map_or(0, |&length| usize::from(u16::from_be_bytes(length)));
+            return Step::More(2 + length);
+        }
+        Err(reason) => return Step::Refused(reason.name()),
+    };
+    match scratch.dns.read(framed.message, false) {
+        Ok(()) => Step::Found {
+            finding: Some(Finding::Dns),
+            length: bytes.len() - framed.rest.len(),
+            then: Then::Again,
+        },
+        Err(reason) => Step::Refused(reason.name()),
+    }
+}
+
+fn read_dns_datagram(bytes: &[u8], ports: [u16; 2], scratch: &mut Scratch) -> Option<Datagram> {
+    let multicast = ports.contains(&dns::MULTICAST_PORT);
+    let expected = multicast || ports.contains(&dns::PORT);
+    if !expected && !dns::may_begin(bytes, bytes.len()) {
+        return None;
+    }
+    match scratch.dns.read(bytes, multicast) {
+        Ok(()) if expected || scratch.dns.trailing() == 0 => Some(Ok(Finding::Dns)),
+        Err(reason) if expected => Some(Err(reason.name())),
+        // Without the port that says so, bytes that do not fit are of another protocol.
+        _ => None,
+    }
 }

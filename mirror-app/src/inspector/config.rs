@@ -14,8 +14,8 @@ pub struct InspectorConfig {
     pub packets: u16,
     /// Nanoseconds that something incomplete is waited for.
     pub timeout: u64,
-    /// Messages of one flow (DNS over TCP, HTTP) that are told.
-    pub messages: u16,
+    /// Messages of one flow that are told. A resolver may use one flow for all its queries.
+    pub messages: u32,
 }
 
 impl Default for InspectorConfig {
@@ -26,7 +26,7 @@ impl Default for InspectorConfig {
             direction_bytes: 16 << 10,
             packets: 64,
             timeout: 10_000_000_000,
-            messages: 64,
+            messages: 1 << 20,
         }
     }
 }

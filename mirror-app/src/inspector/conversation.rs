@@ -4,7 +4,7 @@ use super::config::InspectorConfig;
 use super::counters::Counters;
 use super::summary::Summary;
 use crate::buffers::{Buffers, Full};
-use crate::finding::{Event, Finding, Step, Then};
+use crate::finding::{Event, Finding, Scratch, Step, Then};
 use crate::given_up::GivenUp;
 use crate::protocol::Protocol;
 use crate::quic;
@@ -21,8 +21,7 @@ pub(super) struct Context<'a> {
     pub(super) config: &'a InspectorConfig,
     pub(super) buffers: &'a mut Buffers,
     pub(super) counters: &'a mut Counters,
-    /// Where packets of QUIC are opened.
-    pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) scratch: &'a mut Scratch,
     pub(super) out: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -138,7 +137,8 @@ impl Conversation {
         self.settle(side, result, context)?;
         // An answer that came before what it answers is known by it now.
         let other = &self.directions[side.other() as usize];
-        if matches!(other.reading, Reading::Unknown) && other.stream.is_certain() && !self.summary.is_empty() {
+        if matches!(other.reading, Reading::Unknown) && other.stream.is_certain() && !self.summary.is_empty()
+        {
             let result = self.read_held(side.other(), context);
             self.settle(side.other(), result, context)?;
         }
@@ -163,13 +163,13 @@ impl Conversation {
             self.finish_if_complete(context);
             return Ok(());
         }
-        match registry::of_datagram(payload, self.ports) {
+        match registry::of_datagram(payload, self.ports, context.scratch) {
             _ if cut => self.stop(side, Some(GivenUp::Cut), context),
             None => self.directions[side as usize].reading = Reading::Unknown,
             Some((protocol, read)) => {
                 self.summary.protocol = Some(protocol);
                 match read {
-                    Ok(finding) => self.take(side, finding),
+                    Ok(finding) => self.take(side, finding, context),
                     Err(fault) => context.counters.count_malformed(protocol, fault),
                 }
             }
@@ -198,7 +198,7 @@ impl Conversation {
         self.summary.protocol = Some(Protocol::Quic);
         let mut memory = quic::connection::Memory {
             buffers: context.buffers,
-            scratch: context.scratch,
+            scratch: &mut context.scratch.packet,
             direction_bytes: context.config.direction_bytes,
         };
         let taken = connection.datagram(side, payload, &mut memory);
@@ -216,7 +216,7 @@ impl Conversation {
                     continue;
                 }
             };
-            self.take(side, finding);
+            self.take(side, finding, context);
             self.stop(side, None, context);
         }
         match taken {
@@ -315,7 +315,7 @@ impl Conversation {
             let Some(parser) = self.parser(side, rest, certain || position > 0) else {
                 break;
             };
-            match (parser.read)(rest) {
+            match (parser.read)(rest, context.scratch) {
                 Step::More(needed) if needed > context.config.direction_bytes => {
                     return Err(GivenUp::TooLong);
                 }
@@ -336,7 +336,7 @@ impl Conversation {
                         Then::Stop => self.directions[side as usize].reading = Reading::Stopped,
                     }
                     if let Some(finding) = finding {
-                        self.take(side, finding);
+                        self.take(side, finding, context);
                     }
                 }
             }
@@ -386,7 +386,7 @@ impl Conversation {
     }
 
     /// Takes a finding into the summary.
-    fn take(&mut self, side: Side, finding: Finding) {
+    fn take(&mut self, side: Side, finding: Finding, context: &mut Context<'_>) {
         match finding {
             Finding::ClientHello(hello) => {
                 let handshake = self.handshake();
@@ -401,6 +401,11 @@ impl Conversation {
             Finding::TlsAlert(description) => {
                 self.handshake().alert.get_or_insert(description);
             }
+            Finding::Dns => {
+                self.summary.dns_messages = self.summary.dns_messages.saturating_add(1);
+                context.counters.events += 1;
+                (context.out)(Event::Dns { from: side, message: &context.scratch.dns });
+            }
         }
     }
 
@@ -414,13 +419,15 @@ impl Conversation {
         }
     }
 
-    /// Finishes where neither direction tells more, or no parser knows them.
+    /// Finishes where neither direction tells more, no parser knows them, or as many messages were told as may be.
     fn finish_if_complete(&mut self, context: &mut Context<'_>) {
         let all = |test: fn(Reading) -> bool| self.directions.iter().all(|direction| test(direction.reading));
         if all(|reading| matches!(reading, Reading::Stopped)) {
             self.finish(None, context);
         } else if all(|reading| matches!(reading, Reading::Unknown)) {
             self.finish(Some(GivenUp::Unknown), context);
+        } else if self.summary.dns_messages >= context.config.messages {
+            self.finish(Some(GivenUp::Messages), context);
         }
     }
 

@@ -20,7 +20,7 @@ use conversation::{Context, Conversation};
 use slots::Slots;
 
 use crate::buffers::Buffers;
-use crate::finding::Event;
+use crate::finding::{Event, Scratch};
 use crate::given_up::GivenUp;
 use crate::side::Side;
 
@@ -45,7 +45,7 @@ pub struct Inspector {
     slots: Slots<Conversation>,
     buffers: Buffers,
     counters: Counters,
-    scratch: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Inspector {
@@ -55,7 +55,7 @@ impl Inspector {
             slots: Slots::new(config.flows),
             buffers: Buffers::new(config.buffer_bytes),
             counters: Counters::default(),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             config,
         }
     }

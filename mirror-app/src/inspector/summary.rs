@@ -30,6 +30,8 @@ pub struct Summary {
     pub protocol: Option<Protocol>,
     /// The TLS handshake, that of QUIC included, which may be incomplete.
     pub tls: Option<Box<tls::Handshake>>,
+    /// Number of DNS messages that were told.
+    pub dns_messages: u32,
     /// The reason why the flow was followed no further, where not all was found.
     pub given_up: Option<GivenUp>,
 }

@@ -103,12 +103,13 @@ fn in_two_pieces_at_every_byte() {
                 ];
                 for order in orders {
                     for (syns, start) in [(true, u32::MAX - 100), (false, 7)] {
-                        // Without a SYN, a second ServerHello that comes first looks like the only one.
-                        if retry && !syns {
+                        // Without a SYN, a second ServerHello that comes first looks like the only one, and so does a later
+                        // record with a byte of a message's type.
+                        if (retry || size == 1) && !syns {
                             continue;
                         }
                         let (told, _) = deliver(&order, [start, start], syns);
-                        assert_eq!(told, [expected.clone()], "{side:?} at {at}, {syns}");
+                        assert_eq!(told, std::slice::from_ref(&expected), "{side:?} at {at}, {syns}");
                     }
                 }
             }
@@ -182,7 +183,7 @@ fn hostile_name() {
     let (told, _) = deliver(&[whole(CLIENT, &client)], [0, 0], true);
     let hello = told[0].client.as_ref().unwrap();
     assert_eq!(hello.server_name, None);
-    assert_eq!(hello.server_name_refused.map(|reason| reason.name()), Some("name_character"));
+    assert_eq!(hello.server_name_refused.map(mirror_app::host_name::Reason::name), Some("name_character"));
 }
 
 #[test]

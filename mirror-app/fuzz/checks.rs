@@ -1,0 +1,69 @@
+//! What must hold for any bytes. The fuzz targets call these, and so do the ordinary tests, with the corpus.
+
+use mirror_app::quic::packet::Initials;
+use mirror_app::tls::{self, Hello};
+use mirror_app::{Inspector, InspectorConfig, Interest, Segment, Side, dns};
+
+/// A hello is found once enough bytes are there, and more bytes do not change it.
+pub fn tls(bytes: &[u8]) {
+    let whole = tls::read(bytes);
+    if let Ok(Hello::More(needed)) = whole {
+        assert!(needed > bytes.len());
+    }
+    for end in [bytes.len() / 2, bytes.len().saturating_sub(1)] {
+        match tls::read(&bytes[..end]) {
+            Ok(Hello::More(needed)) => assert!(needed > end),
+            answer => assert_eq!(answer, whole),
+        }
+    }
+    let _ = tls::read_crypto(bytes);
+}
+
+/// Packets do not run past the end of their datagram.
+pub fn quic(bytes: &[u8]) {
+    let length: usize = Initials::new(bytes).map(|initial| initial.bytes.len()).sum();
+    assert!(length <= bytes.len());
+    let mut inspector = Inspector::new(InspectorConfig::default());
+    if let Some(handle) = inspector.begin([443, 50_000], 0) {
+        for side in [Side::High, Side::Low] {
+            inspector.datagram(handle, side, bytes, false, 0, &mut |_| {});
+        }
+        inspector.end(handle, &mut |_| {});
+    }
+    assert_eq!((inspector.flows(), inspector.buffer_bytes().0), (0, 0));
+}
+
+/// A message that was read leaves nothing behind in the one that is read next.
+pub fn dns(bytes: &[u8]) {
+    let mut again = dns::Message::default();
+    let _ = again.read(&bytes[..bytes.len() / 2], false);
+    let read = again.read(bytes, false);
+    assert_eq!(dns::Message::parse(bytes), read.map(|()| again));
+}
+
+/// One flow of segments and datagrams, each behind a byte that tells what it is, its position and its length: all memory comes back.
+pub fn flows(bytes: &[u8]) {
+    let config =
+        InspectorConfig { buffer_bytes: 16_384, direction_bytes: 8192, ..InspectorConfig::default() };
+    let mut inspector = Inspector::new(config);
+    let Some(handle) = inspector.begin([53, 50_000], 0) else { return };
+    let mut rest = bytes;
+    while let [kind, position, length, behind @ ..] = rest {
+        let (payload, next) = behind.split_at(behind.len().min(usize::from(*length)));
+        rest = next;
+        let side = if kind & 1 == 0 { Side::Low } else { Side::High };
+        let sequence = u32::from(*position).wrapping_sub(16);
+        let segment = Segment { sequence, syn: kind & 2 != 0, payload, cut: kind & 4 != 0 };
+        let interest = if kind & 8 == 0 {
+            inspector.segment(handle, side, segment, 0, &mut |_| {})
+        } else {
+            inspector.datagram(handle, side, payload, kind & 4 != 0, 0, &mut |_| {})
+        };
+        assert!(inspector.buffer_bytes().1 <= config.buffer_bytes);
+        if interest == Interest::Released {
+            break;
+        }
+    }
+    inspector.end(handle, &mut |_| {});
+    assert_eq!((inspector.flows(), inspector.buffer_bytes().0), (0, 0));
+}
