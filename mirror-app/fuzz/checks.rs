@@ -24,11 +24,11 @@ pub fn quic(bytes: &[u8]) {
     let length: usize = Initials::new(bytes).map(|initial| initial.bytes.len()).sum();
     assert!(length <= bytes.len());
     let mut inspector = Inspector::new(InspectorConfig::default());
-    if let Some(handle) = inspector.begin([443, 50_000], 0) {
+    if let Some(handle) = inspector.begin([443, 50_000], 0, 0) {
         for side in [Side::High, Side::Low] {
-            inspector.datagram(handle, side, bytes, false, 0, &mut |_| {});
+            inspector.datagram(handle, side, bytes, false, 0, &mut |_, _| {});
         }
-        inspector.end(handle, &mut |_| {});
+        inspector.end(handle, &mut |_, _| {});
     }
     assert_eq!((inspector.flows(), inspector.buffer_bytes().0), (0, 0));
 }
@@ -46,7 +46,7 @@ pub fn flows(bytes: &[u8]) {
     let config =
         InspectorConfig { buffer_bytes: 16_384, direction_bytes: 8192, ..InspectorConfig::default() };
     let mut inspector = Inspector::new(config);
-    let Some(handle) = inspector.begin([53, 50_000], 0) else { return };
+    let Some(handle) = inspector.begin([53, 50_000], 0, 0) else { return };
     let mut rest = bytes;
     while let [kind, position, length, behind @ ..] = rest {
         let (payload, next) = behind.split_at(behind.len().min(usize::from(*length)));
@@ -55,15 +55,15 @@ pub fn flows(bytes: &[u8]) {
         let sequence = u32::from(*position).wrapping_sub(16);
         let segment = Segment { sequence, syn: kind & 2 != 0, payload, cut: kind & 4 != 0 };
         let interest = if kind & 8 == 0 {
-            inspector.segment(handle, side, segment, 0, &mut |_| {})
+            inspector.segment(handle, side, segment, 0, &mut |_, _| {})
         } else {
-            inspector.datagram(handle, side, payload, kind & 4 != 0, 0, &mut |_| {})
+            inspector.datagram(handle, side, payload, kind & 4 != 0, 0, &mut |_, _| {})
         };
         assert!(inspector.buffer_bytes().1 <= config.buffer_bytes);
         if interest == Interest::Released {
             break;
         }
     }
-    inspector.end(handle, &mut |_| {});
+    inspector.end(handle, &mut |_, _| {});
     assert_eq!((inspector.flows(), inspector.buffer_bytes().0), (0, 0));
 }

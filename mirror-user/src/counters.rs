@@ -59,6 +59,8 @@ pub struct WorkerCounters {
     pub packet_records_refused: Counter,
     /// Records of flows that the queue to the sink had no room for.
     pub flow_records_refused: Counter,
+    /// Records of applications that the queue to the sink had no room for.
+    pub application_records_refused: Counter,
     /// Flows in the table now.
     pub flows_active: Counter,
     /// Flows that began.

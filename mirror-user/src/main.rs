@@ -10,7 +10,7 @@ use mirror_user::command::{Outcome, replay, rules, run};
 use mirror_user::config::{CaptureConfig, Config, ConfigError, Flags, OutputConfig};
 use mirror_user::decap::DecapConfig;
 use mirror_user::error::chain;
-use mirror_user::flow::FlowConfig;
+use mirror_user::flow::{ApplicationConfig, FlowConfig};
 use mirror_user::shutdown::Shutdown;
 use mirror_user::sink::SinkConfig;
 use mirror_user::value::duration;
@@ -73,6 +73,8 @@ struct CommonArgs {
     tunnel: Flags<DecapConfig>,
     #[command(flatten)]
     flow: Flags<FlowConfig>,
+    #[command(flatten)]
+    application: Flags<ApplicationConfig>,
     #[command(flatten)]
     output: Flags<OutputConfig>,
     #[command(flatten)]
@@ -146,6 +148,7 @@ fn configure(common: &CommonArgs, capture: Option<&Flags<CaptureConfig>>) -> Res
     }
     common.tunnel.apply(&mut config.tunnel)?;
     common.flow.apply(&mut config.flow)?;
+    common.application.apply(&mut config.application)?;
     common.output.apply(&mut config.output)?;
     if common.sink.is_given() {
         common.sink.apply(config.only_sink_mut()?)?;

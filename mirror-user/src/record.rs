@@ -4,7 +4,7 @@ use std::ops::{Add, AddAssign, Range, Sub};
 use std::sync::Arc;
 
 use crate::batch::{BATCH_RECORDS, LONGEST_PACKET};
-use crate::flow::FlowRecord;
+use crate::flow::{ApplicationRecord, FlowRecord};
 use crate::number::QueueId;
 use crate::packet::Packet;
 use crate::privacy::Label;
@@ -32,6 +32,8 @@ pub struct Amount {
     pub packet_records: u64,
     /// Records of flows.
     pub flow_records: u64,
+    /// Records of what flows tell of their applications.
+    pub application_records: u64,
 }
 
 impl Add for Amount {
@@ -42,6 +44,7 @@ impl Add for Amount {
             packets: self.packets + other.packets,
             packet_records: self.packet_records + other.packet_records,
             flow_records: self.flow_records + other.flow_records,
+            application_records: self.application_records + other.application_records,
         }
     }
 }
@@ -61,6 +64,7 @@ impl Sub for Amount {
             packets: self.packets.saturating_sub(other.packets),
             packet_records: self.packet_records.saturating_sub(other.packet_records),
             flow_records: self.flow_records.saturating_sub(other.flow_records),
+            application_records: self.application_records.saturating_sub(other.application_records),
         }
     }
 }
@@ -70,10 +74,12 @@ impl Sub for Amount {
 pub struct Batch {
     packets: Vec<PacketRecord>,
     flows: Vec<FlowRecord>,
+    applications: Vec<ApplicationRecord>,
     bytes: Vec<u8>,
     accounted: u64,
     packet_labels: Labels,
     flow_labels: Labels,
+    application_labels: Labels,
 }
 
 /// The labels of those records that have one, by their place.
@@ -82,7 +88,9 @@ type Labels = Vec<(usize, Arc<Label>)>;
 impl Batch {
     /// Bytes of memory of a batch all of which was used, made with room for `bytes` bytes of packets.
     pub const fn memory(bytes: usize) -> u64 {
-        (BATCH_RECORDS * (size_of::<PacketRecord>() + size_of::<FlowRecord>()) + bytes) as u64
+        const RECORDS: usize =
+            size_of::<PacketRecord>() + size_of::<FlowRecord>() + size_of::<ApplicationRecord>();
+        (BATCH_RECORDS * RECORDS + bytes) as u64
     }
 
     /// Bytes of memory that labels take where all records have one.
@@ -95,16 +103,18 @@ impl Batch {
         Self {
             packets: Vec::with_capacity(BATCH_RECORDS),
             flows: Vec::with_capacity(BATCH_RECORDS),
+            applications: Vec::with_capacity(BATCH_RECORDS),
             bytes: Vec::with_capacity(bytes),
             accounted: 0,
             packet_labels: Vec::new(),
             flow_labels: Vec::new(),
+            application_labels: Vec::new(),
         }
     }
 
-    /// `true` if another record fits: that of a flow, or that of a packet of any length.
+    /// `true` if another record fits: one without bytes, or that of a packet of any length.
     pub fn has_room(&self) -> bool {
-        self.packets.len() + self.flows.len() < BATCH_RECORDS
+        self.packets.len() + self.flows.len() + self.applications.len() < BATCH_RECORDS
             && (!self.wants_bytes() || self.bytes.capacity() - self.bytes.len() >= LONGEST_PACKET)
     }
 
@@ -137,8 +147,14 @@ impl Batch {
     /// Adds a flow, which accounts for [those of its packets](FlowRecord::accounted) that have no record of their own.
     #[inline]
     pub fn push_flow(&mut self, flow: &FlowRecord) {
-        self.flows.push(*flow);
+        self.flows.push(flow.clone());
         self.accounted += flow.accounted;
+    }
+
+    /// Adds what a flow tells of its application, which accounts for no packets.
+    #[inline]
+    pub fn push_application(&mut self, record: ApplicationRecord) {
+        self.applications.push(record);
     }
 
     /// Labels the packet that was added last.
@@ -161,6 +177,16 @@ impl Batch {
         labelled(&self.flows, &self.flow_labels)
     }
 
+    /// Labels what was added last of what flows tell of their applications.
+    pub fn label_application(&mut self, label: &Arc<Label>) {
+        self.application_labels.push((self.applications.len().saturating_sub(1), Arc::clone(label)));
+    }
+
+    /// What flows tell of their applications, in the order of arrival, with the labels.
+    pub fn labelled_applications(&self) -> impl Iterator<Item = (&ApplicationRecord, Option<&Label>)> {
+        labelled(&self.applications, &self.application_labels)
+    }
+
     /// The packets, in the order of arrival.
     pub fn packets(&self) -> &[PacketRecord] {
         &self.packets
@@ -169,6 +195,11 @@ impl Batch {
     /// The flows, in the order in which their records fell due.
     pub fn flows(&self) -> &[FlowRecord] {
         &self.flows
+    }
+
+    /// What flows tell of their applications, in the order of arrival.
+    pub fn applications(&self) -> &[ApplicationRecord] {
+        &self.applications
     }
 
     /// The captured bytes of the packets, one after the other, where the sink wants them.
@@ -182,33 +213,39 @@ impl Batch {
             packets: self.accounted,
             packet_records: self.packets.len() as u64,
             flow_records: self.flows.len() as u64,
+            application_records: self.applications.len() as u64,
         }
     }
 
-    /// The first `records` of these records, in the order in which they are written: packets, then flows.
+    /// The first `records` of these records, in the order in which they are written: packets, then applications, then flows.
     pub fn amount_of_first(&self, records: usize) -> Amount {
         let packets = self.packets.get(..records).unwrap_or(&self.packets);
-        let flows = self.flows.get(..records - packets.len()).unwrap_or(&self.flows);
+        let records = records - packets.len();
+        let applications = self.applications.get(..records).unwrap_or(&self.applications);
+        let flows = self.flows.get(..records - applications.len()).unwrap_or(&self.flows);
         Amount {
             packets: packets.len() as u64 + flows.iter().map(|flow| flow.accounted).sum::<u64>(),
             packet_records: packets.len() as u64,
             flow_records: flows.len() as u64,
+            application_records: applications.len() as u64,
         }
     }
 
     /// `true` if there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.packets.is_empty() && self.flows.is_empty()
+        self.packets.is_empty() && self.flows.is_empty() && self.applications.is_empty()
     }
 
     /// Removes the records and keeps the buffers.
     pub fn clear(&mut self) {
         self.packets.clear();
         self.flows.clear();
+        self.applications.clear();
         self.bytes.clear();
         self.accounted = 0;
         self.packet_labels.clear();
         self.flow_labels.clear();
+        self.application_labels.clear();
     }
 }
 

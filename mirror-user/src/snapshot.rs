@@ -125,6 +125,8 @@ pub struct WorkerSnapshot {
     pub packet_records_refused: u64,
     /// Records of flows that the queue to the sink had no room for.
     pub flow_records_refused: u64,
+    /// Records of applications that the queue to the sink had no room for.
+    pub application_records_refused: u64,
     /// Flows in the table.
     pub flows_active: u64,
     /// Flows that began.
@@ -159,6 +161,7 @@ impl WorkerSnapshot {
             rebinds: counters.rebinds.get(),
             packet_records_refused: counters.packet_records_refused.get(),
             flow_records_refused: counters.flow_records_refused.get(),
+            application_records_refused: counters.application_records_refused.get(),
             flows_active: counters.flows_active.get(),
             flows_created: counters.flows_created.get(),
             flows_evicted: counters.flows_evicted.get(),

@@ -159,7 +159,7 @@ fn samples() -> Result<((Timestamp, Packet), FlowRecord), MicroError> {
     let packet = decapsulate(&frame, &DECAP).map_err(MicroError::Traffic)?;
     let mut flow = None;
     table.update([(frame.timestamp, &packet)], &mut |_| {});
-    table.drain(frame.timestamp, &mut |record| flow = Some(*record));
+    table.drain(frame.timestamp, &mut |record| flow = Some(record.clone()));
     Ok(((frame.timestamp, packet), flow.ok_or(MicroError::NoFlow)?))
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Context<'a> {
     pub(super) buffers: &'a mut Buffers,
     pub(super) counters: &'a mut Counters,
     pub(super) scratch: &'a mut Scratch,
-    pub(super) out: &'a mut dyn FnMut(Event<'_>),
+    pub(super) out: &'a mut dyn FnMut(u32, Event<'_>),
 }
 
 /// A segment of TCP.
@@ -41,6 +41,8 @@ pub struct Segment<'a> {
 /// The state of one flow.
 #[derive(Debug)]
 pub(super) struct Conversation {
+    /// The caller's number of the flow.
+    flow: u32,
     /// The ports of the low and the high side.
     ports: [u16; 2],
     directions: [Direction; 2],
@@ -73,8 +75,9 @@ enum Reading {
 }
 
 impl Conversation {
-    pub(super) fn new(ports: [u16; 2]) -> Self {
+    pub(super) fn new(ports: [u16; 2], flow: u32) -> Self {
         Self {
+            flow,
             ports,
             directions: Default::default(),
             packets: 0,
@@ -404,7 +407,7 @@ impl Conversation {
             Finding::Dns => {
                 self.summary.dns_messages = self.summary.dns_messages.saturating_add(1);
                 context.counters.events += 1;
-                (context.out)(Event::Dns { from: side, message: &context.scratch.dns });
+                (context.out)(self.flow, Event::Dns { from: side, message: &context.scratch.dns });
             }
         }
     }
@@ -452,7 +455,7 @@ impl Conversation {
         if let Some(handshake) = &mut self.summary.tls {
             handshake.given_up = self.summary.given_up;
             context.counters.events += 1;
-            (context.out)(Event::Tls(handshake));
+            (context.out)(self.flow, Event::Tls(handshake));
         }
     }
 }

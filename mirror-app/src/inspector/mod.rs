@@ -63,11 +63,11 @@ impl Inspector {
     /// Takes up a flow at its first packet, with the ports of its low and its high side; [`None`], counted, where as many as may be are there.
     ///
     /// Where all places are taken, a flow of which nothing was found yet may give way: its handle is valid no longer.
-    pub fn begin(&mut self, ports: [u16; 2], now: u64) -> Option<Handle> {
+    pub fn begin(&mut self, ports: [u16; 2], flow: u32, now: u64) -> Option<Handle> {
         if self.slots.len() >= self.config.flows as usize {
             self.make_place();
         }
-        let Some(handle) = self.slots.insert(Conversation::new(ports)) else {
+        let Some(handle) = self.slots.insert(Conversation::new(ports, flow)) else {
             self.counters.refused += 1;
             return None;
         };
@@ -83,7 +83,7 @@ impl Inspector {
         side: Side,
         segment: Segment<'_>,
         now: u64,
-        out: &mut impl FnMut(Event<'_>),
+        out: &mut impl FnMut(u32, Event<'_>),
     ) -> Interest {
         self.with_room(handle, now, out, &mut |conversation, context| {
             conversation.segment(side, segment, context)?;
@@ -102,7 +102,7 @@ impl Inspector {
         payload: &[u8],
         cut: bool,
         now: u64,
-        out: &mut impl FnMut(Event<'_>),
+        out: &mut impl FnMut(u32, Event<'_>),
     ) -> Interest {
         self.with_room(handle, now, out, &mut |conversation, context| {
             conversation.datagram(side, payload, cut, context)?;
@@ -117,14 +117,14 @@ impl Inspector {
     }
 
     /// Ends a flow: what is incomplete is told as far as it is known. Its handle is valid no longer.
-    pub fn end(&mut self, handle: Handle, out: &mut impl FnMut(Event<'_>)) -> Option<Summary> {
+    pub fn end(&mut self, handle: Handle, out: &mut impl FnMut(u32, Event<'_>)) -> Option<Summary> {
         let (conversation, mut context) = self.parts(handle, out);
         conversation?.finish(Some(GivenUp::Ended), &mut context);
         self.slots.remove(handle).map(Conversation::into_summary).filter(|summary| !summary.is_empty())
     }
 
     /// Gives up what has been incomplete for too long. Without any, this is one comparison.
-    pub fn expire(&mut self, now: u64, out: &mut impl FnMut(Event<'_>)) {
+    pub fn expire(&mut self, now: u64, out: &mut impl FnMut(u32, Event<'_>)) {
         while let Some((handle, deadline)) = self.slots.first_waiting() {
             if deadline > now {
                 break;
@@ -153,7 +153,7 @@ impl Inspector {
         &mut self,
         handle: Handle,
         now: u64,
-        out: &mut dyn FnMut(Event<'_>),
+        out: &mut dyn FnMut(u32, Event<'_>),
         take: &mut dyn FnMut(&mut Conversation, &mut Context<'_>) -> Result<(), GivenUp>,
     ) -> Interest {
         for _ in 0..=EVICTIONS {
@@ -173,7 +173,7 @@ impl Inspector {
     fn parts<'a>(
         &'a mut self,
         handle: Handle,
-        out: &'a mut dyn FnMut(Event<'_>),
+        out: &'a mut dyn FnMut(u32, Event<'_>),
     ) -> (Option<&'a mut Conversation>, Context<'a>) {
         let context = Context {
             config: &self.config,
@@ -206,7 +206,7 @@ impl Inspector {
         }
     }
 
-    fn give_up(&mut self, handle: Handle, reason: GivenUp, out: &mut dyn FnMut(Event<'_>)) -> Interest {
+    fn give_up(&mut self, handle: Handle, reason: GivenUp, out: &mut dyn FnMut(u32, Event<'_>)) -> Interest {
         if let (Some(conversation), mut context) = self.parts(handle, out) {
             conversation.finish(Some(reason), &mut context);
         }
@@ -214,7 +214,7 @@ impl Inspector {
     }
 
     /// Lets the flow that has waited longest give its buffers back; `false` where there is none but `handle`.
-    fn make_room(&mut self, handle: Handle, out: &mut dyn FnMut(Event<'_>)) -> bool {
+    fn make_room(&mut self, handle: Handle, out: &mut dyn FnMut(u32, Event<'_>)) -> bool {
         let Some((first, _)) = self.slots.first_waiting() else {
             return false;
         };
@@ -235,7 +235,7 @@ impl Inspector {
             };
             next = self.slots.waiting_behind(handle);
             if self.slots.get(handle).is_some_and(|conversation| conversation.summary().is_empty()) {
-                self.give_up(handle, GivenUp::Memory, &mut |_| {});
+                self.give_up(handle, GivenUp::Memory, &mut |_, _| {});
                 return;
             }
         }

@@ -43,17 +43,17 @@ const fn syn(sequence: u32) -> Segment<'static> {
 fn deliver(pieces: &[Piece], starts: [u32; 2], syns: bool) -> (Vec<Handshake>, Inspector) {
     let mut inspector = Inspector::new(InspectorConfig::default());
     let mut told = Handshakes::default();
-    let handle = inspector.begin(PORTS, 0).unwrap();
+    let handle = inspector.begin(PORTS, 0, 0).unwrap();
     if syns {
         for side in [CLIENT, SERVER] {
-            inspector.segment(handle, side, syn(starts[side as usize]), 0, &mut |event| told.push(event));
+            inspector.segment(handle, side, syn(starts[side as usize]), 0, &mut |_, event| told.push(event));
         }
     }
     for piece in pieces {
         let segment = segment(starts[piece.side as usize], piece.offset, &piece.bytes);
-        inspector.segment(handle, piece.side, segment, 0, &mut |event| told.push(event));
+        inspector.segment(handle, piece.side, segment, 0, &mut |_, event| told.push(event));
     }
-    inspector.end(handle, &mut |event| told.push(event));
+    inspector.end(handle, &mut |_, event| told.push(event));
     assert_eq!((inspector.flows(), inspector.buffer_bytes().0), (0, 0));
     (told.0, inspector)
 }
@@ -136,14 +136,14 @@ fn cut_at_every_byte() {
     for end in 0..client.len() {
         let mut inspector = Inspector::new(InspectorConfig::default());
         let mut told = Handshakes::default();
-        let handle = inspector.begin(PORTS, 0).unwrap();
+        let handle = inspector.begin(PORTS, 0, 0).unwrap();
         let cut = Segment { cut: true, ..segment(0, 0, &client[..end]) };
-        inspector.segment(handle, CLIENT, syn(0), 0, &mut |event| told.push(event));
-        inspector.segment(handle, SERVER, syn(0), 0, &mut |event| told.push(event));
-        inspector.segment(handle, CLIENT, cut, 0, &mut |event| told.push(event));
+        inspector.segment(handle, CLIENT, syn(0), 0, &mut |_, event| told.push(event));
+        inspector.segment(handle, SERVER, syn(0), 0, &mut |_, event| told.push(event));
+        inspector.segment(handle, CLIENT, cut, 0, &mut |_, event| told.push(event));
         // The other direction tells what it has all the same.
         let interest =
-            inspector.segment(handle, SERVER, segment(0, 0, &server), 0, &mut |event| told.push(event));
+            inspector.segment(handle, SERVER, segment(0, 0, &server), 0, &mut |_, event| told.push(event));
         assert_eq!(interest, Interest::Done, "{end}");
         assert_eq!(told.0.len(), 1);
         assert_eq!(
@@ -194,10 +194,10 @@ fn half_handshakes_give_way_to_later_ones() {
     let [server, client] = directions(1216, 16_384, false);
     let mut handles: Vec<Handle> = Vec::new();
     for flow in 0..1000 {
-        let handle = inspector.begin(PORTS, flow).unwrap();
-        inspector.segment(handle, CLIENT, syn(0), flow, &mut |event| told.push(event));
+        let handle = inspector.begin(PORTS, 0, flow).unwrap();
+        inspector.segment(handle, CLIENT, syn(0), flow, &mut |_, event| told.push(event));
         inspector
-            .segment(handle, CLIENT, segment(0, 0, &client[..1000]), flow, &mut |event| told.push(event));
+            .segment(handle, CLIENT, segment(0, 0, &client[..1000]), flow, &mut |_, event| told.push(event));
         assert!(inspector.buffer_bytes().0 <= config.buffer_bytes);
         handles.push(handle);
     }
@@ -206,12 +206,12 @@ fn half_handshakes_give_way_to_later_ones() {
     // One that is in time is told as if nothing were.
     told.0.clear();
     let handle = *handles.last().unwrap();
-    inspector.segment(handle, CLIENT, segment(0, 1000, &client[1000..]), 0, &mut |event| told.push(event));
-    inspector.segment(handle, SERVER, syn(0), 0, &mut |event| told.push(event));
-    inspector.segment(handle, SERVER, segment(0, 0, &server), 0, &mut |event| told.push(event));
+    inspector.segment(handle, CLIENT, segment(0, 1000, &client[1000..]), 0, &mut |_, event| told.push(event));
+    inspector.segment(handle, SERVER, syn(0), 0, &mut |_, event| told.push(event));
+    inspector.segment(handle, SERVER, segment(0, 0, &server), 0, &mut |_, event| told.push(event));
     assert_eq!(told.0, [expected(&[server, client])]);
     // Time does the rest.
-    inspector.expire(u64::MAX, &mut |_| {});
+    inspector.expire(u64::MAX, &mut |_, _| {});
     assert_eq!(inspector.counters().given_up(GivenUp::Time), 31);
     assert_eq!(inspector.buffer_bytes().0, 0);
 }
@@ -219,12 +219,12 @@ fn half_handshakes_give_way_to_later_ones() {
 #[test]
 fn flows_without_payload_give_way() {
     let mut inspector = Inspector::new(InspectorConfig { flows: 10, ..InspectorConfig::default() });
-    let first = inspector.begin(PORTS, 0).unwrap();
+    let first = inspector.begin(PORTS, 0, 0).unwrap();
     for _ in 1..100 {
-        assert!(inspector.begin(PORTS, 0).is_some());
+        assert!(inspector.begin(PORTS, 0, 0).is_some());
     }
     assert_eq!((inspector.flows(), inspector.counters().given_up(GivenUp::Memory)), (10, 90));
-    let interest = inspector.segment(first, CLIENT, syn(0), 0, &mut |_| {});
+    let interest = inspector.segment(first, CLIENT, syn(0), 0, &mut |_, _| {});
     assert_eq!(interest, Interest::Released);
 }
 
@@ -282,25 +282,25 @@ proptest! {
         let client = records(&client_hello(b"www.example.com", 32), 16_384);
         for (now, (flow, high, sequence, kind, bytes)) in steps.into_iter().enumerate() {
             let side = if high { Side::High } else { Side::Low };
-            let Some(handle) = handles[flow].or_else(|| inspector.begin(PORTS, now as u64)) else { continue };
+            let Some(handle) = handles[flow].or_else(|| inspector.begin(PORTS, 0, now as u64)) else { continue };
             handles[flow] = Some(handle);
             let part = &client[usize::from(sequence) % client.len()..];
             let bytes = if kind < 3 { part } else { &bytes };
             let offset = u32::from(sequence) % u32::try_from(client.len()).unwrap();
             let segment = Segment { sequence: offset, syn: kind == 7, payload: bytes, cut: kind == 6 };
             let interest = if kind == 5 {
-                inspector.datagram(handle, side, bytes, high, now as u64, &mut |_| {})
+                inspector.datagram(handle, side, bytes, high, now as u64, &mut |_, _| {})
             } else {
-                inspector.segment(handle, side, segment, now as u64, &mut |_| {})
+                inspector.segment(handle, side, segment, now as u64, &mut |_, _| {})
             };
             if interest == Interest::Released || kind == 4 {
-                inspector.end(handle, &mut |_| {});
+                inspector.end(handle, &mut |_, _| {});
                 handles[flow] = None;
             }
             prop_assert!(inspector.buffer_bytes().1 <= config.buffer_bytes);
         }
         for handle in handles.into_iter().flatten() {
-            inspector.end(handle, &mut |_| {});
+            inspector.end(handle, &mut |_, _| {});
         }
         prop_assert_eq!((inspector.flows(), inspector.buffer_bytes().0), (0, 0));
     }

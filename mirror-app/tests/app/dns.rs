@@ -28,21 +28,21 @@ fn told(list: &mut Vec<(Side, u16, String)>, event: Event<'_>) {
 fn datagrams() {
     for port in [53, 5300, 5353] {
         let mut inspector = Inspector::new(InspectorConfig::default());
-        let handle = inspector.begin([port, 40_000], 0).unwrap();
+        let handle = inspector.begin([port, 40_000], 0, 0).unwrap();
         let mut list = Vec::new();
         for id in [1, 2, 3] {
             let [query, response] = exchange(id, "a.example");
             for (side, bytes) in [(Side::High, query), (Side::Low, response)] {
-                let interest =
-                    inspector.datagram(handle, side, &bytes, false, 0, &mut |event| told(&mut list, event));
+                let interest = inspector
+                    .datagram(handle, side, &bytes, false, 0, &mut |_, event| told(&mut list, event));
                 assert_eq!(interest, Interest::More);
             }
         }
         assert_eq!(list.len(), 6, "{port}");
         assert_eq!(list[3], (Side::Low, 2, "a.example".to_owned()));
         // A flow that has told something and waits for nothing is not given up.
-        inspector.expire(u64::MAX, &mut |_| {});
-        let summary = inspector.end(handle, &mut |_| {}).unwrap();
+        inspector.expire(u64::MAX, &mut |_, _| {});
+        let summary = inspector.end(handle, &mut |_, _| {}).unwrap();
         assert_eq!((summary.protocol, summary.dns_messages), (Some(Protocol::Dns), 6));
     }
 }
@@ -51,8 +51,8 @@ fn datagrams() {
 fn malformed_datagrams_are_counted_where_the_port_says_dns() {
     for (port, expected) in [(53, 1), (5300, 0)] {
         let mut inspector = Inspector::new(InspectorConfig::default());
-        let handle = inspector.begin([port, 40_000], 0).unwrap();
-        inspector.datagram(handle, Side::High, &[1, 2, 3], false, 0, &mut |_| {});
+        let handle = inspector.begin([port, 40_000], 0, 0).unwrap();
+        inspector.datagram(handle, Side::High, &[1, 2, 3], false, 0, &mut |_, _| {});
         let counted: Vec<_> = inspector.counters().malformed().collect();
         assert_eq!(counted.len(), expected, "{port}");
         assert!(counted.iter().all(|&counted| counted == (Protocol::Dns, "header", 1)));
@@ -78,7 +78,7 @@ fn streams_in_two_pieces_at_every_byte() {
                 continue;
             }
             let mut inspector = Inspector::new(InspectorConfig::default());
-            let handle = inspector.begin([53, 40_000], 0).unwrap();
+            let handle = inspector.begin([53, 40_000], 0, 0).unwrap();
             let mut list = Vec::new();
             let start = u32::MAX - 20;
             let first = Segment { sequence: start, syn: true, payload: &queries[..at], cut: false };
@@ -86,10 +86,10 @@ fn streams_in_two_pieces_at_every_byte() {
             let second = Segment { sequence, syn: false, payload: &queries[at..], cut: false };
             let order = if reversed { [second, first] } else { [first, second] };
             for segment in order {
-                inspector.segment(handle, Side::High, segment, 0, &mut |event| told(&mut list, event));
+                inspector.segment(handle, Side::High, segment, 0, &mut |_, event| told(&mut list, event));
             }
             let response = Segment { sequence: 7, syn: true, payload: &responses, cut: false };
-            inspector.segment(handle, Side::Low, response, 0, &mut |event| told(&mut list, event));
+            inspector.segment(handle, Side::Low, response, 0, &mut |_, event| told(&mut list, event));
             let name = || "b.example".to_owned();
             let expected = [
                 (Side::High, 1, name()),

@@ -99,6 +99,7 @@ fn packet(link: DataLink, frame: &[u8]) -> Option<Packet> {
 
 /// Hands the packets to an inspector, and returns their flows in the order in which they began.
 pub fn inspect(packets: &[Packet], mut out: impl FnMut(Event<'_>)) -> (Vec<Flow>, Inspector) {
+    let mut out = |_, event: Event<'_>| out(event);
     let mut inspector = Inspector::new(InspectorConfig::default());
     let mut handles: HashMap<Tuple, Option<Handle>> = HashMap::new();
     let mut order = Vec::new();
@@ -106,7 +107,7 @@ pub fn inspect(packets: &[Packet], mut out: impl FnMut(Event<'_>)) -> (Vec<Flow>
         let (side, key) = packet.side();
         let handle = handles.entry(key).or_insert_with(|| {
             order.push((key, packet.tuple));
-            inspector.begin([key.1, key.3], 0)
+            inspector.begin([key.1, key.3], 0, 0)
         });
         let Some(known) = *handle else { continue };
         let interest = match key.4 {

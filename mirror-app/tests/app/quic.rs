@@ -58,12 +58,12 @@ fn padded(mut frames: Vec<u8>, length: usize) -> Vec<u8> {
 fn deliver(datagrams: &[(Side, Vec<u8>)]) -> (Vec<Handshake>, Inspector) {
     let mut inspector = Inspector::new(InspectorConfig::default());
     let mut told = Vec::new();
-    let mut out = |event: Event<'_>| {
+    let mut out = |_, event: Event<'_>| {
         if let Event::Tls(handshake) = event {
             told.push(handshake.clone());
         }
     };
-    let handle = inspector.begin([443, 50_000], 0).unwrap();
+    let handle = inspector.begin([443, 50_000], 0, 0).unwrap();
     for (side, datagram) in datagrams {
         inspector.datagram(handle, *side, datagram, false, 0, &mut out);
     }
@@ -160,10 +160,10 @@ fn cut_at_every_byte() {
     let datagram = initial(Version::V1, Sender::Client, &FIRST_ID, &FIRST_ID, 0, &frames);
     for end in 1..datagram.len() {
         let mut inspector = Inspector::new(InspectorConfig::default());
-        let handle = inspector.begin([443, 50_000], 0).unwrap();
-        let interest = inspector.datagram(handle, CLIENT, &datagram[..end], true, 0, &mut |_| {});
+        let handle = inspector.begin([443, 50_000], 0, 0).unwrap();
+        let interest = inspector.datagram(handle, CLIENT, &datagram[..end], true, 0, &mut |_, _| {});
         assert_eq!(interest, Interest::More, "{end}");
-        let summary = inspector.end(handle, &mut |_| {});
+        let summary = inspector.end(handle, &mut |_, _| {});
         assert!(summary.is_none_or(|summary| summary.server_name().is_none()), "{end}");
         assert_eq!(inspector.counters().given_up(GivenUp::Cut), 1, "{end}");
     }

@@ -18,9 +18,9 @@ pub use self::capture::CaptureConfig;
 pub use self::flags::Flags;
 pub use self::output::OutputConfig;
 use crate::decap::DecapConfig;
-use crate::flow::FlowConfig;
+use crate::flow::{ApplicationConfig, FlowConfig};
 use crate::privacy::{self, Privacy, PrivacyError, PrivacyRule};
-use crate::rules::{RecordKind, Recording, Rule, RuleError, Rules};
+use crate::rules::{ApplicationKinds, RecordKind, Recording, Rule, RuleError, Rules};
 use crate::sink::{Format, SinkConfig};
 use crate::value::ValueError;
 
@@ -70,6 +70,8 @@ pub struct Config {
     pub tunnel: DecapConfig,
     /// Table `[flow]`: the flow table of each worker, where there are records of flows.
     pub flow: FlowConfig,
+    /// Table `[application]`: what is looked for in the payload of flows.
+    pub application: ApplicationConfig,
     /// Table `[output]`: the records.
     pub output: OutputConfig,
     /// Tables `[[sink]]`: the destinations of the records.
@@ -88,6 +90,7 @@ impl Default for Config {
             capture: CaptureConfig::default(),
             tunnel: DecapConfig::default(),
             flow: FlowConfig::default(),
+            application: ApplicationConfig::default(),
             output: OutputConfig::default(),
             sink: vec![SinkConfig::default()],
             rule: Vec::new(),
@@ -162,6 +165,7 @@ impl Config {
         let default = Recording {
             packets: RecordKind::Packet.is_in(&records),
             flows: RecordKind::Flow.is_in(&records),
+            applications: ApplicationKinds::of(&records),
             snap_length: self.capture.snap_length(),
             payload: self.output.payload,
         };
@@ -191,13 +195,14 @@ impl Config {
         self.capture.check()?;
         self.tunnel.check()?;
         self.flow.check()?;
+        self.application.check()?;
         self.only_sink()?.check()?;
         privacy::check(&self.privacy, self.knows_owners())?;
         let rules = self.rules()?;
         for sink in &self.sink {
-            if sink.format == Format::Pcapng && rules.any(|recording| recording.flows) {
+            if sink.format == Format::Pcapng && rules.any(|recording| recording.follows()) {
                 let remedy =
-                    "pcapng holds packets, not flows; leave flow out (in [[rule]] too), or use ndjson";
+                    "pcapng holds packets only; leave other kinds out (in [[rule]] too), or use ndjson";
                 return Err(ValueError::new("--records", remedy).into());
             }
             if sink.format == Format::Pcapng
@@ -214,7 +219,7 @@ impl Config {
             }
         }
         if !rules.any(|recording| !recording.excludes()) {
-            return Err(ValueError::new("--records", "there must be records of packet, flow or both").into());
+            return Err(ValueError::new("--records", "there must be records of some kind").into());
         }
         Ok(self)
     }

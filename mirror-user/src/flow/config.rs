@@ -14,7 +14,7 @@ use crate::value::{Seed, ValueError, duration, whole_number};
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Flows")]
 pub struct FlowConfig {
-    /// Flows per worker at a time, 159 bytes each, 191 with IPv6; beyond that the flow that has been idle for longest
+    /// Flows per worker at a time, 163 bytes each, 195 with IPv6; beyond that the flow that has been idle for longest
     /// ends early
     // 1 to MOST_FLOWS. The memory is used from the first time that there are so many.
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>)]

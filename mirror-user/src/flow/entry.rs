@@ -1,5 +1,7 @@
 //! The state of a flow in the table.
 
+use mirror_app::Handle;
+
 use super::fragments::HeldFragments;
 use super::key::{self, Key, WideAddresses};
 use super::record::Initiator;
@@ -108,9 +110,11 @@ pub(super) struct ColdPart {
     pub(super) streams: Streams,
     /// TCP segments out of order that each side sent.
     pub(super) disorder: [Disorder; 2],
+    /// The flow in the inspector, which looks into its payload or has found something there.
+    pub(super) inspection: Option<Handle>,
 }
 
-const _: () = assert!(size_of::<ColdPart>() == 48);
+const _: () = assert!(size_of::<ColdPart>() == 52);
 
 /// TCP segments out of order.
 #[derive(Clone, Copy, Debug, Default)]
@@ -143,6 +147,8 @@ impl Flags {
     pub(super) const HANDSHAKE: u8 = 32;
     /// The packets have VLAN tags: those of [`ColdPart::vlans`].
     pub(super) const VLANS: u8 = 64;
+    /// The payload of the next packets is looked into.
+    pub(super) const INSPECTED: u8 = 128;
 
     /// Flags of a flow with this initiator.
     #[inline(always)]

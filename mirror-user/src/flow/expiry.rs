@@ -1,8 +1,12 @@
 //! The end of flows and of intervals, and their records.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use mirror_app::Summary;
+
+use super::application::FlowIdentity;
 use super::entry::{Direction, Disorder, Flags, Flow};
 use super::key::{self, Key, WideAddresses};
 use super::lru::LruList;
@@ -32,6 +36,7 @@ impl FlowTable {
     pub fn expire(&mut self, now: Timestamp, out: &mut impl FnMut(&FlowRecord)) {
         self.now = now.0;
         self.make_due_records(out);
+        self.expire_inspection();
         self.tunnels.settle();
     }
 
@@ -197,7 +202,9 @@ impl FlowTable {
     pub(super) fn report(&mut self, slot: Slot, out: &mut impl FnMut(&FlowRecord)) {
         let action = if self.flows[slot].flags.has(Flags::REPORTED) { Action::Update } else { Action::Open };
         self.counters.records += 1;
-        out(&self.record(slot, action));
+        let inspection = self.cold_parts.get(slot.number() as usize).and_then(|cold| cold.inspection);
+        let application = inspection.and_then(|handle| self.summary(handle).cloned());
+        out(&self.record(slot, action, application));
         self.flows[slot].reset();
         if let Some(cold) = self.cold_parts.get_mut(slot.number() as usize) {
             cold.reset();
@@ -216,7 +223,9 @@ impl FlowTable {
     /// Makes the last record of a flow, and removes it.
     pub(super) fn end(&mut self, slot: Slot, reason: EndReason, out: &mut impl FnMut(&FlowRecord)) {
         self.counters.records += 1;
-        out(&self.record(slot, Action::End(reason)));
+        let inspection = self.cold_parts.get(slot.number() as usize).and_then(|cold| cold.inspection);
+        let application = inspection.and_then(|handle| self.end_inspection(slot, handle));
+        out(&self.record(slot, Action::End(reason), application));
         let flow = self.flows[slot];
         let (selector, addresses, origin) = (flow.selector(), flow.addresses, flow.origin);
         let vlans = self.cold_parts.get(slot.number() as usize).map_or(0, |cold| cold.vlans);
@@ -263,9 +272,46 @@ impl FlowTable {
         [a, b, c, d, key::without_scope(key.selector), key.vlans.into(), endpoint, vni]
     }
 
-    fn record(&self, slot: Slot, action: Action) -> FlowRecord {
+    fn record(&self, slot: Slot, action: Action, application: Option<Summary>) -> FlowRecord {
         let flow = &self.flows[slot];
         let cold = self.cold_parts.get(slot.number() as usize).copied().unwrap_or_default();
+        let FlowIdentity { tunnel, vlans, source, destination, protocol, transport } = self.identity_of(slot);
+        let [from_low, from_high] = [Side::Low, Side::High].map(|side| {
+            let [low, high] = cold.disorder;
+            traffic(flow.direction(side), if side == Side::Low { low } else { high })
+        });
+        let (forward, reverse) = match flow.flags.initiator() {
+            Side::Low => (from_low, from_high),
+            Side::High => (from_high, from_low),
+        };
+        let (start, end) = flow.interval();
+        let packets: u64 = flow.directions.iter().map(|direction| u64::from(direction.packets)).sum();
+        FlowRecord {
+            queue: self.config.queue,
+            sampling_rate: flow.sampling_rate(),
+            action,
+            start: Timestamp(start),
+            end: Timestamp(end),
+            tunnel,
+            first_cookie: cookie(flow, flow.first_cookie),
+            vlans,
+            source,
+            destination,
+            protocol,
+            transport,
+            initiator: flow.flags.evidence(),
+            forward,
+            reverse,
+            accounted: packets.saturating_sub(cold.own_records.into()),
+            connection: flow.phase.connection(action == Action::End(EndReason::Idle)),
+            handshake: (cold.handshake > 0).then(|| Duration::from_micros(cold.handshake.into())),
+            application: application.map(Arc::new),
+        }
+    }
+
+    /// The ends of a flow, and its tunnel.
+    pub(super) fn identity_of(&self, slot: Slot) -> FlowIdentity {
+        let flow = &self.flows[slot];
         let initiator = flow.flags.initiator();
         let selector = flow.selector();
         let [low, high] = if key::is_wide(selector) {
@@ -275,39 +321,25 @@ impl FlowTable {
         } else {
             key::narrow(flow.addresses).map(|address| IpAddr::V4(Ipv4Addr::from_bits(address)))
         };
-        let [from_low, from_high] = [Side::Low, Side::High].map(|side| {
-            let [low, high] = cold.disorder;
-            traffic(flow.direction(side), if side == Side::Low { low } else { high })
-        });
-        let (source, destination, forward, reverse) = match initiator {
-            Side::Low => (low, high, from_low, from_high),
-            Side::High => (high, low, from_high, from_low),
+        let (source, destination) = match initiator {
+            Side::Low => (low, high),
+            Side::High => (high, low),
         };
-        let cookie = |number| flow.flags.has(Flags::COOKIE).then_some(FlowCookie(number));
-        let tunnel = self.tunnels.get(flow.origin);
-        let (start, end) = flow.interval();
-        let packets: u64 = flow.directions.iter().map(|direction| u64::from(direction.packets)).sum();
-        FlowRecord {
-            queue: self.config.queue,
-            sampling_rate: flow.sampling_rate(),
-            action,
-            start: Timestamp(start),
-            end: Timestamp(end),
-            tunnel: Tunnel { cookie: cookie(flow.latest_cookie), ..tunnel },
-            first_cookie: cookie(flow.first_cookie),
-            vlans: key::unpack_vlans(cold.vlans),
+        let vlans = self.cold_parts.get(slot.number() as usize).map_or(0, |cold| cold.vlans);
+        FlowIdentity {
+            tunnel: Tunnel { cookie: cookie(flow, flow.latest_cookie), ..self.tunnels.get(flow.origin) },
+            vlans: key::unpack_vlans(vlans),
             source,
             destination,
             protocol: key::protocol(selector),
             transport: key::transport(selector, initiator),
-            initiator: flow.flags.evidence(),
-            forward,
-            reverse,
-            accounted: packets.saturating_sub(cold.own_records.into()),
-            connection: flow.phase.connection(action == Action::End(EndReason::Idle)),
-            handshake: (cold.handshake > 0).then(|| Duration::from_micros(cold.handshake.into())),
         }
     }
+}
+
+/// A cookie of a flow, if its packets have any.
+fn cookie(flow: &Flow, number: u32) -> Option<FlowCookie> {
+    flow.flags.has(Flags::COOKIE).then_some(FlowCookie(number))
 }
 
 fn traffic(direction: &Direction, disorder: Disorder) -> Traffic {

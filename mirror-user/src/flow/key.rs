@@ -282,6 +282,11 @@ pub(super) const fn narrow(addresses: u64) -> [u32; 2] {
     [addresses as u32, (addresses >> 32) as u32]
 }
 
+/// `true` if the word is of a flow whose payload can be looked into: TCP or UDP with its ports.
+pub(super) const fn has_payload(selector: u64) -> bool {
+    selector >> FORM & 3 == FORM_PORTS && matches!(protocol(selector), IpProtocol::TCP | IpProtocol::UDP)
+}
+
 /// The protocol of a selector word.
 #[expect(clippy::cast_possible_truncation, reason = "the field is a byte")]
 pub(super) const fn protocol(selector: u64) -> IpProtocol {

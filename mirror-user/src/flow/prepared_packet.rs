@@ -2,6 +2,7 @@
 
 use super::entry::{Flags, PacketCounts};
 use super::index::IndexPosition;
+use super::payload::Place;
 use super::record::Initiator;
 use super::side::Side;
 use super::slab::Slot;
@@ -31,6 +32,8 @@ pub(super) struct PreparedPacket {
     pub(super) has_own_record: bool,
     /// The next one of [`FlowTable::joining`](super::table::FlowTable::joining) comes with it.
     pub(super) is_joined: bool,
+    /// Its place in the batch, where its payload may be looked into.
+    pub(super) place: Place,
     pub(super) cookie: Option<u32>,
     pub(super) counts: PacketCounts,
     pub(super) segment: Option<Segment>,

@@ -1,7 +1,10 @@
 //! Records of flows.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use mirror_app::Summary;
 
 use super::community_id::CommunityId;
 use super::transport::FlowTransport;
@@ -16,7 +19,7 @@ use crate::time::Timestamp;
 /// records are exact: each packet of a flow is in exactly one record. A short flow has one record,
 /// [`Action::End`]. A longer one has [`Action::Open`] when its first interval is over, [`Action::Update`] for
 /// each further one, and at last [`Action::End`], whose counters are 0 if no packet came since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowRecord {
     /// Queue that the packets came by.
     pub queue: QueueId,
@@ -56,6 +59,8 @@ pub struct FlowRecord {
     /// handshake was not seen, or SYN was repeated, so that it is not known which one was answered.
     /// In whole microseconds.
     pub handshake: Option<Duration>,
+    /// What its payload has told of its application so far.
+    pub application: Option<Arc<Summary>>,
 }
 
 impl FlowRecord {

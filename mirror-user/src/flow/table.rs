@@ -10,6 +10,7 @@ use super::fragments::{Fragments, HeldFragments};
 use super::hash::Hasher;
 use super::index::Index;
 use super::initiators::Initiators;
+use super::inspection::Inspection;
 use super::key::WideAddresses;
 use super::lru::Lru;
 use super::memory;
@@ -50,6 +51,8 @@ pub struct FlowTable {
     pub(super) wide_of_batch: Vec<WideAddresses>,
     /// Fragments that join packets of the batch, which they waited for.
     pub(super) joining: Vec<HeldFragments>,
+    /// The inspector of payload, where payload is looked into.
+    pub(super) inspection: Option<Inspection>,
 }
 
 /// The timeouts of [`FlowConfig`] in nanoseconds.
@@ -146,6 +149,7 @@ impl FlowTable {
             batch: Vec::with_capacity(BATCH_FRAMES),
             wide_of_batch: Vec::with_capacity(BATCH_FRAMES),
             joining: Vec::with_capacity(BATCH_FRAMES),
+            inspection: None,
         })
     }
 

@@ -6,6 +6,7 @@ use super::icmp;
 use super::key::{self, Key, Selector, WideAddresses};
 use super::lru::LruList;
 use super::memory;
+use super::payload::{Frames, NoFrames, Place};
 use super::prepared_packet::PreparedPacket;
 use super::record::{FlowRecord, Initiator};
 use super::side::Side;
@@ -33,24 +34,37 @@ impl FlowTable {
             if self.batch.len() == BATCH_FRAMES {
                 self.complete(out);
             }
-            self.prepare(timestamp, packet, false);
+            self.prepare(timestamp, packet, false, None);
         }
         self.complete(out);
     }
 
     /// Prepares a packet, which need not be kept afterwards. [`FlowTable::complete`] counts it, and is due after
     /// [`BATCH_FRAMES`] packets; [`FlowTable::update`] does both. A packet with a record of its own is accounted for by
-    /// that record; any other by the record of its flow, or as one that belongs to none.
+    /// that record; any other by the record of its flow, or as one that belongs to none. With the number of its `frame`, its payload
+    /// may be looked into.
     #[inline(always)]
-    pub fn prepare(&mut self, timestamp: Timestamp, packet: &Packet, has_own_record: bool) {
-        if let Some(packet) = self.prepared(timestamp, packet, has_own_record) {
+    pub fn prepare(
+        &mut self,
+        timestamp: Timestamp,
+        packet: &Packet,
+        has_own_record: bool,
+        frame: Option<usize>,
+    ) {
+        if let Some(packet) = self.prepared(timestamp, packet, has_own_record, frame) {
             self.batch.push(packet);
         }
     }
 
     /// Does as [`FlowTable::prepare`] with a packet in its most frequent form.
     #[inline(always)]
-    pub fn prepare_plain(&mut self, timestamp: Timestamp, packet: &PlainPacket, has_own_record: bool) {
+    pub fn prepare_plain(
+        &mut self,
+        timestamp: Timestamp,
+        packet: &PlainPacket,
+        has_own_record: bool,
+        frame: Option<usize>,
+    ) {
         self.counters.packets += 1;
         let Some((origin, scope)) = self.tunnels.numbers_of_plain(&packet.tunnel) else {
             self.counters.tunnels_exhausted += u64::from(!has_own_record);
@@ -76,6 +90,7 @@ impl FlowTable {
             requester: None,
             has_own_record,
             is_joined: false,
+            place: Place::new(frame, packet.is_frame, packet.offset),
             cookie: Some(packet.tunnel.cookie.0),
             counts: PacketCounts {
                 bytes: packet.original_length,
@@ -91,11 +106,17 @@ impl FlowTable {
     /// meanwhile to `out`.
     #[inline]
     pub fn complete(&mut self, out: &mut impl FnMut(&FlowRecord)) {
+        self.complete_with(&NoFrames, out);
+    }
+
+    /// Does as [`FlowTable::complete`], and looks into the payload of packets that came with the number of their frame.
+    #[inline]
+    pub fn complete_with(&mut self, frames: &impl Frames, out: &mut impl FnMut(&FlowRecord)) {
         let mut batch = std::mem::take(&mut self.batch);
         self.fetch(&mut batch);
         let mut joining = 0;
         for packet in &batch {
-            let slot = self.count(packet, out);
+            let slot = self.count(packet, frames, out);
             if packet.is_joined {
                 self.join(slot, joining, packet.sender, out);
                 joining += 1;
@@ -117,6 +138,7 @@ impl FlowTable {
         timestamp: Timestamp,
         packet: &Packet,
         has_own_record: bool,
+        frame: Option<usize>,
     ) -> Option<PreparedPacket> {
         let unaccounted = u64::from(!has_own_record);
         self.counters.packets += 1;
@@ -178,6 +200,7 @@ impl FlowTable {
             requester: requester(ip, sender),
             has_own_record,
             is_joined,
+            place: Place::new(frame, packet.link.is_some(), packet.offset),
             cookie: packet.tunnel.cookie.map(|cookie| cookie.0),
             counts: PacketCounts {
                 bytes: packet.original_length,
@@ -210,21 +233,30 @@ impl FlowTable {
 
     /// Last pass: counts a packet in its flow, unless that was not selected.
     #[inline(always)]
-    fn count(&mut self, packet: &PreparedPacket, out: &mut impl FnMut(&FlowRecord)) -> Option<Slot> {
+    fn count(
+        &mut self,
+        packet: &PreparedPacket,
+        frames: &impl Frames,
+        out: &mut impl FnMut(&FlowRecord),
+    ) -> Option<Slot> {
         let slot = packet.candidate;
         let flow = &mut self.flows[slot];
         if !goes_on(flow, packet, self.timeouts.shortest, self.sampler.rate()) {
-            return self.count_elsewhere(packet, out);
+            return self.count_elsewhere(packet, frames, out);
         }
         let moves = flow.moves_by(packet.sender, packet.timestamp.0);
         let is_over = add(flow, packet, || self.cold_parts.get_mut(slot.number() as usize));
         let has_moved = flow.origin != packet.origin;
+        let is_inspected = flow.flags.has(Flags::INSPECTED);
         self.counters.attributed += 1;
         if has_moved {
             self.change_origin(slot, packet.origin);
         }
         if moves || is_over {
             self.queue(slot);
+        }
+        if is_inspected {
+            self.inspect(slot, packet, frames);
         }
         Some(slot)
     }
@@ -234,6 +266,7 @@ impl FlowTable {
     fn count_elsewhere(
         &mut self,
         packet: &PreparedPacket,
+        frames: &impl Frames,
         out: &mut impl FnMut(&FlowRecord),
     ) -> Option<Slot> {
         let slot = self.flow_of(packet, out)?;
@@ -250,6 +283,9 @@ impl FlowTable {
             self.queue(slot);
         }
         self.counters.attributed += 1;
+        if self.flows[slot].flags.has(Flags::INSPECTED) {
+            self.inspect(slot, packet, frames);
+        }
         Some(slot)
     }
 
@@ -374,6 +410,9 @@ impl FlowTable {
         }
         if key.vlans != 0 {
             flags.set(Flags::VLANS);
+        }
+        if self.inspection.is_some() && packet.place.frame().is_some() && key::has_payload(key.selector) {
+            flags.set(Flags::INSPECTED);
         }
         let mut flow = Flow::new(&key, self.sampler.rate(), flags, packet.origin);
         self.tunnels.hold(packet.origin);

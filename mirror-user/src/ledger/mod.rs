@@ -70,6 +70,8 @@ pub struct QueueLedger {
     pub packet_records: RecordCounts,
     /// Records of flows.
     pub flow_records: RecordCounts,
+    /// Records of what flows tell of their applications.
+    pub application_records: RecordCounts,
     /// Flows that began.
     pub flows_created: u64,
     /// Flows that ended early, to make room for others.
@@ -215,7 +217,7 @@ impl QueueLedger {
     /// The counters of a queue under their names.
     fn new(snapshot: &QueueSnapshot) -> Self {
         let QueueSnapshot { queue, cpu, copy_mode, xdp, af_xdp, in_files, worker, sink, dropped } = snapshot;
-        let Amount { packets, packet_records, flow_records } = sink.recorded;
+        let Amount { packets, packet_records, flow_records, application_records } = sink.recorded;
         Self {
             queue: queue.0,
             cpu: *cpu,
@@ -238,6 +240,11 @@ impl QueueLedger {
                 flow_records,
                 sink.lost.flow_records,
                 worker.flow_records_refused,
+            ),
+            application_records: RecordCounts::new(
+                application_records,
+                sink.lost.application_records,
+                worker.application_records_refused,
             ),
             flows_created: worker.flows_created,
             flows_evicted: worker.flows_evicted,

@@ -34,7 +34,7 @@ pub(super) fn worker<Source: FrameSource>(
     let queue = counters.queue;
     let degradation =
         Degradation::new(DegradeConfig { mode: config.output.degradation, ..DegradeConfig::default() })?;
-    let flows = rules.any(|recording| recording.flows);
+    let flows = rules.any(|recording| recording.follows());
     let (rules, counters) = (rules.clone(), Arc::clone(counters));
     let worker = Worker::new(source, config.tunnel, rules, degradation, producer, when_full, counters)
         .with_privacy(WorkerPrivacy::new(privacy, None));
@@ -43,7 +43,11 @@ pub(super) fn worker<Source: FrameSource>(
     }
     // Senders must not know which flows share a bucket.
     let seed = RandomState::new().hash_one(queue);
-    Ok(worker.with_flows(FlowTable::new(FlowConfig { seed, queue, ..config.flow })?))
+    let mut table = FlowTable::new(FlowConfig { seed, queue, ..config.flow })?;
+    if let Some(bounds) = config.application.inspector() {
+        table = table.with_inspection(bounds);
+    }
+    Ok(worker.with_flows(table))
 }
 
 /// Options of the XDP program, on an interface with so many receive queues.

@@ -8,7 +8,7 @@ use super::policy::check;
 use super::rule::{PrivacyError, PrivacyRule};
 use super::selector::{Identity, Selector};
 use crate::number::{EndpointId, Vni};
-use crate::rules::Recording;
+use crate::rules::{RecordKind, Recording};
 
 /// The tunnel that is asked about, and its owner where it is known.
 #[derive(Clone, Debug, Default)]
@@ -56,16 +56,18 @@ impl fmt::Display for Explanation<'_> {
             |(number, selector, _)| format!("[[privacy]] number {number}, for {selector}"),
         );
         line("rule", &rule)?;
-        let Recording { packets, flows, snap_length, payload } = self.recording;
-        line(
-            "records",
-            match (flows, packets) {
-                (true, true) => "flow, packet",
-                (true, false) => "flow",
-                (false, true) => "packet",
-                (false, false) => "none: packets are counted as policy_excluded",
-            },
-        )?;
+        let Recording { packets, flows, applications, snap_length, payload } = self.recording;
+        let tells = |kind| payload && applications.has(kind);
+        let kinds = [
+            ("flow", flows),
+            ("packet", packets),
+            ("dns", tells(RecordKind::Dns)),
+            ("tls", tells(RecordKind::Tls)),
+            ("http", tells(RecordKind::Http)),
+        ];
+        let kinds: Vec<&str> = kinds.into_iter().filter(|(_, made)| *made).map(|(name, _)| name).collect();
+        let none = "none: packets are counted as policy_excluded".to_owned();
+        line("records", &if kinds.is_empty() { none } else { kinds.join(", ") })?;
         let bytes = snap_length.map(|length| format!("the first {length} of the outer frame"));
         line("bytes", bytes.as_deref().unwrap_or("all"))?;
         let Some((.., rule)) = &self.rule else {

@@ -25,7 +25,7 @@ use super::name::NameTreatment;
 use super::selector::Selector;
 use crate::number::{EndpointId, Vni};
 use crate::rules::rule::MIN_SNAP_LENGTH;
-use crate::rules::{RecordKind, Recording};
+use crate::rules::{ApplicationKinds, RecordKind, Recording};
 
 /// A privacy rule: one `[[privacy]]` table. It is for the packets that all of its selectors are for: `gwlbe_id`, `vni`,
 /// `account` and `tags`.
@@ -197,6 +197,10 @@ impl PrivacyRule {
         Recording {
             packets: allows(RecordKind::Packet),
             flows: allows(RecordKind::Flow),
+            applications: self
+                .records
+                .as_ref()
+                .map_or(ApplicationKinds::ALL, |records| ApplicationKinds::of(records)),
             snap_length: self.snap_length.filter(|&length| length != 0),
             payload: self.payload.unwrap_or(true),
         }

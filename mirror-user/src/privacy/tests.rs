@@ -7,7 +7,7 @@ use super::policy::check;
 use super::*;
 use crate::number::{EndpointId, Vni};
 use crate::packet::Tunnel;
-use crate::rules::Recording;
+use crate::rules::{ApplicationKinds, RecordKind, Recording};
 
 #[derive(serde::Deserialize)]
 struct File {
@@ -181,13 +181,15 @@ fn rules_limit_what_is_recorded() {
     let privacy = Privacy::load(&rules(text).unwrap(), false).unwrap();
     assert!(privacy.limits_packets());
     let mut worker = WorkerPrivacy::new(&privacy, None);
-    let limited = Recording { packets: false, flows: true, snap_length: Some(200), payload: false };
+    let applications = ApplicationKinds::of(&[RecordKind::Flow]);
+    let limited =
+        Recording { packets: false, flows: true, applications, snap_length: Some(200), payload: false };
     assert_eq!(worker.of(&tunnel(1, 1)).unwrap().limit(), limited);
     assert_eq!(worker.of(&tunnel(1, 1)).unwrap().name("a.example"), None, "names come from payload");
     assert_eq!(worker.of(&tunnel(1, 2)).unwrap().limit(), Recording::default());
     assert_eq!(worker.of(&tunnel(1, 2)).unwrap().name("a.example").as_deref(), Some("a.example"));
-    let other = Recording { packets: true, flows: false, snap_length: Some(300), payload: true };
-    let both = Recording { packets: false, flows: false, snap_length: Some(200), payload: false };
+    let other = Recording { flows: false, snap_length: Some(300), ..Recording::default() };
+    let both = Recording { flows: false, ..limited };
     assert_eq!(limited.and(other), both);
     assert_eq!(other.and(Recording::default()), other);
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use mirror_app::Summary;
+use mirror_app::tls::Handshake;
+
 use super::address::{Addresses, Pseudonyms};
 use super::fields::FieldFilter;
 use super::frame;
@@ -12,7 +15,7 @@ use super::label::Label;
 use super::name::NamePolicy;
 use super::policy::{Policy, Privacy};
 use super::selector::{Identities, Identity};
-use crate::flow::FlowRecord;
+use crate::flow::{Application, ApplicationRecord, FlowRecord};
 use crate::number::{EndpointId, MacAddress, Vni};
 use crate::packet::{Link, Network, Packet, Tunnel};
 use crate::rules::{Recording, header_length};
@@ -157,7 +160,37 @@ impl RecordPrivacy {
     /// The record of a flow, as it may be.
     pub fn flow(&mut self, flow: &FlowRecord) -> FlowRecord {
         let (source, destination) = self.ends(flow.source, flow.destination);
-        FlowRecord { tunnel: self.tunnel(&flow.tunnel), source, destination, ..*flow }
+        let application = flow.application.as_ref().filter(|_| self.limit.payload);
+        let application = application.map(|summary| {
+            if matches!(self.names, NamePolicy::Keep) {
+                return Arc::clone(summary);
+            }
+            let mut summary = Summary::clone(summary);
+            if let Some(handshake) = &mut summary.tls {
+                self.handshake(handshake);
+            }
+            Arc::new(summary)
+        });
+        FlowRecord { tunnel: self.tunnel(&flow.tunnel), source, destination, application, ..flow.clone() }
+    }
+
+    /// What a flow tells of its application, as its record may be.
+    pub fn application(&mut self, mut record: ApplicationRecord) -> ApplicationRecord {
+        let flow = &mut record.flow;
+        flow.tunnel = self.tunnel(&flow.tunnel);
+        (flow.source, flow.destination) = self.ends(flow.source, flow.destination);
+        match &mut record.application {
+            Application::Tls(handshake) => self.handshake(handshake),
+        }
+        record
+    }
+
+    /// Treats the names in a handshake.
+    fn handshake(&self, handshake: &mut Handshake) {
+        if let Some(client) = &mut handshake.client {
+            client.server_name =
+                client.server_name.take().and_then(|name| self.name(&name).map(Cow::into_owned));
+        }
     }
 
     /// The description of a packet, as it may be.

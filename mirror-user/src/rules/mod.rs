@@ -17,7 +17,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use mirror_common::tunnel::{TunnelKey, most_specific};
 
 pub use self::headers::header_length;
-pub use self::recording::Recording;
+pub use self::recording::{ApplicationKinds, Recording};
 pub use self::rule::{RecordKind, Rule, RuleError};
 use crate::number::{EndpointId, Vni};
 use crate::packet::{PlainTunnel, Tunnel};

@@ -1,5 +1,7 @@
 //! The records that may be made of a packet.
 
+use super::rule::RecordKind;
+
 /// The records that may be made of a packet, and their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recording {
@@ -7,6 +9,8 @@ pub struct Recording {
     pub packets: bool,
     /// The packet in the record of its flow.
     pub flows: bool,
+    /// Records of what the packet's flow tells of its application.
+    pub applications: ApplicationKinds,
     /// Bytes of the outer frame to keep, from its first one on; all where it is absent. The kernel truncates by it, so it
     /// does not apply to packets from a capture file.
     pub snap_length: Option<u32>,
@@ -23,6 +27,7 @@ impl Recording {
         Self {
             packets: self.packets && other.packets,
             flows: self.flows && other.flows,
+            applications: ApplicationKinds(self.applications.0 & other.applications.0),
             snap_length: match (self.snap_length, other.snap_length) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
@@ -33,13 +38,48 @@ impl Recording {
 
     /// `true` if there is no record to which the packet could contribute.
     pub const fn excludes(self) -> bool {
-        !self.packets && !self.flows
+        !self.packets && !self.follows()
+    }
+
+    /// `true` if the packet's flow is to be followed.
+    #[inline(always)]
+    pub const fn follows(self) -> bool {
+        self.flows || self.applications.0 != 0
+    }
+}
+
+/// A set of the kinds of records that tell of applications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationKinds(u8);
+
+impl ApplicationKinds {
+    /// Every kind.
+    pub const ALL: Self = Self(7);
+
+    /// Those of `kinds` that tell of applications.
+    pub fn of(kinds: &[RecordKind]) -> Self {
+        Self(kinds.iter().fold(0, |set, &kind| set | Self::bit(kind)))
+    }
+
+    /// `true` if `kind` is one of them.
+    pub const fn has(self, kind: RecordKind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    const fn bit(kind: RecordKind) -> u8 {
+        match kind {
+            RecordKind::Packet | RecordKind::Flow | RecordKind::Both => 0,
+            RecordKind::Dns => 1,
+            RecordKind::Tls => 2,
+            RecordKind::Http => 4,
+        }
     }
 }
 
 impl Default for Recording {
     /// Everything.
     fn default() -> Self {
-        Self { packets: true, flows: true, snap_length: None, payload: true }
+        let applications = ApplicationKinds::ALL;
+        Self { packets: true, flows: true, applications, snap_length: None, payload: true }
     }
 }

@@ -20,7 +20,7 @@ use serde::de::{self, Deserializer, IntoDeserializer as _};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::recording::Recording;
+use super::recording::{ApplicationKinds, Recording};
 use crate::number::{EndpointId, NoEndpointId, Vni};
 
 /// Smallest snap length other than 0: a mirrored packet from a load balancer up to its IPv4 header, without which
@@ -54,12 +54,19 @@ pub enum RecordKind {
     Flow,
     /// Both, the same as packet,flow
     Both,
+    /// A record of each DNS message
+    Dns,
+    /// A record of each TLS or QUIC handshake
+    Tls,
+    /// A record of each HTTP request
+    Http,
 }
 
 impl RecordKind {
     /// `true` if `kinds` ask for records of this kind.
     pub fn is_in(self, kinds: &[Self]) -> bool {
-        kinds.iter().any(|&kind| kind == self || kind == Self::Both)
+        let both = matches!(self, Self::Packet | Self::Flow);
+        kinds.iter().any(|&kind| kind == self || (both && kind == Self::Both))
     }
 
     /// Reads the kinds of a configuration file: a list, or one string as on the command line.
@@ -74,7 +81,9 @@ impl RecordKind {
             type Value = Vec<RecordKind>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("\"packet\", \"flow\", \"both\" or a list of these")
+                formatter.write_str(
+                    "\"packet\", \"flow\", \"both\", \"dns\", \"tls\", \"http\" or a list of these",
+                )
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -166,6 +175,10 @@ impl Rule {
         Ok(Recording {
             packets: makes(RecordKind::Packet, default.packets),
             flows: makes(RecordKind::Flow, default.flows),
+            applications: self
+                .records
+                .as_ref()
+                .map_or(default.applications, |records| ApplicationKinds::of(records)),
             snap_length,
             payload: self.payload.unwrap_or(default.payload),
         })
@@ -199,7 +212,8 @@ mod tests {
         let rules = settled(&text).unwrap();
         let endpoint = Some(0x0123_4567_89ab_cdef);
         let of = |vni| rules.by_tunnel[&TunnelKey::new(endpoint, vni).unwrap()];
-        let flows = Recording { packets: false, flows: true, snap_length: Some(200), payload: false };
+        let flows =
+            Recording { packets: false, snap_length: Some(200), payload: false, ..Recording::default() };
         assert_eq!(of(None), flows);
         assert_eq!(of(Some(123)), Recording { packets: false, flows: false, ..Recording::default() });
         assert_eq!(rules.by_tunnel.len(), 2);
@@ -238,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_rule_leaves_the_rest_as_it_is_by_default() {
-        let default = Recording { packets: true, flows: false, snap_length: Some(300), payload: false };
+        let default =
+            Recording { flows: false, snap_length: Some(300), payload: false, ..Recording::default() };
         let rule = |rule: Rule| Rules::new(&[rule], default).unwrap().rest();
         assert_eq!(rule(Rule::default()), default);
         let cases = [

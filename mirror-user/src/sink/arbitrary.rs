@@ -161,7 +161,7 @@ prop_compose! {
         FlowRecord {
             queue, sampling_rate, action, start, end, tunnel, first_cookie, vlans, source, destination, protocol,
             transport, initiator, forward, reverse, accounted: forward.packets + reverse.packets, connection,
-            handshake,
+            handshake, application: None,
         }
     }
 }

@@ -44,6 +44,7 @@ struct Total {
     packets: AtomicU64,
     packet_records: AtomicU64,
     flow_records: AtomicU64,
+    application_records: AtomicU64,
 }
 
 impl Total {
@@ -51,12 +52,14 @@ impl Total {
         self.packets.fetch_add(amount.packets, Relaxed);
         self.packet_records.fetch_add(amount.packet_records, Relaxed);
         self.flow_records.fetch_add(amount.flow_records, Relaxed);
+        self.application_records.fetch_add(amount.application_records, Relaxed);
     }
 
     fn subtract(&self, amount: Amount) {
         self.packets.fetch_sub(amount.packets, Relaxed);
         self.packet_records.fetch_sub(amount.packet_records, Relaxed);
         self.flow_records.fetch_sub(amount.flow_records, Relaxed);
+        self.application_records.fetch_sub(amount.application_records, Relaxed);
     }
 
     fn get(&self) -> Amount {
@@ -64,6 +67,7 @@ impl Total {
             packets: self.packets.load(Relaxed),
             packet_records: self.packet_records.load(Relaxed),
             flow_records: self.flow_records.load(Relaxed),
+            application_records: self.application_records.load(Relaxed),
         }
     }
 }
@@ -275,7 +279,7 @@ mod tests {
     use super::*;
 
     fn packets(packets: u64) -> Amount {
-        Amount { packets, packet_records: packets, flow_records: 0 }
+        Amount { packets, packet_records: packets, ..Amount::default() }
     }
 
     fn sums(counters: &RecordCounters, loss: Loss) -> (u64, u64) {

@@ -52,6 +52,13 @@ impl Encoder {
                         label.apply_to_line(start, out);
                     }
                 }
+                for (record, label) in batch.labelled_applications() {
+                    let start = out.len();
+                    ndjson::application(record, clock, out);
+                    if let Some(label) = label {
+                        label.apply_to_line(start, out);
+                    }
+                }
                 for (record, label) in batch.labelled_flows() {
                     let start = out.len();
                     ndjson::flow(record, clock, out);

@@ -403,7 +403,7 @@ mod tests {
             producer.flush();
             settle_all(&consumer, recorded);
         }
-        let expected = Amount { packets: 31, packet_records: 4, flow_records: 2 };
+        let expected = Amount { packets: 31, packet_records: 4, flow_records: 2, application_records: 0 };
         assert_eq!((counters.recorded(), counters.lost(Loss::WriteFailed)), (expected, expected));
     }
 

@@ -7,11 +7,12 @@ use tracing::warn;
 
 use crate::DropReason;
 use crate::counters::WorkerCounters;
-use crate::flow::FlowRecord;
+use crate::flow::{ApplicationRecord, FlowRecord, FlowTable};
 use crate::number::QueueId;
 use crate::packet::Packet;
 use crate::privacy::{RecordPrivacy, WorkerPrivacy};
 use crate::record::Batch;
+use crate::rules::Rules;
 use crate::sink::Producer;
 use crate::time::Timestamp;
 
@@ -55,10 +56,11 @@ impl RecordEmitter {
     }
 
     /// Emits a flow's record, or counts its packets as dropped.
-    pub(super) fn emit_flow(&mut self, record: &FlowRecord) {
+    pub(super) fn emit_flow(&mut self, rules: &Rules, record: &FlowRecord) {
         let privacy = self.privacy.of(&record.tunnel);
-        if privacy.as_ref().is_some_and(|privacy| !privacy.limit().flows) {
-            // The flow began before its owner was known.
+        let allowed = privacy.as_ref().is_none_or(|privacy| privacy.limit().flows);
+        if !allowed || !rules.resolve(&record.tunnel).flows {
+            // It was followed for the records of its application alone, or before its owner was known.
             self.counters.drop_packets(DropReason::PolicyExcluded, record.accounted);
             return;
         }
@@ -68,6 +70,27 @@ impl RecordEmitter {
                 self.counters.flow_records_refused.add(1);
                 self.counters.drop_packets(reason, record.accounted);
             }
+        }
+    }
+
+    /// Emits the records of applications that flows have told of, where they are asked for.
+    pub(super) fn emit_applications(&mut self, rules: &Rules, table: &mut FlowTable) {
+        table.take_applications(|record| self.emit_application(rules, record));
+    }
+
+    fn emit_application(&mut self, rules: &Rules, record: ApplicationRecord) {
+        let tunnel = &record.flow.tunnel;
+        let mut recording = rules.resolve(tunnel);
+        let privacy = self.privacy.of(tunnel);
+        if let Some(privacy) = &privacy {
+            recording = recording.and(privacy.limit());
+        }
+        if !recording.payload || !recording.applications.has(record.application.kind()) {
+            return;
+        }
+        match self.when_full.batch(&mut self.producer) {
+            Ok(batch) => push_application(batch, privacy, record),
+            Err(_) => self.counters.application_records_refused.add(1),
         }
     }
 
@@ -103,6 +126,17 @@ fn push_flow(batch: &mut Batch, privacy: Option<&mut RecordPrivacy>, flow: &Flow
         Some(privacy) => {
             batch.push_flow(&privacy.flow(flow));
             batch.label_flow(privacy.label());
+        }
+    }
+}
+
+/// Adds what a flow tells of its application as its record may be.
+fn push_application(batch: &mut Batch, privacy: Option<&mut RecordPrivacy>, record: ApplicationRecord) {
+    match privacy {
+        None => batch.push_application(record),
+        Some(privacy) => {
+            batch.push_application(privacy.application(record));
+            batch.label_application(privacy.label());
         }
     }
 }

@@ -65,10 +65,14 @@ impl<'worker> Intake<'worker> {
     ) -> Result<(), DropReason> {
         self.packets += 1;
         let recording = if self.is_uniform { self.rest? } else { self.particular(packet)? };
-        let Recording { packets, flows, payload, .. } = recording;
+        let Recording { packets, payload, .. } = recording;
         let timestamp = frame.timestamp;
-        if flows && let Some(table) = &mut self.flows {
-            packet.prepare(table, timestamp, packets);
+        if recording.follows()
+            && let Some(table) = &mut self.flows
+        {
+            // Where payload may be recorded, and is worth the time.
+            let frame = (payload && self.level == DegradeLevel::Full).then_some(index);
+            packet.prepare(table, timestamp, packets, frame);
         }
         if packets {
             let packet = packet.describe(frame);
@@ -98,7 +102,13 @@ pub(super) trait Mirrored {
     fn describe(&self, frame: &Frame<'_>) -> Packet;
 
     /// Prepares it for its flow.
-    fn prepare(&self, table: &mut FlowTable, timestamp: Timestamp, has_own_record: bool);
+    fn prepare(
+        &self,
+        table: &mut FlowTable,
+        timestamp: Timestamp,
+        has_own_record: bool,
+        frame: Option<usize>,
+    );
 }
 
 impl Mirrored for Packet {
@@ -118,8 +128,14 @@ impl Mirrored for Packet {
     }
 
     #[inline(always)]
-    fn prepare(&self, table: &mut FlowTable, timestamp: Timestamp, has_own_record: bool) {
-        table.prepare(timestamp, self, has_own_record);
+    fn prepare(
+        &self,
+        table: &mut FlowTable,
+        timestamp: Timestamp,
+        has_own_record: bool,
+        frame: Option<usize>,
+    ) {
+        table.prepare(timestamp, self, has_own_record, frame);
     }
 }
 
@@ -140,8 +156,14 @@ impl Mirrored for PlainPacket {
     }
 
     #[inline(always)]
-    fn prepare(&self, table: &mut FlowTable, timestamp: Timestamp, has_own_record: bool) {
-        table.prepare_plain(timestamp, self, has_own_record);
+    fn prepare(
+        &self,
+        table: &mut FlowTable,
+        timestamp: Timestamp,
+        has_own_record: bool,
+        frame: Option<usize>,
+    ) {
+        table.prepare_plain(timestamp, self, has_own_record, frame);
     }
 }
 
@@ -157,7 +179,7 @@ fn allowed(recording: Recording, level: DegradeLevel) -> Result<Recording, DropR
     }
     match level {
         DegradeLevel::Full => Ok(recording),
-        DegradeLevel::Flows | DegradeLevel::Sampled(_) if recording.flows => {
+        DegradeLevel::Flows | DegradeLevel::Sampled(_) if recording.follows() => {
             Ok(Recording { packets: false, ..recording })
         }
         DegradeLevel::Flows | DegradeLevel::Sampled(_) | DegradeLevel::Counters => {

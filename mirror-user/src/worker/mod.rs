@@ -141,9 +141,10 @@ impl<Source: FrameSource> Worker<Source> {
     /// Records the `count` frames of the current batch.
     fn process(&mut self, count: usize) {
         self.decapsulate(count);
-        let Self { source, flows, emitter, selected, .. } = self;
+        let Self { source, flows, rules, emitter, selected, .. } = self;
         if let Some(table) = flows {
-            table.complete(&mut |record| emitter.emit_flow(record));
+            table.complete_with(source, &mut |record| emitter.emit_flow(rules, record));
+            emitter.emit_applications(rules, table);
             emitter.counters.publish_flows(table);
         }
         for packet in &*selected {
@@ -213,7 +214,7 @@ impl<Source: FrameSource> Worker<Source> {
         if now.0.abs_diff(self.last_check.at.0) < CHECK_NS {
             return;
         }
-        let Self { source, flows, degradation, last_check, emitter, .. } = self;
+        let Self { source, flows, rules, degradation, last_check, emitter, .. } = self;
         let backlog = source.backlog();
         let sink_queue_full = emitter.counters.dropped(DropReason::SinkQueueFull);
         let pressure = Pressure {
@@ -231,7 +232,8 @@ impl<Source: FrameSource> Worker<Source> {
         }
         emitter.counters.publish_levels(degradation.levels());
         if let (Some(table), Some(passed)) = (flows, passed) {
-            table.expire(passed.before(LONGEST_DELAY), &mut |record| emitter.emit_flow(record));
+            table.expire(passed.before(LONGEST_DELAY), &mut |record| emitter.emit_flow(rules, record));
+            emitter.emit_applications(rules, table);
             emitter.counters.publish_flows(table);
         }
     }
@@ -250,7 +252,8 @@ impl<Source: FrameSource> Worker<Source> {
         self.emitter.counters.publish_levels(self.degradation.levels());
         let now = self.source.now().or(self.clock.end_time()).unwrap_or_default();
         if let Some(table) = &mut self.flows {
-            table.drain(now, &mut |record| self.emitter.emit_flow(record));
+            table.drain(now, &mut |record| self.emitter.emit_flow(&self.rules, record));
+            self.emitter.emit_applications(&self.rules, table);
             self.emitter.counters.publish_flows(table);
         }
     }

@@ -60,6 +60,7 @@ fn both_directions_are_one_flow() {
         accounted: 3,
         connection: None,
         handshake: None,
+        application: None,
     };
     assert_eq!(record, expected);
     assert_eq!((record.packets(), record.bytes(), record.duration()), (3, 300, Duration::from_nanos(15)));
@@ -228,7 +229,7 @@ fn fragments_follow_the_first_one() {
     run.packet(5, &with_tunnel(with_fragment(whole, 1, 2960, false), |tunnel| tunnel.endpoint = None));
     assert_eq!(run.table.active_tunnels(), 1);
     let (records, table) = run.finish();
-    let [record] = records[..] else { panic!("one record") };
+    let [record] = &records[..] else { panic!("one record") };
     let counters = table.counters();
     assert_eq!((counters.packets, counters.attributed, counters.fragments_unattributed), (5, 3, 2));
     assert_eq!(record.transport, FlowTransport::Ports { source: 1000, destination: 2000 });
@@ -280,10 +281,10 @@ fn a_packet_with_a_record_of_its_own_is_accounted_for_by_it() {
         (with_fragment(request, 8, 8, false), false),
         (fragment(0), true),
     ] {
-        run.table.prepare(at(0), &packet, has_own_record);
+        run.table.prepare(at(0), &packet, has_own_record, None);
     }
     let found = &mut run.records;
-    run.table.complete(&mut |record| found.push(*record));
+    run.table.complete(&mut |record| found.push(record.clone()));
     let (records, table) = run.finish();
     let told: Vec<_> = records.iter().map(|record| (record.packets(), record.accounted)).collect();
     assert_eq!(told, [(3, 1), (3, 1)]);
@@ -584,7 +585,7 @@ fn ends_of_time_are_survived() {
     for timestamp in [0, 1, u64::MAX, 0, u64::MAX / 2, START, u64::MAX - 1, START, 5] {
         let records = &mut run.records;
         for packet in [&request, &reply] {
-            run.table.update([(Timestamp(timestamp), packet)], &mut |record| records.push(*record));
+            run.table.update([(Timestamp(timestamp), packet)], &mut |record| records.push(record.clone()));
             packets += 1;
         }
     }

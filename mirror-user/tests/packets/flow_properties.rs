@@ -268,18 +268,18 @@ proptest! {
         for batch in packets.chunks(50) {
             for (number, (timestamp, packet)) in batch.iter().enumerate() {
                 let has_own_record = own_records >> number & 1 == 1;
-                table.prepare(*timestamp, packet, has_own_record);
+                table.prepare(*timestamp, packet, has_own_record, None);
                 match plain(packet) {
-                    Some(plain) => plain_table.prepare_plain(*timestamp, &plain, has_own_record),
-                    None => plain_table.prepare(*timestamp, packet, has_own_record),
+                    Some(plain) => plain_table.prepare_plain(*timestamp, &plain, has_own_record, None),
+                    None => plain_table.prepare(*timestamp, packet, has_own_record, None),
                 }
             }
-            table.complete(&mut |record| records.push(*record));
-            plain_table.complete(&mut |record| plain_records.push(*record));
+            table.complete(&mut |record| records.push(record.clone()));
+            plain_table.complete(&mut |record| plain_records.push(record.clone()));
         }
         let end = packets.last().map_or(Timestamp(0), |(timestamp, _)| *timestamp);
-        table.drain(end, &mut |record| records.push(*record));
-        plain_table.drain(end, &mut |record| plain_records.push(*record));
+        table.drain(end, &mut |record| records.push(record.clone()));
+        plain_table.drain(end, &mut |record| plain_records.push(record.clone()));
         prop_assert_eq!(records, plain_records);
         prop_assert_eq!(table.counters(), plain_table.counters());
     }
@@ -392,7 +392,7 @@ proptest! {
             clock.observe(*time);
             let found = &mut waiting.records;
             let passed = clock.watermark().unwrap().before(MAX_LATENESS);
-            waiting.table.expire(passed, &mut |record| found.push(*record));
+            waiting.table.expire(passed, &mut |record| found.push(record.clone()));
         }
         let (again, _) = waiting.finish();
         prop_assert_eq!(flows(&records), flows(&again));
@@ -415,7 +415,7 @@ proptest! {
                 Action::End(_) => prop_assert!(before.is_some() || record.packets() > 0),
             }
             if !matches!(record.action, Action::End(_)) {
-                open.insert(name_of_record(record), *record);
+                open.insert(name_of_record(record), record.clone());
             }
             for traffic in [record.forward, record.reverse] {
                 prop_assert!(traffic.captured_bytes <= traffic.bytes);
@@ -542,7 +542,7 @@ fn times_and_ends_are_those_of_a_plain_model() {
             let passed = clock.watermark().unwrap().before(MAX_LATENESS);
             run.table.expire(passed, &mut |record| {
                 expired += u32::from(matches!(record.action, Action::End(_)));
-                found.push(*record);
+                found.push(record.clone());
             });
         }
         let (records, _) = run.finish();

@@ -166,12 +166,12 @@ impl Run {
         let records = &mut self.records;
         self.latest = packets.iter().map(|(time, _)| *time).fold(self.latest, Timestamp::max);
         let packets = packets.iter().map(|(time, packet)| (*time, packet));
-        self.table.update(packets, &mut |record| records.push(*record));
+        self.table.update(packets, &mut |record| records.push(record.clone()));
     }
 
     pub fn expire(&mut self, after: u64) {
         let records = &mut self.records;
-        self.table.expire(Timestamp(START + after), &mut |record| records.push(*record));
+        self.table.expire(Timestamp(START + after), &mut |record| records.push(record.clone()));
     }
 
     /// The records since the last call.
@@ -182,20 +182,20 @@ impl Run {
     /// The one record since the last call.
     #[track_caller]
     pub fn take_one(&mut self) -> FlowRecord {
-        let [record] = self.take()[..].try_into().expect("one record");
+        let [record] = self.take().try_into().expect("one record");
         record
     }
 
     /// All records, when the capture has ended with its latest packet.
     pub fn finish(mut self) -> (Vec<FlowRecord>, FlowTable) {
         let records = &mut self.records;
-        self.table.drain(self.latest, &mut |record| records.push(*record));
+        self.table.drain(self.latest, &mut |record| records.push(record.clone()));
         (self.records, self.table)
     }
 
     #[track_caller]
     pub fn finish_one(self) -> FlowRecord {
-        let [record] = self.finish().0[..].try_into().expect("one record");
+        let [record] = self.finish().0.try_into().expect("one record");
         record
     }
 }

@@ -1,5 +1,6 @@
 //! `mirror-capture replay`, from capture files to records.
 //!
+//! - `applications`: what real flows tell of their applications.
 //! - `records`: the project's own captures give exactly the records beside them, however the file is packed.
 //! - `flows`: the records of flows add up to those of packets.
 //! - `sessions`: each generated flow with beginning and end has the records that it must have.
@@ -19,6 +20,7 @@
 //! formats; `program` and `pipeline`, the replay as a process and within the test; `dissection`, the output of tshark,
 //! and `mirrored`, the mirrored packet by that dissection.
 
+mod applications;
 mod capture;
 mod command;
 mod community_ids;

@@ -36,6 +36,9 @@
 //!   `out_of_order` only where TCP was followed.
 //! - A reader scales the flow's counters by `mirror.sampling_rate`: one of so many flows was recorded.
 
+use mirror_app::Summary;
+
+use super::application;
 use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
 use crate::flow::{Action, CommunityId, Connection, FlowRecord, FlowTransport, NetworkDirection, Traffic};
 use crate::sink::notation::{self, TimestampWriter};
@@ -58,9 +61,16 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, ou
     counts(record.forward.bytes, record.forward.packets, out);
     out.extend_from_slice(br#"},"destination":{"#);
     address(record.destination, ports.map(|(_, destination)| destination), out);
+    let application = record.application.as_deref();
+    if let Some((name, _)) = application.and_then(Summary::server_name) {
+        application::text(br#""domain":"#, name, out);
+    }
     counts(record.reverse.bytes, record.reverse.packets, out);
     out.extend_from_slice(br#"},"#);
     network(record, community_id, out);
+    if let Some(summary) = application {
+        application::of_flow(summary, out);
+    }
     out.extend_from_slice(br#""mirror":{"#);
     tunnel(&record.tunnel, record.first_cookie, out);
     out.extend_from_slice(br#""initiator":""#);
@@ -77,6 +87,9 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, ou
     }
     if let Some(connection) = record.connection {
         tcp(record, connection, out);
+    }
+    if let Some(summary) = application {
+        application::of_flow_in_mirror(summary, out);
     }
     let is_followed = record.connection.is_some();
     direction(br#""source":{"#, &record.forward, is_followed, clock, out);
@@ -126,6 +139,9 @@ fn network(record: &FlowRecord, community_id: Option<CommunityId>, out: &mut Vec
         out.extend_from_slice(br#""community_id":""#);
         out.extend_from_slice(&community_id.text());
         out.extend_from_slice(br#"","#);
+    }
+    if let Some(protocol) = record.application.as_ref().and_then(|summary| summary.protocol) {
+        application::text(br#""protocol":"#, protocol.name(), out);
     }
     counts(record.bytes(), record.packets(), out);
     out.extend_from_slice(br#","direction":""#);
@@ -458,6 +474,7 @@ mod tests {
             accounted: u64::MAX,
             connection: Some(Connection::Attempted),
             handshake: Some(Duration::from_micros(u32::MAX.into())),
+            application: None,
         }
     }
 
@@ -500,6 +517,7 @@ mod tests {
             accounted: 10,
             connection: Some(Connection::Closed),
             handshake: Some(Duration::from_micros(1250)),
+            application: None,
         };
         let expected = concat!(
             r#"{"@timestamp":"2026-11-21T09:05:12.000000000Z","ecs":{"version":"8.17.0"},"#,

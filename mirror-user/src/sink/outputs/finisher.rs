@@ -139,7 +139,7 @@ mod tests {
 
         /// A file with ten records.
         fn complete_file(&self, file: File, partial: PathBuf, complete: PathBuf) -> CompleteFile {
-            let amount = Amount { packets: 10, packet_records: 10, flow_records: 0 };
+            let amount = Amount { packets: 10, packet_records: 10, ..Amount::default() };
             let worker = &self.counters.workers()[0];
             let mut unfinished = Unfinished::new([Arc::clone(worker)]);
             worker.record(amount);

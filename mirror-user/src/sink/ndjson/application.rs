@@ -1,0 +1,208 @@
+//! What flows tell of their applications: members of a flow's record, and records of their own.
+//!
+//! ```json
+//! {"@timestamp":"2026-11-21T09:04:12.123456789Z","ecs":{"version":"8.17.0"},
+//!  "event":{"dataset":"mirror.tls","kind":"event","category":["network"],"type":["protocol"],"action":"handshake"},
+//!  "source":{"ip":"10.0.0.1","port":40000},
+//!  "destination":{"ip":"10.0.0.2","port":443,"domain":"example.com"},
+//!  "network":{"type":"ipv4","transport":"tcp","iana_number":"6","community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=",
+//!             "protocol":"tls","direction":"internal"},
+//!  "tls":{"client":{"server_name":"example.com"},"version":"1.3","version_protocol":"tls","next_protocol":"h2",
+//!         "cipher":"TLS_AES_128_GCM_SHA256","resumed":false},
+//!  "mirror":{"gwlbe_id":"vpce-00123456789abcdef","vxlan_vni":7,
+//!            "outer":{"source":{"ip":"10.1.0.1"},"destination":{"ip":"10.1.0.2"}},
+//!            "tls":{"status":"complete","ja4":"t13d1516h2_8daaf6152771_e5627efa2ab1","ech":false,
+//!                   "offered_protocols":["h2","http/1.1"]},
+//!            "sampling_rate":1,"queue":0}}
+//! ```
+//!
+//! - `mirror.tls.status` says how much of the handshake was seen: `complete`, `refused`, `client_only`, `server_only` or
+//!   `incomplete`; then `mirror.tls.reason` has the reason why no more was.
+//! - `tls.next_protocol` is the one that the server chose, where it says so in the clear (below TLS 1.3).
+//! - `mirror.tls.ech` is true where the client sent an encrypted ClientHello, or GREASE in its form, which cannot be told apart.
+
+use mirror_app::Summary;
+use mirror_app::tls::{Carrier, Handshake, Version};
+
+use super::common::{address, begin, close, end, protocol, tunnel, vlans};
+use crate::flow::{Application, ApplicationRecord, CommunityId, FlowTransport, NetworkDirection};
+use crate::sink::notation::{self, TimestampWriter};
+
+/// Appends the line for one message or handshake.
+pub(in crate::sink) fn application(
+    record: &ApplicationRecord,
+    clock: &mut TimestampWriter,
+    out: &mut Vec<u8>,
+) {
+    let ApplicationRecord { flow, application, .. } = record;
+    let ports = match flow.transport {
+        FlowTransport::Ports { source, destination } => Some((source, destination)),
+        FlowTransport::Icmp { .. } | FlowTransport::Unread => None,
+    };
+    begin(record.timestamp, clock, out);
+    event(application, out);
+    out.extend_from_slice(br#""source":{"#);
+    address(flow.source, ports.map(|(source, _)| source), out);
+    close(out);
+    out.extend_from_slice(br#""destination":{"#);
+    address(flow.destination, ports.map(|(_, destination)| destination), out);
+    if let Some(domain) = application.domain() {
+        text(br#""domain":"#, domain, out);
+    }
+    close(out);
+    out.extend_from_slice(br#""network":{"#);
+    protocol(flow.source, flow.protocol, out);
+    if let Some(id) = CommunityId::of(flow.source, flow.destination, flow.protocol, flow.transport) {
+        out.extend_from_slice(br#""community_id":""#);
+        out.extend_from_slice(&id.text());
+        out.extend_from_slice(br#"","#);
+    }
+    text(br#""protocol":"#, application.protocol(), out);
+    text(br#""direction":"#, NetworkDirection::of(flow.source, flow.destination).name(), out);
+    vlans(flow.vlans, out);
+    close(out);
+    match application {
+        Application::Tls(handshake) => tls(handshake, out),
+    }
+    out.extend_from_slice(br#""mirror":{"#);
+    tunnel(&flow.tunnel, None, out);
+    match application {
+        Application::Tls(handshake) => mirror_tls(handshake, out),
+    }
+    end(record.sampling_rate.get(), record.queue, out);
+}
+
+/// `event`.
+fn event(application: &Application, out: &mut Vec<u8>) {
+    let (dataset, categories, kinds, action): (&str, &[u8], &[u8], &str) = match application {
+        Application::Tls(_) => ("mirror.tls", br#"["network"]"#, br#"["protocol"]"#, "handshake"),
+    };
+    out.extend_from_slice(br#""event":{"#);
+    text(br#""dataset":"#, dataset, out);
+    out.extend_from_slice(br#""kind":"event","category":"#);
+    out.extend_from_slice(categories);
+    out.extend_from_slice(br#","type":"#);
+    out.extend_from_slice(kinds);
+    out.push(b',');
+    text(br#""action":"#, action, out);
+    close(out);
+}
+
+/// What the record of a flow has of its application, beside `mirror`.
+pub(super) fn of_flow(summary: &Summary, out: &mut Vec<u8>) {
+    if let Some(handshake) = &summary.tls {
+        tls(handshake, out);
+    }
+}
+
+/// What the record of a flow has of its application under `mirror`.
+pub(super) fn of_flow_in_mirror(summary: &Summary, out: &mut Vec<u8>) {
+    if let Some((_, evidence)) = summary.server_name() {
+        out.extend_from_slice(br#""domain":{"#);
+        text(br#""evidence":"#, evidence.name(), out);
+        close(out);
+    }
+    if let Some(handshake) = &summary.tls {
+        mirror_tls(handshake, out);
+    }
+}
+
+/// `tls`.
+fn tls(handshake: &Handshake, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(br#""tls":{"#);
+    let empty = out.len();
+    if let Some(name) = handshake.server_name() {
+        out.extend_from_slice(br#""client":{"#);
+        text(br#""server_name":"#, name, out);
+        close(out);
+    }
+    if let Some((protocol, version)) = handshake.version().and_then(Version::name) {
+        text(br#""version":"#, version, out);
+        text(br#""version_protocol":"#, protocol, out);
+    }
+    if let Some(protocol) = handshake.protocol() {
+        text(br#""next_protocol":"#, protocol, out);
+    }
+    if let Some(cipher) = handshake.cipher() {
+        match cipher.name() {
+            Some(name) => text(br#""cipher":"#, name, out),
+            None => text(br#""cipher":"#, &format!("0x{:04X}", cipher.0), out),
+        }
+    }
+    if let Some(resumed) = handshake.resumed() {
+        flag(br#""resumed":"#, resumed, out);
+    }
+    if out.len() == empty {
+        out.truncate(start);
+    } else {
+        close(out);
+    }
+}
+
+/// `mirror.tls`.
+fn mirror_tls(handshake: &Handshake, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""tls":{"#);
+    text(br#""status":"#, handshake.status().name(), out);
+    if let Some(reason) = handshake.given_up {
+        text(br#""reason":"#, reason.name(), out);
+    }
+    if let Some(client) = &handshake.client {
+        text(br#""ja4":"#, client.ja4.as_str(), out);
+        flag(br#""ech":"#, client.ech, out);
+        if !client.protocols.is_empty() {
+            out.extend_from_slice(br#""offered_protocols":["#);
+            for protocol in &client.protocols {
+                string(protocol, out);
+                out.push(b',');
+            }
+            out.pop();
+            out.extend_from_slice(b"],");
+        }
+        flag(br#""resumption_offered":"#, client.resumption_offered, out);
+    }
+    if let Some(alert) = handshake.alert {
+        out.extend_from_slice(br#""alert":"#);
+        notation::decimal(alert, out);
+        out.push(b',');
+    }
+    close(out);
+}
+
+impl Application {
+    /// The name of the server, as the client claims it.
+    fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Tls(handshake) => handshake.server_name(),
+        }
+    }
+
+    /// The name for `network.protocol`.
+    const fn protocol(&self) -> &'static str {
+        match self {
+            Self::Tls(handshake) => match handshake.carrier {
+                Carrier::Tcp => "tls",
+                Carrier::Quic => "quic",
+            },
+        }
+    }
+}
+
+/// A member with text for its value, `name` with quotes and colon.
+pub(super) fn text(name: &[u8], value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    string(value, out);
+    out.push(b',');
+}
+
+/// A text as JSON.
+fn string(value: &str, out: &mut Vec<u8>) {
+    // Neither text nor memory can fail to be written.
+    let _ = serde_json::to_writer(out, value);
+}
+
+/// A member that is true or false.
+fn flag(name: &[u8], value: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(if value { b"true," } else { b"false," });
+}

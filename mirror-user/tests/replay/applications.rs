@@ -1,0 +1,133 @@
+//! Applications of real flows, mirrored.
+//!
+//! The captures are public ones, not part of the project: they are looked for in `MIRROR_PCAPS`, and without that in
+//! `shared/pcaps` beside the workspace. Where they are absent, a test prints a line that begins with `SKIPPED: ` and passes.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pcap_file::pcap::PcapReader;
+use pcap_file::pcapng::PcapNgReader;
+use pcap_file::pcapng::blocks::block_common::Block;
+use pcap_file::{DataLink, Endianness};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::capture::{self, Packet};
+use crate::crafted;
+use crate::program::{Replayed, replay};
+
+/// First byte of a pcapng file, whatever its name.
+const SECTION_HEADER: u8 = 0x0a;
+/// Bytes of the header of BSD's loopback device.
+const LOOPBACK_HEADER: usize = 4;
+
+/// The folder of the captures.
+fn folder() -> Option<PathBuf> {
+    let folder = env::var_os("MIRROR_PCAPS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/pcaps"), PathBuf::from)
+        .join("app");
+    if !folder.is_dir() {
+        println!("SKIPPED: {} is absent; set MIRROR_PCAPS to the folder of the captures", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// Replays a capture after its packets were wrapped as a mirror session would have sent them.
+fn replay_mirrored(path: &Path, options: &[&str]) -> Replayed {
+    let directory = TempDir::new().unwrap();
+    let wrapped = directory.path().join("mirrored");
+    let packets: Vec<Packet> = frames(path)
+        .into_iter()
+        .map(|packet| {
+            let bytes = crafted::mirrored(&packet.bytes);
+            Packet { original_length: u32::try_from(bytes.len()).unwrap(), bytes, ..packet }
+        })
+        .collect();
+    fs::write(&wrapped, capture::pcap(DataLink::ETHERNET, Endianness::Little, &packets)).unwrap();
+    replay(&[&wrapped], |command| {
+        command.args(options);
+    })
+    .succeeded()
+}
+
+/// The Ethernet frames of a capture in either format.
+fn frames(path: &Path) -> Vec<Packet> {
+    let file = fs::read(path).unwrap();
+    let (link, packets) = if file[0] == SECTION_HEADER {
+        let mut reader = PcapNgReader::new(file.as_slice()).unwrap();
+        let mut packets = Vec::new();
+        // The library cannot read blocks of secrets, which stand at the end.
+        while let Some(Ok((block, _))) = reader.next_block() {
+            if let Block::EnhancedPacket(packet) = block {
+                packets.push((packet.timestamp, packet.data.into_owned()));
+            }
+        }
+        (reader.interfaces()[0].linktype, packets)
+    } else {
+        let mut reader = PcapReader::new(file.as_slice()).unwrap();
+        let mut packets = Vec::new();
+        while let Some(packet) = reader.next_packet() {
+            let packet = packet.unwrap();
+            packets.push((packet.timestamp(), packet.data().to_vec()));
+        }
+        (reader.header().datalink, packets)
+    };
+    let packets = packets.into_iter().map(|(time, bytes)| {
+        let bytes = if link == DataLink::NULL { with_ethernet(&bytes) } else { bytes };
+        Packet { time, original_length: u32::try_from(bytes.len()).unwrap(), bytes }
+    });
+    packets.collect()
+}
+
+/// A packet behind an Ethernet header instead of that of BSD's loopback device.
+fn with_ethernet(packet: &[u8]) -> Vec<u8> {
+    let packet = &packet[LOOPBACK_HEADER..];
+    let ethertype: [u8; 2] = if packet[0] >> 4 == 4 { [0x08, 0x00] } else { [0x86, 0xdd] };
+    [&[2; 12][..], &ethertype, packet].concat()
+}
+
+fn records(replayed: &Replayed) -> Vec<Value> {
+    replayed.records.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Server names and JA4 of both records are those that the published implementation gives, for the ClientHellos of each file.
+#[test]
+fn names_and_fingerprints_of_tls() {
+    let Some(folder) = folder() else { return };
+    let expected: Value =
+        serde_json::from_slice(&fs::read(folder.join("ja4-expected.json")).unwrap()).unwrap();
+    for (file, hellos) in expected.as_object().unwrap() {
+        let replayed = replay_mirrored(&folder.join(file), &["--records", "flow,tls"]);
+        let mut told = [BTreeSet::new(), BTreeSet::new()];
+        for record in records(&replayed) {
+            let is_flow = record["event"]["dataset"] == "mirror.flow";
+            assert!(is_flow || record["event"]["dataset"] == "mirror.tls", "{record:#}");
+            if record["mirror"]["tls"]["ja4"].is_string() {
+                told[usize::from(is_flow)].insert([
+                    text(&record["source"]["ip"]),
+                    record["source"]["port"].to_string(),
+                    text(&record["tls"]["client"]["server_name"]),
+                    text(&record["mirror"]["tls"]["ja4"]),
+                ]);
+            }
+        }
+        let expected: BTreeSet<[String; 4]> = hellos
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|hello| ["src", "srcport", "domain", "ja4"].map(|key| text(&hello[key])))
+            .collect();
+        for told in &told {
+            assert!(told.is_superset(&expected), "{file}: {told:#?} for {expected:#?}");
+        }
+        assert_eq!(told[0], told[1], "{file}");
+    }
+}
