@@ -32,6 +32,9 @@ pub struct ApplicationConfig {
     pub application_timeout: Duration,
 }
 
+/// Bytes of a flow in the inspector.
+const PER_FLOW: u64 = 300;
+
 impl Default for ApplicationConfig {
     fn default() -> Self {
         let InspectorConfig { flows, buffer_bytes, timeout, .. } = InspectorConfig::default();
@@ -70,6 +73,11 @@ impl ApplicationConfig {
             return Err(ValueError::new("--application-timeout", problem));
         }
         Ok(())
+    }
+
+    /// Bytes that a worker takes when as many flows are known as may be, without the names that were found.
+    pub const fn bytes(&self) -> u64 {
+        if self.applications { self.application_flows as u64 * PER_FLOW + self.application_memory } else { 0 }
     }
 
     /// The bounds of a worker's inspector; none where payload is not looked into.

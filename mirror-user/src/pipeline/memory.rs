@@ -103,8 +103,10 @@ impl Demand {
     /// Memory of so many workers, wherever their packets come from.
     pub fn of_pipeline(config: &Config, rules: &Rules, workers: usize) -> Self {
         let part = |purpose, options, each, count| Part { purpose, options, each, count, huge: false };
-        let has_flows = rules.any(|recording| recording.flows);
+        let has_flows = rules.any(|recording| recording.follows());
         let flows = if has_flows { FlowTable::bytes(&config.flow) } else { 0 };
+        let is_inspected = rules.any(|recording| recording.follows() && recording.payload);
+        let applications = if is_inspected { config.application.bytes() } else { 0 };
         let records = config.sink.iter().fold(0u64, |sum, sink| sum.saturating_add(sink.memory(workers)));
         let privacy = match config.privacy.len() {
             0 => 0,
@@ -116,6 +118,12 @@ impl Demand {
         };
         let mut parts = vec![
             part("flow tables", "--max-flows and --max-tunnels", flows, workers as u64),
+            part(
+                "applications",
+                "--application-flows and --application-memory",
+                applications,
+                workers as u64,
+            ),
             part("records", "--queue-batches", records, 1),
             part("privacy", "the number of [[privacy]] rules", privacy, workers as u64),
             part("the program", "nothing", PROGRAM, 1),
@@ -237,7 +245,7 @@ fn cgroup_left(root: &Path, cgroup: &str) -> Option<(u64, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::FlowConfig;
+    use crate::flow::{ApplicationConfig, FlowConfig};
     use crate::xsk::CopyMode;
 
     const MIB: u64 = 1 << 20;
@@ -296,9 +304,19 @@ mod tests {
             of("[flow]\nmax_tunnels = 60000", 2) - of("", 2),
             2 * (FlowTable::bytes(&tunnels) - table)
         );
-        assert_eq!(of("[output]\nrecords = [\"packet\"]", 1), one - table, "no table without flows");
+        let applications = ApplicationConfig::default().bytes();
+        assert_eq!(
+            of("[output]\nrecords = [\"packet\"]", 1),
+            one - table - applications,
+            "no table without flows"
+        );
+        assert_eq!(of("[application]\napplications = false", 1), one - applications);
+        assert_eq!(of("[output]\npayload = false", 1), one - applications);
         let pcapng = "[[sink]]\nformat = \"pcapng\"";
-        assert!(of(pcapng, 1) > one - table + 64 * (2 << 20), "packet bytes travel in batches");
+        assert!(
+            of(pcapng, 1) > one - table - applications + 64 * (2 << 20),
+            "packet bytes travel in batches"
+        );
     }
 
     #[test]

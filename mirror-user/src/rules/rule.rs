@@ -212,10 +212,19 @@ mod tests {
         let rules = settled(&text).unwrap();
         let endpoint = Some(0x0123_4567_89ab_cdef);
         let of = |vni| rules.by_tunnel[&TunnelKey::new(endpoint, vni).unwrap()];
-        let flows =
-            Recording { packets: false, snap_length: Some(200), payload: false, ..Recording::default() };
+        let applications = ApplicationKinds::of(&[]);
+        let flows = Recording {
+            packets: false,
+            applications,
+            snap_length: Some(200),
+            payload: false,
+            ..Recording::default()
+        };
         assert_eq!(of(None), flows);
-        assert_eq!(of(Some(123)), Recording { packets: false, flows: false, ..Recording::default() });
+        assert_eq!(
+            of(Some(123)),
+            Recording { packets: false, flows: false, applications, ..Recording::default() }
+        );
         assert_eq!(rules.by_tunnel.len(), 2);
         assert_eq!(rules.rest(), Recording::default());
     }
@@ -256,11 +265,23 @@ mod tests {
             Recording { flows: false, snap_length: Some(300), payload: false, ..Recording::default() };
         let rule = |rule: Rule| Rules::new(&[rule], default).unwrap().rest();
         assert_eq!(rule(Rule::default()), default);
+        let applications = ApplicationKinds::of(&[]);
         let cases = [
-            (Rule { records: Some(vec![]), ..Rule::default() }, Recording { packets: false, ..default }),
+            (
+                Rule { records: Some(vec![]), ..Rule::default() },
+                Recording { packets: false, applications, ..default },
+            ),
             (
                 Rule { records: Some(vec![RecordKind::Flow]), ..Rule::default() },
-                Recording { packets: false, flows: true, ..default },
+                Recording { packets: false, flows: true, applications, ..default },
+            ),
+            (
+                Rule { records: Some(vec![RecordKind::Dns]), ..Rule::default() },
+                Recording {
+                    packets: false,
+                    applications: ApplicationKinds::of(&[RecordKind::Dns]),
+                    ..default
+                },
             ),
             (Rule { snap_length: Some(0), ..Rule::default() }, Recording { snap_length: None, ..default }),
             (
