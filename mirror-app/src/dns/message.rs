@@ -264,6 +264,34 @@ impl Message {
         self.answers_left_out
     }
 
+    /// Replaces every name and every address, for records that may not have them as they are.
+    pub fn rewrite(
+        &mut self,
+        mut name: impl FnMut(&str) -> String,
+        mut address: impl FnMut(IpAddr) -> IpAddr,
+    ) {
+        let old = std::mem::take(&mut self.text);
+        let text = &mut self.text;
+        let mut replace = |span: &mut Span| {
+            let from = text.len();
+            text.push_str(&name(old.get(usize::from(span.from)..usize::from(span.to)).unwrap_or_default()));
+            *span = match (u16::try_from(from), u16::try_from(text.len())) {
+                (Ok(from), Ok(to)) => Span { from, to },
+                _ => Span::default(),
+            };
+        };
+        self.questions.iter_mut().for_each(|question| replace(&mut question.name));
+        for answer in &mut self.answers {
+            replace(&mut answer.name);
+            match &mut answer.data {
+                StoredData::Address(stored) => *stored = address(*stored),
+                StoredData::Name(target) | StoredData::Service { target, .. } => replace(target),
+                StoredData::Other => {}
+            }
+        }
+        self.hints.iter_mut().for_each(|hint| *hint = address(*hint));
+    }
+
     fn text(&self, span: Span) -> &str {
         self.text.get(usize::from(span.from)..usize::from(span.to)).unwrap_or_default()
     }

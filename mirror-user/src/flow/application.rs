@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mirror_app::{Event, tls};
+use mirror_app::{Event, dns, tls};
 
 use super::transport::FlowTransport;
 use crate::number::{IpProtocol, QueueId, SamplingRate};
@@ -47,6 +47,8 @@ pub struct ApplicationRecord {
 pub enum Application {
     /// A TLS handshake, over TCP or QUIC.
     Tls(Box<tls::Handshake>),
+    /// A DNS message.
+    Dns(Box<dns::Message>),
 }
 
 impl Application {
@@ -54,6 +56,7 @@ impl Application {
     pub const fn kind(&self) -> RecordKind {
         match self {
             Self::Tls(_) => RecordKind::Tls,
+            Self::Dns(_) => RecordKind::Dns,
         }
     }
 }
@@ -62,6 +65,7 @@ impl From<Event<'_>> for Application {
     fn from(event: Event<'_>) -> Self {
         match event {
             Event::Tls(handshake) => Self::Tls(Box::new(handshake.clone())),
+            Event::Dns { message, .. } => Self::Dns(Box::new(message.clone())),
         }
     }
 }

@@ -292,7 +292,7 @@ mod tests {
         let cases = [
             ("[capture]\nframes = 16384", 8192 * 4096 + rings_of(8192, 0)),
             ("[capture]\nrx_ring = 8192\nframes = 8192", rings_of(0, 4096)),
-            ("[[sink]]\nqueue_batches = 65", crate::record::Batch::memory(0)),
+            ("[[sink]]\nqueue_batches = 65", Batch::memory(0)),
         ];
         for (toml, more) in cases {
             assert_eq!(of(toml, 1), one + more, "{toml}");
@@ -329,7 +329,7 @@ mod tests {
     }
 
     fn sink_buffer() -> u64 {
-        config("").sink[0].memory(1) - 64 * crate::record::Batch::memory(0)
+        config("").sink[0].memory(1) - 64 * Batch::memory(0)
     }
 
     #[test]

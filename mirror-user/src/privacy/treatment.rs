@@ -181,6 +181,13 @@ impl RecordPrivacy {
         (flow.source, flow.destination) = self.ends(flow.source, flow.destination);
         match &mut record.application {
             Application::Tls(handshake) => self.handshake(handshake),
+            Application::Dns(message) => {
+                let Self { names, addresses, .. } = self;
+                message.rewrite(
+                    |name| names.apply(name).unwrap_or_default().into_owned(),
+                    |address| addresses.apply(address),
+                );
+            }
         }
         record
     }

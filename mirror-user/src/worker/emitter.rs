@@ -262,7 +262,7 @@ mod tests {
             let packet = described(&frame);
             let append = |from: usize, bytes: &mut Vec<u8>| bytes.extend_from_slice(&frame[from..]);
             push_packet(&mut batch, worker.of(&packet.tunnel), (Timestamp(1), QueueId(0)), &packet, append);
-            table.prepare(Timestamp(1), &packet, true);
+            table.prepare(Timestamp(1), &packet, true, None);
         }
         table.complete(&mut |_| {});
         let mut flows = 0;

@@ -22,6 +22,7 @@
 //! - `mirror.tls.ech` is true where the client sent an encrypted ClientHello, or GREASE in its form, which cannot be told apart.
 
 use mirror_app::Summary;
+use mirror_app::dns::{Data, Message};
 use mirror_app::tls::{Carrier, Handshake, Version};
 
 use super::common::{address, begin, close, end, protocol, tunnel, vlans};
@@ -63,11 +64,13 @@ pub(in crate::sink) fn application(
     close(out);
     match application {
         Application::Tls(handshake) => tls(handshake, out),
+        Application::Dns(message) => dns(message, out),
     }
     out.extend_from_slice(br#""mirror":{"#);
     tunnel(&flow.tunnel, None, out);
     match application {
         Application::Tls(handshake) => mirror_tls(handshake, out),
+        Application::Dns(message) => mirror_dns(message, out),
     }
     end(record.sampling_rate.get(), record.queue, out);
 }
@@ -76,6 +79,10 @@ pub(in crate::sink) fn application(
 fn event(application: &Application, out: &mut Vec<u8>) {
     let (dataset, categories, kinds, action): (&str, &[u8], &[u8], &str) = match application {
         Application::Tls(_) => ("mirror.tls", br#"["network"]"#, br#"["protocol"]"#, "handshake"),
+        Application::Dns(message) => {
+            let action = if message.flags().is_response() { "response" } else { "query" };
+            ("mirror.dns", br#"["network"]"#, br#"["protocol"]"#, action)
+        }
     };
     out.extend_from_slice(br#""event":{"#);
     text(br#""dataset":"#, dataset, out);
@@ -104,6 +111,11 @@ pub(super) fn of_flow_in_mirror(summary: &Summary, out: &mut Vec<u8>) {
     }
     if let Some(handshake) = &summary.tls {
         mirror_tls(handshake, out);
+    }
+    if summary.dns_messages > 0 {
+        out.extend_from_slice(br#""dns":{"messages":"#);
+        notation::decimal(summary.dns_messages, out);
+        out.extend_from_slice(b"},");
     }
 }
 
@@ -150,15 +162,7 @@ fn mirror_tls(handshake: &Handshake, out: &mut Vec<u8>) {
     if let Some(client) = &handshake.client {
         text(br#""ja4":"#, client.ja4.as_str(), out);
         flag(br#""ech":"#, client.ech, out);
-        if !client.protocols.is_empty() {
-            out.extend_from_slice(br#""offered_protocols":["#);
-            for protocol in &client.protocols {
-                string(protocol, out);
-                out.push(b',');
-            }
-            out.pop();
-            out.extend_from_slice(b"],");
-        }
+        list(br#""offered_protocols":["#, &client.protocols, out, |protocol, out| string(protocol, out));
         flag(br#""resumption_offered":"#, client.resumption_offered, out);
     }
     if let Some(alert) = handshake.alert {
@@ -174,6 +178,7 @@ impl Application {
     fn domain(&self) -> Option<&str> {
         match self {
             Self::Tls(handshake) => handshake.server_name(),
+            Self::Dns(_) => None,
         }
     }
 
@@ -184,8 +189,118 @@ impl Application {
                 Carrier::Tcp => "tls",
                 Carrier::Quic => "quic",
             },
+            Self::Dns(_) => "dns",
         }
     }
+}
+
+/// `dns`.
+fn dns(message: &Message, out: &mut Vec<u8>) {
+    let flags = message.flags();
+    out.extend_from_slice(br#""dns":{"#);
+    text(br#""type":"#, if flags.is_response() { "answer" } else { "query" }, out);
+    text(br#""id":"#, &message.id().to_string(), out);
+    text(br#""op_code":"#, &flags.opcode().to_string(), out);
+    let names = [
+        ("AA", flags.authoritative()),
+        ("TC", flags.truncated()),
+        ("RD", flags.recursion_desired()),
+        ("RA", flags.recursion_available()),
+        ("AD", flags.authentic_data()),
+        ("CD", flags.checking_disabled()),
+        ("DO", message.edns().is_some_and(|edns| edns.dnssec_ok)),
+    ];
+    list(br#""header_flags":["#, names.into_iter().filter(|(_, set)| *set), out, |(name, _), out| {
+        string(name, out);
+    });
+    if flags.is_response() {
+        text(br#""response_code":"#, &message.response_code().to_string(), out);
+    }
+    if let Some(question) = message.question() {
+        out.extend_from_slice(br#""question":{"#);
+        text(br#""name":"#, question.name, out);
+        text(br#""type":"#, &question.record_type.to_string(), out);
+        text(br#""class":"#, &question.class.to_string(), out);
+        close(out);
+    }
+    list(br#""answers":["#, message.answers(), out, |answer, out| {
+        out.push(b'{');
+        text(br#""name":"#, answer.name, out);
+        text(br#""type":"#, &answer.record_type.to_string(), out);
+        text(br#""class":"#, &answer.class.to_string(), out);
+        out.extend_from_slice(br#""ttl":"#);
+        notation::decimal(answer.ttl, out);
+        out.push(b',');
+        match answer.data {
+            Data::Address(address) => text(br#""data":"#, &address.to_string(), out),
+            Data::Name(name) | Data::Service { target: name, .. } => text(br#""data":"#, name, out),
+            Data::Other => {}
+        }
+        // The comma behind the last member.
+        out.pop();
+        out.push(b'}');
+    });
+    let addresses = message.answers().filter_map(|answer| match answer.data {
+        Data::Address(address) => Some(address),
+        _ => None,
+    });
+    list(br#""resolved_ip":["#, addresses, out, |address, out| {
+        out.push(b'"');
+        notation::ip(address, out);
+        out.push(b'"');
+    });
+    close(out);
+}
+
+/// `mirror.dns`, where there is something that ECS has no name for.
+fn mirror_dns(message: &Message, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(br#""dns":{"#);
+    let empty = out.len();
+    if let Some(edns) = message.edns() {
+        out.extend_from_slice(br#""edns":{"udp_size":"#);
+        notation::decimal(edns.udp_size, out);
+        out.push(b',');
+        flag(br#""client_subnet":"#, edns.client_subnet, out);
+        close(out);
+    }
+    for (name, number) in [
+        (&br#""questions_left_out":"#[..], message.questions_left_out()),
+        (br#""answers_left_out":"#, message.answers_left_out()),
+    ] {
+        if number > 0 {
+            out.extend_from_slice(name);
+            notation::decimal(number, out);
+            out.push(b',');
+        }
+    }
+    if out.len() == empty {
+        out.truncate(start);
+    } else {
+        close(out);
+    }
+}
+
+/// A member with a list for its value, `name` with quotes, colon and bracket; nothing for an empty list.
+fn list<T>(
+    name: &[u8],
+    items: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend_from_slice(name);
+    let empty = out.len();
+    for item in items {
+        write(item, out);
+        out.push(b',');
+    }
+    if out.len() == empty {
+        out.truncate(start);
+        return;
+    }
+    out.pop();
+    out.extend_from_slice(b"],");
 }
 
 /// A member with text for its value, `name` with quotes and colon.
