@@ -51,6 +51,8 @@ pub struct Tunnel {
     pub geneve_vni: Option<Vni>,
     /// VNI of the outermost VXLAN header: the mirror session's virtual network id.
     pub vxlan_vni: Option<Vni>,
+    /// Source of the outermost VXLAN packet, where that is IPv4: the primary address of the mirrored interface.
+    pub vxlan_source: Option<Ipv4Addr>,
     /// Gateway Load Balancer endpoint.
     pub endpoint: Option<EndpointId>,
     /// Attachment of the Gateway Load Balancer.
@@ -66,6 +68,7 @@ impl Tunnel {
         outer_destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         geneve_vni: None,
         vxlan_vni: None,
+        vxlan_source: None,
         endpoint: None,
         attachment: None,
         cookie: None,
@@ -142,6 +145,8 @@ pub struct PlainTunnel {
     pub geneve_vni: Vni,
     /// As [`Tunnel::vxlan_vni`].
     pub vxlan_vni: Option<Vni>,
+    /// As [`Tunnel::vxlan_source`].
+    pub vxlan_source: Option<Ipv4Addr>,
     /// As [`Tunnel::endpoint`].
     pub endpoint: EndpointId,
     /// As [`Tunnel::attachment`].
@@ -158,6 +163,7 @@ impl From<PlainTunnel> for Tunnel {
             outer_destination: plain.outer_destination.into(),
             geneve_vni: Some(plain.geneve_vni),
             vxlan_vni: plain.vxlan_vni,
+            vxlan_source: plain.vxlan_source,
             endpoint: Some(plain.endpoint),
             attachment: Some(plain.attachment),
             cookie: Some(plain.cookie),

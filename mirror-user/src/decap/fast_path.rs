@@ -63,16 +63,19 @@ pub(super) fn find(carried: Carried<'_>, config: &DecapConfig) -> Option<PlainPa
     let whole = Whole { captured, offset: load_balancer::LENGTH, length: payload.original_length() };
     if protocol == EtherType::IPV4 {
         return match session(whole, config) {
-            Some((vni, frame)) => in_frame(PlainTunnel { vxlan_vni: Some(vni), ..tunnel }, frame, config),
+            Some((vni, source, frame)) => {
+                let tunnel = PlainTunnel { vxlan_vni: Some(vni), vxlan_source: Some(source), ..tunnel };
+                in_frame(tunnel, frame, config)
+            }
             None => in_ip(tunnel, None, whole, Reader::new(captured), config),
         };
     }
     if protocol == EtherType::ETHERNET { in_frame(tunnel, whole, config) } else { None }
 }
 
-/// The frame in the VXLAN of a mirror session.
+/// The VNI of a mirror session's VXLAN, its source, and the frame in it.
 #[inline(always)]
-fn session<'a>(carried: Whole<'a>, config: &DecapConfig) -> Option<(Vni, Whole<'a>)> {
+fn session<'a>(carried: Whole<'a>, config: &DecapConfig) -> Option<(Vni, Ipv4Addr, Whole<'a>)> {
     const LENGTH: usize = ipv4::Header::LENGTH + udp::Header::LENGTH + vxlan::Header::LENGTH;
 
     let (headers, captured) = carried.captured.split_first_chunk::<LENGTH>()?;
@@ -91,7 +94,7 @@ fn session<'a>(carried: Whole<'a>, config: &DecapConfig) -> Option<(Vni, Whole<'
     }
     let length = total_length.checked_sub(LENGTH)?;
     let captured = captured.get(..length).unwrap_or(captured);
-    Some((vxlan.ok()?.vni, Whole { captured, offset: carried.offset + LENGTH, length }))
+    Some((vxlan.ok()?.vni, header.source, Whole { captured, offset: carried.offset + LENGTH, length }))
 }
 
 #[inline(always)]

@@ -1,5 +1,7 @@
 //! One packet in its tunnel: link, IP and transport header.
 
+use std::net::IpAddr;
+
 use super::payload::Payload;
 use crate::DropReason;
 use crate::number::{EtherType, IpProtocol};
@@ -35,6 +37,8 @@ enum NetworkHeader<'a> {
 /// A whole UDP datagram.
 #[derive(Clone, Copy)]
 pub(super) struct Datagram<'a> {
+    /// Source address.
+    pub(super) source: IpAddr,
     /// Destination port.
     pub(super) port: u16,
     /// Payload; [`None`] where the header is cut off behind the ports, or its length is below its own.
@@ -82,7 +86,7 @@ impl<'a> Layer<'a> {
             payload.end(length.min(payload.original_length()));
             payload
         });
-        Some(Datagram { port, payload })
+        Some(Datagram { source: header.addresses.source(), port, payload })
     }
 
     /// Describes the packet, transport header included, but not its tunnel.

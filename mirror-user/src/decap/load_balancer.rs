@@ -73,6 +73,7 @@ pub(super) fn open<'a>(frame: &Frame<'a>, config: &DecapConfig) -> Option<Carrie
         outer_destination: ip.destination,
         geneve_vni: vni,
         vxlan_vni: None,
+        vxlan_source: None,
         endpoint: endpoint.1,
         attachment: attachment.1,
         cookie: cookie.1,

@@ -28,6 +28,8 @@ mod load_balancer;
 mod outer;
 mod payload;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 pub use self::config::DecapConfig;
 
 use self::geneve::Geneve;
@@ -128,6 +130,7 @@ fn describe_carried(
                 let vxlan = vxlan::Header::parse(&mut payload.reader)?;
                 packet.tunnel = outer.tunnel(None);
                 packet.tunnel.vxlan_vni = Some(vxlan.vni);
+                packet.tunnel.vxlan_source = v4(packet.tunnel.outer_source);
                 let layer = Layer::open(payload, EtherType::ETHERNET)?;
                 describe(layer, 1, config, packet);
                 return Ok(());
@@ -143,12 +146,21 @@ fn describe_carried(
             let mut payload = session.payload.ok_or(DropReason::VxlanTruncated)?;
             let vxlan = vxlan::Header::parse(&mut payload.reader)?;
             packet.tunnel.vxlan_vni = Some(vxlan.vni);
+            packet.tunnel.vxlan_source = v4(session.source);
             let layer = Layer::open(payload, EtherType::ETHERNET)?;
             describe(layer, 2, config, packet);
         }
         _ => describe(layer, 1, config, packet),
     }
     Ok(())
+}
+
+/// An address of IPv4.
+const fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Describes the packet in `layer`, which is mirrored traffic, or the innermost one that tunnels in it carry. `depth`

@@ -62,6 +62,7 @@ impl<'a> Outer<'a> {
             outer_destination: self.addresses.destination(),
             geneve_vni: geneve.map(|geneve| geneve.vni),
             vxlan_vni: None,
+            vxlan_source: None,
             endpoint: geneve.and_then(|geneve| geneve.gwlb.endpoint),
             attachment: geneve.and_then(|geneve| geneve.gwlb.attachment),
             cookie: geneve.and_then(|geneve| geneve.gwlb.cookie),

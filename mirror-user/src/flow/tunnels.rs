@@ -8,7 +8,7 @@
 //! If one Gateway Load Balancer endpoint has more than half of all tunnels, those of that endpoint go first: no sender
 //! can take the room of all others.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::hash::Hasher;
 use super::interner::Interner;
@@ -32,12 +32,12 @@ struct Origin {
 
 /// Numbers for the origins of flows, and for their scopes.
 ///
-/// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Outer addresses and attachment are in
+/// The key has Gateway Load Balancer endpoint and both VNIs: its *scope*. Other addresses and attachment are in
 /// records, but may change within a flow. A scope lives as long as its origins; an origin as long as a flow holds it, and
 /// through the batch of its latest packet.
 #[derive(Debug)]
 pub(super) struct Tunnels {
-    origins: Interner<7, Origin>,
+    origins: Interner<8, Origin>,
     scopes: Interner<2, ()>,
     /// Origins that no flow held at some time of the batch.
     unheld: Vec<u16>,
@@ -76,7 +76,7 @@ impl Tunnels {
         // For each number: its batch, the first of its flows, and places among those that may go and that no flow holds.
         let by_number = (2 * size_of::<u32>() + size_of::<(u32, u16)>() + size_of::<u16>()) as u64;
         let recent = size_of::<[u16; RECENT]>() as u64;
-        Interner::<7, Origin>::bytes(room)
+        Interner::<8, Origin>::bytes(room)
             + Interner::<2, ()>::bytes(room)
             + (room as u64 + 1) * by_number
             + (UNHELD * size_of::<u16>()) as u64
@@ -294,8 +294,9 @@ pub(super) fn vlans(link: Option<Link>) -> u32 {
     link.map_or(0, |link| pack_vlans(link.vlans))
 }
 
-/// The words that tell origins apart: endpoint; VNIs, and what is there at all; attachment; outer addresses, each in two.
-type OriginWords = [u64; 7];
+/// The words that tell origins apart: endpoint; VNIs, and what is there at all; attachment; outer addresses, each in two; source
+/// of VXLAN.
+type OriginWords = [u64; 8];
 
 /// In the second word, whose VNIs leave these bits free: the endpoint is there; the outer source and destination are
 /// IPv4; the attachment is there.
@@ -308,6 +309,12 @@ const ATTACHMENT: u64 = 1 << 27;
 #[inline(always)]
 fn field(vni: Option<Vni>) -> u64 {
     vni.map_or(0, |vni| 1 << 31 | u64::from(vni.get()))
+}
+
+/// An address with a bit above it set, so that none differs from 0.
+#[inline(always)]
+fn source_field(source: Option<Ipv4Addr>) -> u64 {
+    source.map_or(0, |source| 1 << 32 | u64::from(source.to_bits()))
 }
 
 /// The words of a tunnel's origin.
@@ -334,7 +341,7 @@ fn words(tunnel: &Tunnel) -> OriginWords {
     let endpoint = tunnel.endpoint.map_or(0, |endpoint| endpoint.0);
     let attachment = tunnel.attachment.map_or(0, |attachment| attachment.0);
     let [[s0, s1], [d0, d1]] = [tunnel.outer_source, tunnel.outer_destination].map(address);
-    [endpoint, vnis, attachment, s0, s1, d0, d1]
+    [endpoint, vnis, attachment, s0, s1, d0, d1, source_field(tunnel.vxlan_source)]
 }
 
 /// The words of the origin of a load balancer's tunnel.
@@ -344,7 +351,8 @@ fn plain_words(tunnel: &PlainTunnel) -> OriginWords {
     let vnis = vnis | ENDPOINT | SOURCE_V4 | DESTINATION_V4 | ATTACHMENT;
     let [source, destination] =
         [tunnel.outer_source, tunnel.outer_destination].map(|address| u64::from(address.to_bits()));
-    [tunnel.endpoint.0, vnis, tunnel.attachment.0, 0, source, 0, destination]
+    let vxlan_source = source_field(tunnel.vxlan_source);
+    [tunnel.endpoint.0, vnis, tunnel.attachment.0, 0, source, 0, destination, vxlan_source]
 }
 
 /// The words of the scope of an origin.
@@ -391,6 +399,8 @@ mod tests {
             with(Tunnel { outer_source: "10.0.0.77".parse().unwrap(), ..tunnel }),
             with(Tunnel { outer_source: "::10.0.0.77".parse().unwrap(), ..tunnel }),
             with(Tunnel { outer_destination: "2001:db8::1".parse().unwrap(), ..tunnel }),
+            with(Tunnel { vxlan_source: None, ..tunnel }),
+            with(Tunnel { vxlan_source: Some([0, 0, 0, 0].into()), ..tunnel }),
         ]
     }
 

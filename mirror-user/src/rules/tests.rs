@@ -14,6 +14,7 @@ fn tunnel(endpoint: Option<u64>, geneve_vni: Option<u32>, vxlan_vni: Option<u32>
         outer_destination: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)),
         geneve_vni: geneve_vni.map(|vni| Vni::new(vni).unwrap()),
         vxlan_vni: vxlan_vni.map(|vni| Vni::new(vni).unwrap()),
+        vxlan_source: None,
         endpoint: endpoint.map(EndpointId),
         attachment: None,
         cookie: None,

@@ -36,11 +36,13 @@ prop_compose! {
     fn tunnel()(
         (outer_source, outer_destination) in (ip_address(), ip_address()),
         (geneve_vni, vxlan_vni) in (of(vni()), of(vni())),
+        vxlan_source in of(any::<u32>().prop_map(Ipv4Addr::from)),
         endpoint in of(any::<u64>().prop_map(EndpointId)),
         attachment in of(any::<u64>().prop_map(AttachmentId)),
         cookie in of(any::<u32>().prop_map(FlowCookie)),
     ) -> Tunnel {
-        Tunnel { outer_source, outer_destination, geneve_vni, vxlan_vni, endpoint, attachment, cookie }
+        Tunnel {
+ outer_source, outer_destination, geneve_vni, vxlan_vni, vxlan_source, endpoint, attachment, cookie }
     }
 }
 

@@ -72,6 +72,7 @@ fn any_packet(fragments: bool) -> impl Strategy<Value = Packet> {
         |(endpoint, vxlan, outer, cookie)| Tunnel {
             endpoint: (endpoint > 0).then_some(EndpointId(endpoint)),
             vxlan_vni: Some(Vni::from_bytes([0, 0, vxlan])),
+            vxlan_source: (outer > 0).then_some([10, 0, 9, outer].into()),
             outer_source: address(&format!("10.200.0.{outer}")),
             cookie: cookie.map(FlowCookie),
             ..tunnel()
@@ -237,6 +238,7 @@ fn plain(packet: &Packet) -> Option<PlainPacket> {
             outer_destination,
             geneve_vni: tunnel.geneve_vni?,
             vxlan_vni: tunnel.vxlan_vni,
+            vxlan_source: tunnel.vxlan_source,
             endpoint: tunnel.endpoint?,
             attachment: tunnel.attachment?,
             cookie: tunnel.cookie?,

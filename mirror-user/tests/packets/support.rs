@@ -32,6 +32,7 @@ pub fn tunnel() -> Tunnel {
         outer_destination: "10.200.0.2".parse().unwrap(),
         geneve_vni: Some(Vni::from_bytes([0; 3])),
         vxlan_vni: Some(Vni::from_bytes([0x54, 0xf9, 0xd1])),
+        vxlan_source: Some([10, 0, 9, 1].into()),
         endpoint: Some(EndpointId(0x1111_2222_3333_4444)),
         attachment: Some(AttachmentId(0x5555_6666_7777_8888)),
         cookie: Some(FlowCookie(0x0bad_cafe)),

@@ -16,6 +16,7 @@ pub fn record(worker: u32, number: u64) -> PacketRecord {
         outer_destination: IpAddr::from([10, 1, 0, 2]),
         geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
         vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
+        vxlan_source: Some([10, 0, 0, 1].into()),
         endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
         attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
         cookie: Some(FlowCookie(0x0123_4567)),

@@ -61,7 +61,7 @@ fn finds_a_packet_of_a_mirror_session() {
     let tunnel = packet.tunnel;
     assert_eq!((tunnel.outer_source, tunnel.outer_destination), (SOURCE.into(), DESTINATION.into()));
     assert_eq!(tunnel.geneve_vni.map(Vni::get), Some(9));
-    assert_eq!(tunnel.vxlan_vni.map(Vni::get), Some(7));
+    assert_eq!((tunnel.vxlan_vni.map(Vni::get), tunnel.vxlan_source), (Some(7), Some(SOURCE)));
     assert_eq!(
         (tunnel.endpoint, tunnel.attachment, tunnel.cookie),
         (GWLB.endpoint, GWLB.attachment, GWLB.cookie)
@@ -215,7 +215,7 @@ fn names_the_fault_of_geneve() {
 #[test]
 fn vxlan_by_itself_has_no_endpoint() {
     let packet = decap(&outer(&udp(4789, &vxlan(7, &web())))).unwrap();
-    assert_eq!(packet.tunnel.vxlan_vni.map(Vni::get), Some(7));
+    assert_eq!((packet.tunnel.vxlan_vni.map(Vni::get), packet.tunnel.vxlan_source), (Some(7), Some(SOURCE)));
     assert_eq!((packet.tunnel.geneve_vni, packet.tunnel.endpoint), (None, None));
     assert_eq!((packet.offset, packet.link), (50, Some(LINK)));
     let no_vni = outer(&udp(4789, &with(vxlan(7, &web()), 0, 0xf7)));
@@ -496,7 +496,10 @@ fn mirrored_traffic_cannot_forge_an_identity() {
     let by_geneve = load_balanced(&overlay);
     let packet = decapsulate(&frame(&by_geneve), &deep).unwrap();
     assert_eq!(tcp_of(&packet).ports, PORTS);
-    assert_eq!((packet.tunnel.endpoint, packet.tunnel.vxlan_vni), (GWLB.endpoint, None));
+    assert_eq!(
+        (packet.tunnel.endpoint, packet.tunnel.vxlan_vni, packet.tunnel.vxlan_source),
+        (GWLB.endpoint, None, None)
+    );
 }
 
 #[test]
