@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use mirror_user::command::{Outcome, replay, rules, run};
 use mirror_user::config::{CaptureConfig, Config, ConfigError, Flags, OutputConfig};
 use mirror_user::decap::DecapConfig;
+use mirror_user::enrichment::EnrichmentConfig;
 use mirror_user::error::chain;
 use mirror_user::flow::{ApplicationConfig, FlowConfig};
 use mirror_user::shutdown::Shutdown;
@@ -77,6 +78,8 @@ struct CommonArgs {
     application: Flags<ApplicationConfig>,
     #[command(flatten)]
     output: Flags<OutputConfig>,
+    #[command(flatten)]
+    enrichment: Flags<EnrichmentConfig>,
     #[command(flatten)]
     sink: Flags<SinkConfig>,
     /// Log filter: a level (error, warn, info, debug, trace), or targets with levels
@@ -150,6 +153,7 @@ fn configure(common: &CommonArgs, capture: Option<&Flags<CaptureConfig>>) -> Res
     common.flow.apply(&mut config.flow)?;
     common.application.apply(&mut config.application)?;
     common.output.apply(&mut config.output)?;
+    common.enrichment.apply(&mut config.enrichment)?;
     if common.sink.is_given() {
         common.sink.apply(config.only_sink_mut()?)?;
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::counters::WorkerCounters;
 use crate::degrade::LEVELS;
 use crate::drop_reason::{DropReason, Drops, Stage};
+use crate::enrichment::EnrichmentSnapshot;
 use crate::nic::meter::CounterGrowth;
 use crate::number::QueueId;
 use crate::record::Amount;
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub interface: Option<InterfaceSnapshot>,
     /// The capture files; absent for an interface.
     pub files: Option<FileFacts>,
+    /// Enrichment; absent without a map.
+    pub enrichment: Option<EnrichmentSnapshot>,
     /// Bytes of records written, headers of files included.
     pub output_bytes: u64,
     /// Files of records that are complete and bear their final names.

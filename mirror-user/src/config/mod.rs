@@ -18,6 +18,7 @@ pub use self::capture::CaptureConfig;
 pub use self::flags::Flags;
 pub use self::output::OutputConfig;
 use crate::decap::DecapConfig;
+use crate::enrichment::EnrichmentConfig;
 use crate::flow::{ApplicationConfig, FlowConfig};
 use crate::privacy::{self, Privacy, PrivacyError, PrivacyRule};
 use crate::rules::{ApplicationKinds, RecordKind, Recording, Rule, RuleError, Rules};
@@ -74,6 +75,8 @@ pub struct Config {
     pub application: ApplicationConfig,
     /// Table `[output]`: the records.
     pub output: OutputConfig,
+    /// Table `[enrichment]`: the map by which records are enriched.
+    pub enrichment: EnrichmentConfig,
     /// Tables `[[sink]]`: the destinations of the records.
     pub sink: Vec<SinkConfig>,
     /// Tables `[[rule]]`, which only the file has.
@@ -92,6 +95,7 @@ impl Default for Config {
             flow: FlowConfig::default(),
             application: ApplicationConfig::default(),
             output: OutputConfig::default(),
+            enrichment: EnrichmentConfig::default(),
             sink: vec![SinkConfig::default()],
             rule: Vec::new(),
             privacy: Vec::new(),
@@ -183,7 +187,7 @@ impl Config {
 
     /// `true` if there is an enrichment map, which knows the owners of tunnels.
     pub const fn knows_owners(&self) -> bool {
-        false
+        self.enrichment.map.is_some()
     }
 
     /// Checks every value, and what concerns several.
@@ -196,6 +200,7 @@ impl Config {
         self.tunnel.check()?;
         self.flow.check()?;
         self.application.check()?;
+        self.enrichment.check()?;
         self.only_sink()?.check()?;
         privacy::check(&self.privacy, self.knows_owners())?;
         let rules = self.rules()?;
@@ -211,6 +216,10 @@ impl Config {
                 let problem = "lists members of JSON, which pcapng has none of: leave it out, or use ndjson";
                 let (rule, problem) = (place + 1, problem.to_owned());
                 return Err(PrivacyError::Value { rule, key: "fields", problem }.into());
+            }
+            if sink.format == Format::Pcapng && self.enrichment.map.is_some() {
+                let remedy = "pcapng has no room for it; leave it out, or use ndjson";
+                return Err(ValueError::new("--enrichment", remedy).into());
             }
             if self.output.ledger.as_deref() == Some(sink.destination.path()) {
                 return Err(
@@ -254,6 +263,7 @@ mod tests {
             (&stated["tunnel"], DecapConfig::augment_args_for_update(Command::new(""))),
             (&stated["flow"], FlowConfig::augment_args_for_update(Command::new(""))),
             (&stated["output"], OutputConfig::augment_args_for_update(Command::new(""))),
+            (&stated["enrichment"], EnrichmentConfig::augment_args_for_update(Command::new(""))),
             (&stated["sink"][0], SinkConfig::augment_args_for_update(Command::new(""))),
         ] {
             let keys: BTreeSet<&str> = table.as_table().unwrap().keys().map(String::as_str).collect();
@@ -295,6 +305,7 @@ mod tests {
         stated.capture.allowed_sources = None;
         stated.flow.sampling_seed = None;
         stated.output.ledger = None;
+        stated.enrichment = EnrichmentConfig::default();
         assert_eq!(stated, defaults, "the values that the file states are the defaults");
     }
 
@@ -325,6 +336,12 @@ mod tests {
                 "--records: pcapng holds packets",
             ),
             ("[output]\nrecords = []", "--records: there must be"),
+            ("[enrichment]\ntags = [\"env\"]", "--enrichment-tag: there is no map"),
+            ("[enrichment]\nmap = \"map.json\"\ntags = [\"\"]", "--enrichment-tag: the key"),
+            (
+                "[enrichment]\nmap = \"map.json\"\n[[sink]]\nformat = \"pcapng\"",
+                "--enrichment: pcapng has no room for it",
+            ),
             (
                 "[[rule]]\nrecords = [\"flow\"]\n[[sink]]\nformat = \"pcapng\"",
                 "--records: pcapng holds packets",

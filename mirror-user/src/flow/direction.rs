@@ -2,16 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Direction of a flow, by its addresses.
+/// Direction of a flow across the border of the operator's network, as ECS has it for a sensor in the network: `ingress` and
+/// `egress` are a host's own view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkDirection {
-    /// Between private addresses.
+    /// Within it.
     Internal,
-    /// From a public address to a private one.
+    /// Into it.
     Inbound,
-    /// From a private address to a public one.
+    /// Out of it.
     Outbound,
-    /// Between public addresses.
+    /// Between others.
     External,
 }
 
@@ -21,8 +22,13 @@ impl NetworkDirection {
     /// A private address counts as the operator's own, a public one does not, although it may be one (elastic IP, IPv6 in a
     /// VPC). A destination that stands for many (multicast, broadcast) is on the side of the source.
     pub fn of(source: IpAddr, destination: IpAddr) -> Self {
-        let from = is_private(source);
-        let to = if is_group(destination) { from } else { is_private(destination) };
+        Self::across(source, destination, is_private)
+    }
+
+    /// The direction of a flow across the border of a network, whose addresses `is_inside` tells.
+    pub fn across(source: IpAddr, destination: IpAddr, is_inside: impl Fn(IpAddr) -> bool) -> Self {
+        let from = is_inside(source);
+        let to = if is_group(destination) { from } else { is_inside(destination) };
         match (from, to) {
             (true, true) => Self::Internal,
             (false, true) => Self::Inbound,
@@ -42,24 +48,24 @@ impl NetworkDirection {
     }
 }
 
-/// `true` if an address is never routed on the Internet: RFC 1918, shared (RFC 6598), link-local, loopback and
-/// unspecified ones; in IPv6 also unique local ones (RFC 4193).
-fn is_private(address: IpAddr) -> bool {
+/// `true` if an address is never routed beyond its link: link-local, loopback and unspecified ones.
+pub fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => {
-            address.is_private()
-                || address.is_link_local()
-                || address.is_loopback()
-                || address.is_unspecified()
-                || matches!(address.octets(), [100, 64..=127, ..])
-        }
+        IpAddr::V4(address) => address.is_link_local() || address.is_loopback() || address.is_unspecified(),
         IpAddr::V6(address) => {
-            address.is_unique_local()
-                || address.is_unicast_link_local()
-                || address == Ipv6Addr::LOCALHOST
-                || address.is_unspecified()
+            address.is_unicast_link_local() || address == Ipv6Addr::LOCALHOST || address.is_unspecified()
         }
     }
+}
+
+/// `true` if an address is never routed on the Internet: RFC 1918, shared (RFC 6598), link-local, loopback and
+/// unspecified ones; in IPv6 also unique local ones (RFC 4193).
+pub fn is_private(address: IpAddr) -> bool {
+    is_local(address)
+        || match address.to_canonical() {
+            IpAddr::V4(address) => address.is_private() || matches!(address.octets(), [100, 64..=127, ..]),
+            IpAddr::V6(address) => address.is_unique_local(),
+        }
 }
 
 fn is_group(address: IpAddr) -> bool {

@@ -69,7 +69,7 @@ pub use self::application::{Application, ApplicationRecord, FlowIdentity};
 pub use self::application_config::ApplicationConfig;
 pub use self::community_id::CommunityId;
 pub use self::config::FlowConfig;
-pub use self::direction::NetworkDirection;
+pub use self::direction::{NetworkDirection, is_local, is_private};
 pub use self::payload::Frames;
 pub use self::record::{Action, Connection, EndReason, FlowRecord, Initiator, Traffic};
 pub use self::table::{FlowCounters, FlowTable};

@@ -27,6 +27,7 @@ use serde::Serialize;
 use self::never_reached::NeverReached;
 use crate::degrade::DegradeConfig;
 use crate::drop_reason::{Drops, Stage};
+use crate::enrichment::EnrichmentSnapshot;
 use crate::nic::meter::CounterGrowth;
 use crate::record::Amount;
 use crate::snapshot::{FileFacts, InterfaceSnapshot, QueueSnapshot, Snapshot, WorkerSnapshot};
@@ -173,6 +174,9 @@ pub struct Ledger {
     pub never_reached: Option<NeverReached>,
     /// Facts of the run.
     pub run: RunFacts,
+    /// The enrichment of the records; absent without a map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enrichment: Option<EnrichmentSnapshot>,
     /// The comparisons behind `balanced`.
     pub checks: Vec<Check>,
     /// The same counters by receive queue.
@@ -326,6 +330,7 @@ impl Ledger {
             passed,
             never_reached: snapshot.interface.as_ref().map(|interface| NeverReached::new(interface, queues)),
             run: RunFacts::new(snapshot),
+            enrichment: snapshot.enrichment.clone(),
             checks,
             queues: queues.iter().map(QueueLedger::new).collect(),
         }
@@ -358,6 +363,9 @@ impl Ledger {
         rows.extend(nonzero(&self.passed, "to the kernel: "));
         if self.clock_steps != 0 {
             rows.push(("steps of the packets' clock".to_owned(), self.clock_steps));
+        }
+        if let Some(enrichment) = self.enrichment.as_ref().filter(|facts| facts.unknown.packets != 0) {
+            rows.push(("of tunnels that the enrichment map lacks".to_owned(), enrichment.unknown.packets));
         }
         let wide = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut table = String::new();

@@ -9,6 +9,7 @@ use super::error::PipelineError;
 use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::degrade::{Degradation, DegradeConfig};
+use crate::enrichment::{Enrichment, Owners};
 use crate::flow::{FlowConfig, FlowTable};
 use crate::privacy::{Privacy, WorkerPrivacy};
 use crate::rules::Rules;
@@ -18,6 +19,15 @@ use crate::value::Timestamps;
 use crate::worker::{WhenFull, Worker};
 use crate::xdp::{Prefix, ProgramConfig};
 
+/// What decides over the records of all workers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Policies {
+    pub(super) rules: Rules,
+    pub(super) privacy: Privacy,
+    /// Knows the owners that privacy rules go by.
+    pub(super) enrichment: Option<Arc<Enrichment>>,
+}
+
 /// Makes the worker of a queue, with the records that it is to make.
 ///
 /// # Errors
@@ -25,7 +35,7 @@ use crate::xdp::{Prefix, ProgramConfig};
 /// When an option is out of its range.
 pub(super) fn worker<Source: FrameSource>(
     config: &Config,
-    (rules, privacy): (&Rules, &Privacy),
+    Policies { rules, privacy, enrichment }: &Policies,
     source: Source,
     producer: Producer,
     when_full: WhenFull,
@@ -36,8 +46,9 @@ pub(super) fn worker<Source: FrameSource>(
         Degradation::new(DegradeConfig { mode: config.output.degradation, ..DegradeConfig::default() })?;
     let flows = rules.any(|recording| recording.follows());
     let (rules, counters) = (rules.clone(), Arc::clone(counters));
+    let identities = enrichment.as_ref().map(|enrichment| Box::new(Owners::new(enrichment)) as Box<_>);
     let worker = Worker::new(source, config.tunnel, rules, degradation, producer, when_full, counters)
-        .with_privacy(WorkerPrivacy::new(privacy, None));
+        .with_privacy(WorkerPrivacy::new(privacy, identities));
     if !flows {
         return Ok(worker);
     }

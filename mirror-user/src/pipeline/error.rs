@@ -9,6 +9,7 @@ use super::link::LinkLost;
 use super::memory::MemoryError;
 use super::preflight::PreflightError;
 use crate::degrade::DegradeConfigError;
+use crate::enrichment::EnrichmentError;
 use crate::nic::NicError;
 use crate::number::QueueId;
 use crate::privacy::PrivacyError;
@@ -68,6 +69,9 @@ pub enum PipelineError {
     /// A privacy rule cannot be followed.
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
+    /// The enrichment map cannot be taken up.
+    #[error(transparent)]
+    Enrichment(#[from] EnrichmentError),
     /// The output cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -17,6 +17,7 @@ use crate::flow::FlowTable;
 use crate::privacy::WorkerPrivacy;
 use crate::record::Batch;
 use crate::rules::Rules;
+use crate::sink::SinkConfig;
 use crate::xsk::XskConfig;
 
 /// Memory of the program itself, in bytes: code, stacks, and the XDP program's maps.
@@ -107,7 +108,9 @@ impl Demand {
         let flows = if has_flows { FlowTable::bytes(&config.flow) } else { 0 };
         let is_inspected = rules.any(|recording| recording.follows() && recording.payload);
         let applications = if is_inspected { config.application.bytes() } else { 0 };
-        let records = config.sink.iter().fold(0u64, |sum, sink| sum.saturating_add(sink.memory(workers)));
+        let is_enriched = config.enrichment.map.is_some();
+        let of_sink = |sink: &SinkConfig| sink.memory(workers, is_enriched);
+        let records = config.sink.iter().fold(0u64, |sum, sink| sum.saturating_add(of_sink(sink)));
         let privacy = match config.privacy.len() {
             0 => 0,
             rules => {
@@ -329,7 +332,7 @@ mod tests {
     }
 
     fn sink_buffer() -> u64 {
-        config("").sink[0].memory(1) - 64 * Batch::memory(0)
+        config("").sink[0].memory(1, false) - 64 * Batch::memory(0)
     }
 
     #[test]

@@ -28,10 +28,12 @@ mod served;
 mod sockets;
 mod workers;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
+use self::build::Policies;
 use self::drain::Drain;
 pub use self::error::PipelineError;
 pub use self::instrument::{Direct, Instrument, Observed, Observer};
@@ -42,9 +44,12 @@ use self::queue::LiveQueue;
 use self::sockets::SocketPlan;
 use self::workers::{Post, RunningWorker, Workers};
 use crate::config::Config;
+use crate::enrichment::Watched;
 use crate::ledger;
 use crate::nic::Nic;
 use crate::number::QueueId;
+use crate::privacy::Privacy;
+use crate::rules::Rules;
 use crate::shutdown::Shutdown;
 use crate::sink::{self, Opened, Output, Producer, SinkCounters, SinkError, Sinks};
 use crate::snapshot::{QueueSnapshot, Snapshot};
@@ -65,9 +70,18 @@ pub struct Pipeline {
     intake: Option<AttachedIntake>,
     workers: Workers,
     sinks: Sinks,
+    enrichment: Option<Watched>,
     drain: Drain,
     shutdown: Shutdown,
     started: Instant,
+}
+
+/// The stages of a pipeline that is about to begin.
+struct Stages {
+    intake: Option<AttachedIntake>,
+    workers: Workers,
+    sinks: Opened,
+    enrichment: Option<Watched>,
 }
 
 /// A pipeline that has come to its end.
@@ -110,11 +124,13 @@ impl Pipeline {
         let sockets = SocketPlan::new(&nic, capture, queues.len())?;
         let (rules, privacy) = (config.rules()?, config.privacy()?);
         memory::require(&sockets.demand(config, &rules, queues.len()), true)?;
+        let enrichment = Watched::open(&config.enrichment)?;
 
         let index = nic.index;
         let intake = Intake::load(config, &rules, nic)?;
-        let (producers, sinks) = open_sinks(config, queues.len(), outputs)?;
+        let (producers, sinks) = open_sinks(config, queues.len(), outputs, enrichment.as_ref())?;
         let isolated = isolated_cpus();
+        let policies = policies(rules, privacy, enrichment.as_ref());
         let mut workers = Workers::default();
         for ((&queue, producer), &cpu) in queues.iter().zip(producers).zip(cpus.iter().cycle()) {
             let number = QueueId(queue);
@@ -124,8 +140,7 @@ impl Pipeline {
                 cpu,
                 producer,
                 config: config.clone(),
-                rules: rules.clone(),
-                privacy: privacy.clone(),
+                policies: policies.clone(),
                 instrument: instrument.clone(),
                 shutdown: shutdown.clone(),
             })?;
@@ -133,7 +148,8 @@ impl Pipeline {
         let intake = intake.attach(workers.all())?;
         let started = Instant::now();
         // From here on, nothing keeps the capture from running: the outputs may be changed.
-        Ok(Self::begin(config, shutdown, Some(intake), workers, sinks, started))
+        let intake = Some(intake);
+        Ok(Self::begin(config, shutdown, Stages { intake, workers, sinks, enrichment }, started))
     }
 
     /// Reads `source` to its end, waiting for the sinks where they are slower; `done` gets it back then.
@@ -150,22 +166,20 @@ impl Pipeline {
     ) -> Result<Self, PipelineError> {
         let (rules, privacy) = (config.rules()?, config.privacy()?);
         memory::require(&Demand::of_pipeline(config, &rules, 1), false)?;
-        let (mut producers, sinks) = open_sinks(config, 1, outputs)?;
+        let enrichment = Watched::open(&config.enrichment)?;
+        let (mut producers, sinks) = open_sinks(config, 1, outputs, enrichment.as_ref())?;
         let mut workers = Workers::default();
-        workers.read(config, (&rules, &privacy), source, producers.remove(0), done)?;
-        Ok(Self::begin(config, shutdown, None, workers, sinks, Instant::now()))
+        let policies = policies(rules, privacy, enrichment.as_ref());
+        workers.read(config, &policies, source, producers.remove(0), done)?;
+        let stages = Stages { intake: None, workers, sinks, enrichment };
+        Ok(Self::begin(config, shutdown, stages, Instant::now()))
     }
 
-    fn begin(
-        config: &Config,
-        shutdown: &Shutdown,
-        intake: Option<AttachedIntake>,
-        workers: Workers,
-        sinks: Opened,
-        started: Instant,
-    ) -> Self {
+    fn begin(config: &Config, shutdown: &Shutdown, stages: Stages, started: Instant) -> Self {
+        let Stages { intake, workers, sinks, enrichment } = stages;
         let drain = Drain::new(config.output.drain_timeout, shutdown);
-        Self { intake, workers, sinks: sinks.begin(), drain, shutdown: shutdown.clone(), started }
+        let sinks = sinks.begin();
+        Self { intake, workers, sinks, enrichment, drain, shutdown: shutdown.clone(), started }
     }
 
     /// Looks after the stages, which is to be done several times a second. `false` once it is to be stopped: as was asked
@@ -202,16 +216,17 @@ impl Pipeline {
 
     /// Every counter of every stage at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let Self { intake, workers, sinks, started, .. } = self;
+        let Self { intake, workers, sinks, enrichment, started, .. } = self;
         // The program's counters last: no packet seems to be received before it was redirected.
         let queues = queues(workers, sinks.counters());
         let verdicts = intake.as_ref().and_then(|intake| intake.verdicts().ok());
-        snapshot(intake.as_ref(), sinks.counters(), queues, verdicts.as_ref(), started.elapsed())
+        let enrichment = enrichment.as_ref();
+        snapshot(intake.as_ref(), sinks.counters(), queues, verdicts.as_ref(), enrichment, started.elapsed())
     }
 
     /// Takes the stages down, each when the one before has come to its end.
     pub fn stop(self) -> Ended {
-        let Self { mut intake, mut workers, sinks, mut drain, started, .. } = self;
+        let Self { mut intake, mut workers, sinks, enrichment, mut drain, started, .. } = self;
         let mut failures = Vec::new();
         if let Some(intake) = &mut intake {
             drain.begin();
@@ -226,7 +241,8 @@ impl Pipeline {
         let verdicts = verdicts.map_err(|error| failures.push(error)).ok().flatten();
         let (counters, unwritten) = drain.finish(sinks);
         let queues = queues(&workers, &counters);
-        let snapshot = snapshot(intake.as_ref(), &counters, queues, verdicts.as_ref(), elapsed);
+        let (intake, enrichment) = (intake.as_ref(), enrichment.as_ref());
+        let snapshot = snapshot(intake, &counters, queues, verdicts.as_ref(), enrichment, elapsed);
         Ended { snapshot, failures, unwritten }
     }
 }
@@ -241,17 +257,24 @@ pub fn load_program(config: &Config) -> Result<Program, PipelineError> {
     Ok(Intake::load(config, &config.rules()?, nic)?.into_program())
 }
 
+/// What decides over the records of all workers.
+fn policies(rules: Rules, privacy: Privacy, enrichment: Option<&Watched>) -> Policies {
+    Policies { rules, privacy, enrichment: enrichment.map(|watched| Arc::clone(watched.enrichment())) }
+}
+
 /// Opens and locks the outputs for so many workers, and finds out that the ledger can be written. Nothing is changed there
 /// until the sinks begin.
 fn open_sinks(
     config: &Config,
     workers: usize,
     outputs: Outputs,
+    enrichment: Option<&Watched>,
 ) -> Result<(Vec<Producer>, Opened), PipelineError> {
     let sink = config.only_sink()?;
+    let enrichment = enrichment.map(Watched::enrichment);
     let opened = match outputs {
-        Outputs::Configured => sink::open(sink, workers)?,
-        Outputs::Given(outputs) => sink::open_with(sink, workers, outputs)?,
+        Outputs::Configured => sink::open(sink, workers, enrichment)?,
+        Outputs::Given(outputs) => sink::open_with(sink, workers, outputs, enrichment)?,
     };
     if let Some(path) = &config.output.ledger {
         ledger::file::check(path).map_err(|source| PipelineError::Ledger { path: path.clone(), source })?;
@@ -275,12 +298,14 @@ fn snapshot(
     sinks: &SinkCounters,
     queues: Vec<QueueSnapshot>,
     verdicts: Option<&Verdicts>,
+    enrichment: Option<&Watched>,
     elapsed: Duration,
 ) -> Snapshot {
     Snapshot {
         elapsed,
         interface: intake.map(AttachedIntake::snapshot),
         files: None,
+        enrichment: enrichment.map(|watched| watched.enrichment().snapshot()),
         output_bytes: sinks.bytes(),
         output_files: sinks.files(),
         queues: match verdicts {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::build;
+use super::build::{self, Policies};
 use super::drain::Drain;
 use super::error::PipelineError;
 use super::instrument::{Instrument, Observed};
@@ -21,9 +21,7 @@ use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::error::chain;
 use crate::number::QueueId;
-use crate::privacy::Privacy;
 use crate::rebind::{OpenError, QueueControl, RELEASE, RebindingSource};
-use crate::rules::Rules;
 use crate::shutdown::Shutdown;
 use crate::sink::{Producer, Sinks};
 use crate::source::{FrameSource, Received};
@@ -74,8 +72,7 @@ pub(super) struct Post<I> {
     pub(super) cpu: usize,
     pub(super) producer: Producer,
     pub(super) config: Config,
-    pub(super) rules: Rules,
-    pub(super) privacy: Privacy,
+    pub(super) policies: Policies,
     pub(super) instrument: I,
     /// The request to stop, which ends a wait for the queue.
     pub(super) shutdown: Shutdown,
@@ -124,14 +121,14 @@ impl Workers {
     pub(super) fn read<S: FrameSource + Send + 'static>(
         &mut self,
         config: &Config,
-        (rules, privacy): (&Rules, &Privacy),
+        policies: &Policies,
         source: S,
         producer: Producer,
         done: impl FnOnce(S) + Send + 'static,
     ) -> Result<(), PipelineError> {
         let queue = QueueId(0);
         let counters = Arc::new(WorkerCounters::new(queue));
-        let worker = build::worker(config, (rules, privacy), source, producer, WhenFull::Wait, &counters)?;
+        let worker = build::worker(config, policies, source, producer, WhenFull::Wait, &counters)?;
         let shared = Arc::clone(&counters);
         let thread = spawn(queue, move || match catch_unwind(AssertUnwindSafe(|| worker.run(|| false))) {
             Ok((source, result)) => {
@@ -235,7 +232,7 @@ fn serve<I: Instrument>(
     drained: &Shutdown,
     ready: &SyncSender<Result<Ready, PipelineError>>,
 ) -> Finished {
-    let Post { mut queue, number, cpu, producer, config, rules, privacy, instrument, shutdown } = post;
+    let Post { mut queue, number, cpu, producer, config, policies, instrument, shutdown } = post;
     // Nobody waits for an answer any more once it was given.
     sleep_exactly();
     let opened = pin(cpu).and_then(|()| open(&mut queue, number, &shutdown));
@@ -251,7 +248,7 @@ fn serve<I: Instrument>(
     let rebind_request = source.rebind_request();
     work(&mut source, counters, drained, |source| {
         let source = Observed::new(source, instrument.observer());
-        match build::worker(&config, (&rules, &privacy), source, producer, WhenFull::Drop, counters) {
+        match build::worker(&config, &policies, source, producer, WhenFull::Drop, counters) {
             Ok(worker) => {
                 let _ = ready.send(Ok(Ready { copy_mode, rebind_request }));
                 worker
@@ -504,16 +501,9 @@ mod tests {
         drained.request();
         let producer = producers.remove(0);
         let Finished { result, panic } = work(&mut source, &counters, &drained, |source| {
-            let rules = config.rules().unwrap();
-            let worker = build::worker(
-                &config,
-                (&rules, &Privacy::default()),
-                source,
-                producer,
-                WhenFull::Drop,
-                &counters,
-            )
-            .unwrap();
+            let policies = Policies { rules: config.rules().unwrap(), ..Policies::default() };
+            let worker =
+                build::worker(&config, &policies, source, producer, WhenFull::Drop, &counters).unwrap();
             worker.run(|| drained.requested()).1
         });
         result.unwrap();

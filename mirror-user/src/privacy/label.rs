@@ -12,6 +12,7 @@ pub struct Label {
     member: Vec<u8>,
     comment: Vec<u8>,
     fields: FieldFilter,
+    has_plain_addresses: bool,
 }
 
 impl Label {
@@ -50,7 +51,13 @@ impl Label {
             },
             comment: comment.into_bytes(),
             fields,
+            has_plain_addresses: addresses == AddressTreatment::Keep,
         }
+    }
+
+    /// `true` if the addresses of the record are those of the wire.
+    pub const fn has_plain_addresses(&self) -> bool {
+        self.has_plain_addresses
     }
 
     /// Labels the line that `out` has from `start` on, and removes the fields that it may not have.

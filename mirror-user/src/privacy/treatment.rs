@@ -40,13 +40,14 @@ pub struct WorkerPrivacy {
 struct TunnelName {
     endpoint: Option<EndpointId>,
     vni: Option<Vni>,
-    /// The mirrored interface, where packets come without a load balancer.
+    /// The mirrored interface; where packets come without a load balancer, the sender in any case.
     source: Option<IpAddr>,
 }
 
 impl TunnelName {
     fn of(tunnel: &Tunnel) -> Self {
-        let source = tunnel.endpoint.is_none().then_some(tunnel.outer_source);
+        let sender = || tunnel.endpoint.is_none().then_some(tunnel.outer_source);
+        let source = tunnel.vxlan_source.map(IpAddr::V4).or_else(sender);
         Self { endpoint: tunnel.endpoint, vni: tunnel.vxlan_vni.or(tunnel.geneve_vni), source }
     }
 }
@@ -242,6 +243,8 @@ impl RecordPrivacy {
         Tunnel {
             outer_source: self.end(source, "mirror.outer.source.ip"),
             outer_destination: self.end(destination, "mirror.outer.destination.ip"),
+            // It is in no record: only look-ups go by it, which have no use for a pseudonym.
+            vxlan_source: tunnel.vxlan_source.filter(|_| self.addresses.are_kept()),
             ..*tunnel
         }
     }

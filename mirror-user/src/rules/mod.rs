@@ -11,21 +11,19 @@ pub mod headers;
 mod recording;
 pub mod rule;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use mirror_common::tunnel::{TunnelKey, most_specific};
 
 pub use self::headers::header_length;
 pub use self::recording::{ApplicationKinds, Recording};
 pub use self::rule::{RecordKind, Rule, RuleError};
+use crate::key_map::KeyMap;
 use crate::number::{EndpointId, Vni};
 use crate::packet::{PlainTunnel, Tunnel};
 
 /// The resolved rules of all tunnels.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    by_tunnel: HashMap<TunnelKey, Recording, BuildHasherDefault<KeyHasher>>,
+    by_tunnel: KeyMap<TunnelKey, Recording>,
     /// Kinds of the keys in `by_tunnel`: a set of the bits in [`mirror_common::tunnel::kind`].
     kinds: u16,
     rest: Recording,
@@ -115,34 +113,6 @@ impl Rules {
             return Vec::new();
         }
         self.by_tunnel.iter().map(|(key, recording)| (*key, recording.snap_length)).collect()
-    }
-}
-
-/// A hash of the words of a [`TunnelKey`]. The keys are the operator's, so nobody can choose them to collide.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    #[inline]
-    fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15; // 2^64 by the golden ratio
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
-        let halves = (product as u64, (product >> 64) as u64);
-        self.0 = halves.0 ^ halves.1;
-    }
-
-    #[inline]
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(word.into());
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

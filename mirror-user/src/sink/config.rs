@@ -113,8 +113,9 @@ impl Default for SinkConfig {
 }
 
 impl SinkConfig {
-    /// Bytes of memory that the batches of so many workers take, and the buffers that they are encoded into.
-    pub fn memory(&self, workers: usize) -> u64 {
+    /// Bytes of memory that the batches of so many workers take, and the buffers that they are encoded into, where records are
+    /// enriched or not.
+    pub fn memory(&self, workers: usize, is_enriched: bool) -> u64 {
         let room = if Encoder::wants_bytes(self.format) { BATCH_BYTES } else { 0 };
         let batches = (self.queue_batches as u64).saturating_mul(workers as u64);
         let workers = workers as u64;
@@ -127,7 +128,7 @@ impl SinkConfig {
             }
             Destination::Stdout | Destination::File(_) => 1,
         };
-        let buffers = encoded.saturating_mul(Encoder::longest_batch(self.format) as u64);
+        let buffers = encoded.saturating_mul(Encoder::longest_batch(self.format, is_enriched) as u64);
         batches.saturating_mul(Batch::memory(room)).saturating_add(buffers)
     }
 

@@ -4,6 +4,7 @@ use super::format::Format;
 use super::notation::TimestampWriter;
 use super::{ndjson, pcapng};
 use crate::batch::{BATCH_BYTES, BATCH_RECORDS};
+use crate::enrichment::{self, Enriched, Lookup, Reader};
 use crate::privacy::Label;
 use crate::record::Batch;
 
@@ -39,29 +40,34 @@ impl Encoder {
         }
     }
 
-    /// Appends the records of `batch` to `out`. Capture files hold packets only: flows that come to pcapng all the
-    /// same are left out. A function of its own, so that its instructions can be counted.
+    /// Appends the records of `batch` to `out`, as `reader` enriches them where the format has room for that. Capture files hold
+    /// packets only: flows that come to pcapng all the same are left out. A function of its own, so that its instructions
+    /// can be counted.
     #[inline(never)]
-    pub fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+    pub fn encode(&mut self, batch: &Batch, reader: Option<&mut Reader>, out: &mut Vec<u8>) {
         match self {
             Self::Ndjson(clock) => {
+                let mut lookup = reader.map(Reader::batch);
                 for (record, label) in batch.labelled_packets() {
                     let start = out.len();
-                    ndjson::packet(record, clock, out);
+                    let enriched = enriched(&mut lookup, |lookup| lookup.packet(record, label));
+                    ndjson::packet(record, &enriched, clock, out);
                     if let Some(label) = label {
                         label.apply_to_line(start, out);
                     }
                 }
                 for (record, label) in batch.labelled_applications() {
                     let start = out.len();
-                    ndjson::application(record, clock, out);
+                    let enriched = enriched(&mut lookup, |lookup| lookup.application(record, label));
+                    ndjson::application(record, &enriched, clock, out);
                     if let Some(label) = label {
                         label.apply_to_line(start, out);
                     }
                 }
                 for (record, label) in batch.labelled_flows() {
                     let start = out.len();
-                    ndjson::flow(record, clock, out);
+                    let enriched = enriched(&mut lookup, |lookup| lookup.flow(record, label));
+                    ndjson::flow(record, &enriched, clock, out);
                     if let Some(label) = label {
                         label.apply_to_line(start, out);
                     }
@@ -100,12 +106,14 @@ impl Encoder {
         }
     }
 
-    /// Room for the longest batch and a header, in bytes.
-    pub const fn longest_batch(format: Format) -> usize {
+    /// Room for the longest batch and a header, in bytes, where its records are enriched or not.
+    pub const fn longest_batch(format: Format, is_enriched: bool) -> usize {
         match format {
             // A record from which fields are removed is there twice for a moment.
             Format::Ndjson => {
-                BATCH_RECORDS * (ndjson::LONGEST_RECORD + Label::LONGEST) + ndjson::LONGEST_RECORD
+                let enrichment = if is_enriched { enrichment::LONGEST } else { 0 };
+                let longest = ndjson::LONGEST_RECORD + enrichment;
+                BATCH_RECORDS * (longest + Label::LONGEST) + longest
             }
             Format::Pcapng => {
                 let longest = pcapng::LONGEST_OVERHEAD + Label::LONGEST;
@@ -113,6 +121,15 @@ impl Encoder {
             }
         }
     }
+}
+
+/// What `find` finds for a record, and nothing where there is no map.
+#[inline]
+fn enriched<'a>(
+    lookup: &mut Option<Lookup<'a>>,
+    find: impl FnOnce(&mut Lookup<'a>) -> Enriched<'a>,
+) -> Enriched<'a> {
+    lookup.as_mut().map_or_else(Enriched::default, find)
 }
 
 impl Format {
@@ -177,7 +194,7 @@ mod tests {
                 let mut single = Batch::with_capacity(BATCH_BYTES);
                 let own = record.bytes.start as usize..record.bytes.end as usize;
                 arbitrary::push(&mut single, record, &batch.bytes()[own]);
-                encoder.encode(&single, &mut bytes);
+                encoder.encode(&single, None, &mut bytes);
                 ends.push(bytes.len());
             }
             let taken = place.index(bytes.len() + 1);
@@ -193,7 +210,7 @@ mod tests {
             if file.is_empty() {
                 Encoder::begin(format, &mut file);
             }
-            begun.after(&bytes[..cut.end]).encode(&later, &mut file);
+            begun.after(&bytes[..cut.end]).encode(&later, None, &mut file);
             prop_assert_eq!(format.whole(&file), file.len());
             if format == Format::Pcapng {
                 let mut reader = pcap_file::pcapng::PcapNgReader::new(file.as_slice()).unwrap();

@@ -14,6 +14,7 @@ use super::error::SinkError;
 use super::format::Format;
 use super::queue::{Filled, Producer};
 use super::time_slice;
+use crate::enrichment::Reader;
 use crate::record::Batch;
 
 /// Buffers of an encoding thread: one to encode into, while others wait or are written.
@@ -45,12 +46,18 @@ impl Drop for EncodedBatch {
 }
 
 /// Starts a thread that encodes the batches of `producer`. It ends when the producer is gone and its last batch passed on.
-pub(super) fn start(producer: &mut Producer, number: usize, format: Format) -> Result<(), SinkError> {
+pub(super) fn start(
+    producer: &mut Producer,
+    number: usize,
+    format: Format,
+    mut reader: Option<Reader>,
+) -> Result<(), SinkError> {
     let (batches, onward) = producer.insert_stage();
     let work = move || {
         time_slice::shorten();
         let mut encoder = Encoder::begin(format, &mut Vec::new());
-        run(&batches, &onward, Encoder::longest_batch(format), |batch, bytes| encoder.encode(batch, bytes));
+        let longest = Encoder::longest_batch(format, reader.is_some());
+        run(&batches, &onward, longest, |batch, bytes| encoder.encode(batch, reader.as_mut(), bytes));
     };
     // Nobody joins it: the sink thread, which is joined, receives until every such thread has ended.
     thread::Builder::new().name(format!("sink-encode-{number}")).spawn(work).map_err(SinkError::Thread)?;

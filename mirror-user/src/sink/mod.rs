@@ -56,6 +56,7 @@ use self::outputs::finisher;
 use self::outputs::rotating_files::{RotatingFiles, Rotation};
 use self::outputs::single_file::SingleFile;
 use self::writer::Writer;
+use crate::enrichment::{Enrichment, Reader};
 
 /// Outputs that are open and locked, and sink threads that wait for the capture to begin. Dropped, it leaves everything
 /// as it was.
@@ -85,12 +86,17 @@ struct Thread {
     handle: Handle,
 }
 
-/// Opens and locks the outputs for `workers` workers. Returns a producer for each of them.
+/// Opens and locks the outputs for `workers` workers, for records that `enrichment` enriches. Returns a producer for each of
+/// the workers.
 ///
 /// # Errors
 ///
 /// When the configuration cannot work, or an output cannot be opened or is that of another process.
-pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opened), SinkError> {
+pub fn open(
+    config: &SinkConfig,
+    workers: usize,
+    enrichment: Option<&Arc<Enrichment>>,
+) -> Result<(Vec<Producer>, Opened), SinkError> {
     config.check()?;
     catch_file_size_signal();
     let counters = Arc::new(SinkCounters::new(workers));
@@ -117,22 +123,22 @@ pub fn open(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Opene
                 .collect()
         }
     };
-    let (producers, mut threads) = spawn(config, &counters, outputs, &begun)?;
+    let (producers, mut threads) = spawn(config, &counters, outputs, enrichment, &begun)?;
     threads.extend(finishers);
     Ok((producers, Opened { counters, threads, begin: Some(begin), made, lock }))
 }
 
-/// Opens the outputs, and begins at once.
+/// Opens the outputs, and begins at once. Records are not enriched.
 ///
 /// # Errors
 ///
 /// As [`open`].
 pub fn start(config: &SinkConfig, workers: usize) -> Result<(Vec<Producer>, Sinks), SinkError> {
-    let (producers, opened) = open(config, workers)?;
+    let (producers, opened) = open(config, workers, None)?;
     Ok((producers, opened.begin()))
 }
 
-/// Starts sink threads that write to `outputs`: one for all of the `workers`, or one for each.
+/// Starts sink threads that write to `outputs`: one for all of the `workers`, or one for each. Records are not enriched.
 ///
 /// # Errors
 ///
@@ -146,11 +152,12 @@ pub fn start_with(
     workers: usize,
     outputs: Vec<Box<dyn Output>>,
 ) -> Result<(Vec<Producer>, Sinks), SinkError> {
-    let (producers, opened) = open_with(config, workers, outputs)?;
+    let (producers, opened) = open_with(config, workers, outputs, None)?;
     Ok((producers, opened.begin()))
 }
 
 /// Makes sink threads for `outputs`, which begin when the capture does: one for all of the `workers`, or one for each.
+/// `enrichment` enriches the records.
 ///
 /// # Errors
 ///
@@ -163,12 +170,13 @@ pub fn open_with(
     config: &SinkConfig,
     workers: usize,
     outputs: Vec<Box<dyn Output>>,
+    enrichment: Option<&Arc<Enrichment>>,
 ) -> Result<(Vec<Producer>, Opened), SinkError> {
     assert!(outputs.len() == 1 || outputs.len() == workers, "one output for all workers, or one for each");
     config.check()?;
     let counters = Arc::new(SinkCounters::new(workers));
     let (begin, begun) = channel::unbounded();
-    let (producers, threads) = spawn(config, &counters, outputs, &begun)?;
+    let (producers, threads) = spawn(config, &counters, outputs, enrichment, &begun)?;
     Ok((producers, Opened { counters, threads, begin: Some(begin), made: None, lock: None }))
 }
 
@@ -176,6 +184,7 @@ fn spawn(
     config: &SinkConfig,
     counters: &Arc<SinkCounters>,
     outputs: Vec<Box<dyn Output>>,
+    enrichment: Option<&Arc<Enrichment>>,
     begun: &Receiver<()>,
 ) -> Result<(Vec<Producer>, Vec<Thread>), SinkError> {
     let share = counters.workers().len().div_ceil(outputs.len().max(1)).max(1);
@@ -187,11 +196,12 @@ fn spawn(
             queue::queue(served, counters.given_up(), config.queue_batches, wants_bytes);
         if ends.len() > 1 && Encoder::is_stateless(config.format) {
             for (worker, end) in ends.iter_mut().enumerate() {
-                encoding::start(end, worker, config.format)?;
+                encoding::start(end, worker, config.format, enrichment.map(Reader::new))?;
             }
         }
         let path = output.path().to_owned();
-        let writer = Writer::new(consumer, config.format, output, Arc::clone(counters));
+        let reader = enrichment.map(Reader::new);
+        let writer = Writer::new(consumer, config.format, output, reader, Arc::clone(counters));
         let begun = begun.clone();
         let handle = thread::Builder::new()
             .name(format!("sink-{number}"))

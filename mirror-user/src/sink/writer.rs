@@ -16,6 +16,7 @@ use super::handle::contain;
 use super::output::{Output, PartialWrite};
 use super::queue::{Consumer, Filled};
 use super::time_slice;
+use crate::enrichment::Reader;
 use crate::record::{Amount, Batch};
 use crate::time::Timestamp;
 
@@ -29,6 +30,8 @@ pub(super) struct Writer {
     output: Box<dyn Output>,
     /// Belongs to the output's current file.
     encoder: Encoder,
+    /// Enriches the records that it encodes itself.
+    reader: Option<Reader>,
     /// The encoded batch; used again for each.
     buffer: Vec<u8>,
     counters: Arc<SinkCounters>,
@@ -55,9 +58,10 @@ impl Writer {
         consumer: Consumer,
         format: Format,
         output: Box<dyn Output>,
+        reader: Option<Reader>,
         counters: Arc<SinkCounters>,
     ) -> Self {
-        let mut buffer = Vec::with_capacity(Encoder::longest_batch(format));
+        let mut buffer = Vec::with_capacity(Encoder::longest_batch(format, reader.is_some()));
         let encoder = Encoder::begin(format, &mut buffer);
         let unfinished = consumer.new_file();
         Self {
@@ -65,6 +69,7 @@ impl Writer {
             format,
             output,
             encoder,
+            reader,
             buffer,
             counters,
             current: None,
@@ -162,8 +167,8 @@ impl Writer {
         }
         match &mut self.current {
             Some(Filled { encoded: Some(encoded), .. }) => encoded.append_to(&mut self.buffer),
-            Some(filled) => encoder.encode(&filled.batch, &mut self.buffer),
-            None => encoder.encode(&Batch::default(), &mut self.buffer),
+            Some(filled) => encoder.encode(&filled.batch, self.reader.as_mut(), &mut self.buffer),
+            None => encoder.encode(&Batch::default(), None, &mut self.buffer),
         }
         self.output.write(&self.buffer)?;
         self.encoder = encoder;

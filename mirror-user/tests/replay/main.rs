@@ -13,12 +13,13 @@
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
 //! - `sampling`: the choice of sampled flows.
 //! - `privacy`: no output has anything that the privacy rules keep out of it.
+//! - `enrichment`: records that a map enriches, and a map that changes meanwhile.
 //! - `output`: files and pipes that are there already, are another's, or do not take everything.
 //! - `properties`: damage of any kind is counted, and never stops the pipeline.
 //!
 //! They stand on `golden`, the project's own captures; `crafted`, packets of kinds that those lack; `capture`, the file
-//! formats; `program` and `pipeline`, the replay as a process and within the test; `dissection`, the output of tshark,
-//! and `mirrored`, the mirrored packet by that dissection.
+//! formats; `program` and `pipeline`, the replay as a process and within the test; `schema`, the schema of records;
+//! `dissection`, the output of tshark, and `mirrored`, the mirrored packet by that dissection.
 
 mod applications;
 mod capture;
@@ -26,6 +27,7 @@ mod command;
 mod community_ids;
 mod crafted;
 mod dissection;
+mod enrichment;
 mod file_cases;
 mod flow_cases;
 mod flows;
@@ -39,6 +41,7 @@ mod program;
 mod properties;
 mod records;
 mod sampling;
+mod schema;
 mod sessions;
 mod streams;
 mod tshark;

@@ -93,7 +93,7 @@ fn a_killed_run_leaves_only_whole_files_and_the_next_recovers_the_rest() {
     assert!(!partial.is_empty());
     let before = records(path).len();
 
-    let (producers, opened) = sink::open(&config(path), 2).unwrap();
+    let (producers, opened) = sink::open(&config(path), 2, None).unwrap();
     assert_eq!(names(path), (complete.clone(), partial), "nothing is changed before the capture begins");
     let sinks = opened.begin();
     wait_until("the leftovers are recovered", || names(path).1.is_empty());

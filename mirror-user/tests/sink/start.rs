@@ -20,7 +20,7 @@ fn a_start_that_fails_leaves_a_file_as_it_was() {
     let path = directory.path().join("file");
     fs::write(&path, "content").unwrap();
     let config = config(Destination::File(path.clone()));
-    let (mut producers, opened) = sink::open(&config, 1).unwrap();
+    let (mut producers, opened) = sink::open(&config, 1, None).unwrap();
     assert_eq!(push(&mut producers[0], 0, 0..10), 0);
     producers[0].flush();
     drop(opened);
@@ -28,7 +28,7 @@ fn a_start_that_fails_leaves_a_file_as_it_was() {
     assert_eq!(fs::read(&path).unwrap(), b"content");
 
     fs::remove_file(&path).unwrap();
-    let (producers, opened) = sink::open(&config, 1).unwrap();
+    let (producers, opened) = sink::open(&config, 1, None).unwrap();
     assert!(path.exists());
     drop((producers, opened));
     assert!(!path.exists(), "it was not there before");
@@ -40,7 +40,7 @@ fn a_file_is_emptied_when_the_capture_begins() {
     let path = directory.path().join("file");
     fs::write(&path, "content ".repeat(10_000)).unwrap();
     let config = SinkConfig { destination: Destination::File(path.clone()), ..SinkConfig::default() };
-    let (mut producers, opened) = sink::open(&config, 1).unwrap();
+    let (mut producers, opened) = sink::open(&config, 1, None).unwrap();
     assert_eq!(push(&mut producers[0], 0, 0..10), 0);
     let sinks = opened.begin();
     drop(producers);
@@ -57,7 +57,7 @@ fn a_file_is_emptied_when_the_capture_begins() {
 fn a_start_that_fails_leaves_no_directory() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("a/b/");
-    drop(sink::open(&config(Destination::Directory(directory)), 2).unwrap());
+    drop(sink::open(&config(Destination::Directory(directory)), 2, None).unwrap());
     assert_eq!(fs::read_dir(&parent).unwrap().count(), 0);
 }
 

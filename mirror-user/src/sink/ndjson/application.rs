@@ -25,13 +25,15 @@ use mirror_app::Summary;
 use mirror_app::dns::{Data, Message};
 use mirror_app::tls::{Carrier, Handshake, Version};
 
-use super::common::{address, begin, close, end, protocol, tunnel, vlans};
+use super::common::{address, begin, close, end, known_end, protocol, tunnel, vlans};
+use crate::enrichment::Enriched;
 use crate::flow::{Application, ApplicationRecord, CommunityId, FlowTransport, NetworkDirection};
 use crate::sink::notation::{self, TimestampWriter};
 
 /// Appends the line for one message or handshake.
 pub(in crate::sink) fn application(
     record: &ApplicationRecord,
+    enriched: &Enriched<'_>,
     clock: &mut TimestampWriter,
     out: &mut Vec<u8>,
 ) {
@@ -59,15 +61,20 @@ pub(in crate::sink) fn application(
         out.extend_from_slice(br#"","#);
     }
     text(br#""protocol":"#, application.protocol(), out);
-    text(br#""direction":"#, NetworkDirection::of(flow.source, flow.destination).name(), out);
+    let direction = enriched.direction.unwrap_or_else(|| NetworkDirection::of(flow.source, flow.destination));
+    text(br#""direction":"#, direction.name(), out);
     vlans(flow.vlans, out);
     close(out);
     match application {
         Application::Tls(handshake) => tls(handshake, out),
         Application::Dns(message) => dns(message, out),
     }
+    out.extend_from_slice(enriched.record);
     out.extend_from_slice(br#""mirror":{"#);
     tunnel(&flow.tunnel, None, out);
+    out.extend_from_slice(enriched.mirror);
+    known_end(br#""source":{"#, enriched.source, out);
+    known_end(br#""destination":{"#, enriched.destination, out);
     match application {
         Application::Tls(handshake) => mirror_tls(handshake, out),
         Application::Dns(message) => mirror_dns(message, out),

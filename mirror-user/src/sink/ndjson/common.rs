@@ -31,6 +31,15 @@ pub(super) fn close(out: &mut Vec<u8>) {
     out.push(b',');
 }
 
+/// The object that begins with `name`, with the members that say who that end is; nothing where it is not known.
+pub(super) fn known_end(name: &[u8], members: &[u8], out: &mut Vec<u8>) {
+    if !members.is_empty() {
+        out.extend_from_slice(name);
+        out.extend_from_slice(members);
+        close(out);
+    }
+}
+
 /// `ip` and `port` of `source` or `destination`.
 pub(super) fn address(ip: IpAddr, port: Option<u16>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#""ip":""#);
@@ -169,7 +178,11 @@ pub(super) fn icmp(kind: u8, code: u8, out: &mut Vec<u8>) {
 /// Samples for the tests of both kinds of records.
 #[cfg(test)]
 pub(super) mod samples {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::enrichment::Enriched;
+    use crate::flow::NetworkDirection;
     use crate::number::{AttachmentId, EndpointId, Vni};
 
     /// The tunnel of the documented records.
@@ -179,6 +192,7 @@ pub(super) mod samples {
             outer_destination: IpAddr::from([10, 1, 0, 2]),
             geneve_vni: Some(Vni::from_bytes([0, 0, 0])),
             vxlan_vni: Some(Vni::from_bytes([0, 0, 7])),
+            vxlan_source: Some([10, 0, 0, 1].into()),
             endpoint: Some(EndpointId(0x0123_4567_89ab_cdef)),
             attachment: Some(AttachmentId(0xfedc_ba98_7654_3210)),
             cookie: Some(FlowCookie(0x0123_4567)),
@@ -193,10 +207,36 @@ pub(super) mod samples {
             outer_destination: address,
             geneve_vni: Some(Vni::from_bytes([0xff; 3])),
             vxlan_vni: Some(Vni::from_bytes([0xff; 3])),
+            vxlan_source: Some([255; 4].into()),
             endpoint: Some(EndpointId(u64::MAX)),
             attachment: Some(AttachmentId(u64::MAX)),
             cookie: Some(FlowCookie(u32::MAX)),
         }
+    }
+
+    /// Members that a record may get by the enrichment map.
+    pub const ENRICHED: Enriched<'_> = Enriched {
+        record: br#""cloud":{"region":"eu-west-1"},"labels":{"env":"prod"},"#,
+        mirror: br#""session":{"id":"tms-1","number":1},"#,
+        source: br#""interface":{"id":"eni-1"},"#,
+        destination: br#""interface":{"id":"eni-2"},"subnet":{"id":"subnet-2"},"#,
+        direction: Some(NetworkDirection::External),
+    };
+
+    /// Checks that a record with [`ENRICHED`] has its members in their places, and is `plain` besides.
+    pub fn check_enriched(enriched: &str, plain: &str, has_direction: bool) {
+        assert_eq!(enriched.find('\n'), Some(enriched.len() - 1), "one line");
+        let mut expected: Value = serde_json::from_str(plain).unwrap();
+        expected["cloud"] = json!({ "region": "eu-west-1" });
+        expected["labels"] = json!({ "env": "prod" });
+        expected["mirror"]["session"] = json!({ "id": "tms-1", "number": 1 });
+        expected["mirror"]["source"]["interface"] = json!({ "id": "eni-1" });
+        expected["mirror"]["destination"]["interface"] = json!({ "id": "eni-2" });
+        expected["mirror"]["destination"]["subnet"] = json!({ "id": "subnet-2" });
+        if has_direction {
+            expected["network"]["direction"] = "external".into();
+        }
+        assert_eq!(serde_json::from_str::<Value>(enriched).unwrap(), expected);
     }
 
     /// A time as it stands in records.

@@ -34,12 +34,17 @@
 //!   mirroring: see [`FlowRecord::has_doubtful_order`].
 //! - `mirror.source` and `mirror.destination` are there only for an end that sent packets, `retransmissions` and
 //!   `out_of_order` only where TCP was followed.
+//! - By the [enrichment map](crate::enrichment) there are `cloud`, `host` and `labels` in front of `mirror`, `session`, `interface`,
+//!   `vpc` and `subnet` in `mirror` behind `outer`, and `account`, `instance`, `interface` and `subnet` at the front of
+//!   `mirror.source` and `mirror.destination` where the address is that of a known interface of the VPC. `network.direction` is then
+//!   across the border of the VPC, and else across that of the private addresses.
 //! - A reader scales the flow's counters by `mirror.sampling_rate`: one of so many flows was recorded.
 
 use mirror_app::Summary;
 
 use super::application;
-use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
+use super::common::{address, begin, close, end, icmp, known_end, protocol, tunnel, vlans};
+use crate::enrichment::Enriched;
 use crate::flow::{Action, CommunityId, Connection, FlowRecord, FlowTransport, NetworkDirection, Traffic};
 use crate::sink::notation::{self, TimestampWriter};
 
@@ -47,7 +52,12 @@ use crate::sink::notation::{self, TimestampWriter};
 pub(super) const LONGEST_RECORD: usize = 2048;
 
 /// Appends the line for one flow.
-pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, out: &mut Vec<u8>) {
+pub(in crate::sink) fn flow(
+    record: &FlowRecord,
+    enriched: &Enriched<'_>,
+    clock: &mut TimestampWriter,
+    out: &mut Vec<u8>,
+) {
     let ports = match record.transport {
         FlowTransport::Ports { source, destination } => Some((source, destination)),
         FlowTransport::Icmp { .. } | FlowTransport::Unread => None,
@@ -67,12 +77,14 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, ou
     }
     counts(record.reverse.bytes, record.reverse.packets, out);
     out.extend_from_slice(br#"},"#);
-    network(record, community_id, out);
+    network(record, community_id, enriched.direction, out);
     if let Some(summary) = application {
         application::of_flow(summary, out);
     }
+    out.extend_from_slice(enriched.record);
     out.extend_from_slice(br#""mirror":{"#);
     tunnel(&record.tunnel, record.first_cookie, out);
+    out.extend_from_slice(enriched.mirror);
     out.extend_from_slice(br#""initiator":""#);
     out.extend_from_slice(record.initiator.name().as_bytes());
     out.extend_from_slice(br#"","#);
@@ -92,8 +104,8 @@ pub(in crate::sink) fn flow(record: &FlowRecord, clock: &mut TimestampWriter, ou
         application::of_flow_in_mirror(summary, out);
     }
     let is_followed = record.connection.is_some();
-    direction(br#""source":{"#, &record.forward, is_followed, clock, out);
-    direction(br#""destination":{"#, &record.reverse, is_followed, clock, out);
+    end_of_flow(br#""source":{"#, &record.forward, enriched.source, is_followed, clock, out);
+    end_of_flow(br#""destination":{"#, &record.reverse, enriched.destination, is_followed, clock, out);
     end(record.sampling_rate.get(), record.queue, out);
 }
 
@@ -132,7 +144,12 @@ fn counts(bytes: u64, packets: u64, out: &mut Vec<u8>) {
 }
 
 /// `network`.
-fn network(record: &FlowRecord, community_id: Option<CommunityId>, out: &mut Vec<u8>) {
+fn network(
+    record: &FlowRecord,
+    community_id: Option<CommunityId>,
+    direction: Option<NetworkDirection>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(br#""network":{"#);
     protocol(record.source, record.protocol, out);
     if let Some(community_id) = community_id {
@@ -145,7 +162,8 @@ fn network(record: &FlowRecord, community_id: Option<CommunityId>, out: &mut Vec
     }
     counts(record.bytes(), record.packets(), out);
     out.extend_from_slice(br#","direction":""#);
-    out.extend_from_slice(NetworkDirection::of(record.source, record.destination).name().as_bytes());
+    let direction = direction.unwrap_or_else(|| NetworkDirection::of(record.source, record.destination));
+    out.extend_from_slice(direction.name().as_bytes());
     out.extend_from_slice(br#"","#);
     vlans(record.vlans, out);
     close(out);
@@ -166,16 +184,21 @@ fn tcp(record: &FlowRecord, connection: Connection, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"},"#);
 }
 
-/// `mirror.source` or `mirror.destination`, which begins with `name`, if that end sent packets.
-fn direction(
+/// `mirror.source` or `mirror.destination`, which begins with `name`, if that end sent packets or is `known`.
+fn end_of_flow(
     name: &[u8],
     traffic: &Traffic,
+    known: &[u8],
     is_followed: bool,
     clock: &mut TimestampWriter,
     out: &mut Vec<u8>,
 ) {
-    let (Some((first, last)), Some((lowest, highest))) = (traffic.times, traffic.hop_limits) else { return };
+    let (Some((first, last)), Some((lowest, highest))) = (traffic.times, traffic.hop_limits) else {
+        known_end(name, known, out);
+        return;
+    };
     out.extend_from_slice(name);
+    out.extend_from_slice(known);
     out.extend_from_slice(br#""captured_bytes":"#);
     notation::decimal(traffic.captured_bytes, out);
     out.extend_from_slice(br#","start":""#);
@@ -427,8 +450,12 @@ mod tests {
     }
 
     fn line(record: &FlowRecord) -> String {
+        enriched_line(record, &Enriched::default())
+    }
+
+    fn enriched_line(record: &FlowRecord, enriched: &Enriched<'_>) -> String {
         let mut out = Vec::new();
-        flow(record, &mut TimestampWriter::default(), &mut out);
+        flow(record, enriched, &mut TimestampWriter::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -439,6 +466,12 @@ mod tests {
         fn records_are_what_serde_json_writes(record in arbitrary::flow()) {
             let expected = serde_json::to_string(&expected(&record)).unwrap() + "\n";
             prop_assert_eq!(line(&record), expected);
+        }
+
+        #[test]
+        fn what_the_map_adds_stands_in_its_place(record in arbitrary::flow()) {
+            let enriched = enriched_line(&record, &samples::ENRICHED);
+            samples::check_enriched(&enriched, &line(&record), true);
         }
     }
 
@@ -483,6 +516,10 @@ mod tests {
         let spare = LONGEST_RECORD - line(&longest()).len();
         // Longer names and ports in the place of ICMP need less than this.
         assert!(spare > 100, "{spare} bytes to spare");
+        let enriched = enriched_line(&longest(), &samples::ENRICHED).len();
+        let Enriched { record, mirror, source, destination, .. } = samples::ENRICHED;
+        let members = record.len() + mirror.len() + source.len() + destination.len();
+        assert!(enriched <= LONGEST_RECORD + members, "with the room that the members take by themselves");
     }
 
     #[test]

@@ -16,10 +16,13 @@
 //!
 //! Those are all members, on one line; `icmp` is there only for ICMP, and `ethertype` only where the packet is not
 //! IP, and has an EtherType, not a length as in IEEE 802.3. `sampling_rate` is 1: packets have records only while every packet has one.
+//! What the [enrichment map](crate::enrichment) adds stands where it does in the record of a flow; `mirror.source` and
+//! `mirror.destination` are there for it alone.
 
 use std::net::IpAddr;
 
-use super::common::{address, begin, close, end, icmp, protocol, tunnel, vlans};
+use super::common::{address, begin, close, end, icmp, known_end, protocol, tunnel, vlans};
+use crate::enrichment::Enriched;
 use crate::number::MacAddress;
 use crate::packet::{Ip, Link, Network, Packet, Ports, Transport};
 use crate::record::PacketRecord;
@@ -32,7 +35,12 @@ pub(in crate::sink) const LONGEST_RECORD: usize = 1024;
 const UNSAMPLED: u32 = 1;
 
 /// Appends the line for one packet.
-pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut TimestampWriter, out: &mut Vec<u8>) {
+pub(in crate::sink) fn packet(
+    record: &PacketRecord,
+    enriched: &Enriched<'_>,
+    clock: &mut TimestampWriter,
+    out: &mut Vec<u8>,
+) {
     let packet = &record.packet;
     let (ip, ethertype) = match &packet.network {
         Network::Ip(ip) => (Some(ip), None),
@@ -55,8 +63,12 @@ pub(in crate::sink) fn packet(record: &PacketRecord, clock: &mut TimestampWriter
         );
     }
     network(ip, link, out);
+    out.extend_from_slice(enriched.record);
     out.extend_from_slice(br#""mirror":{"#);
     tunnel(&packet.tunnel, None, out);
+    out.extend_from_slice(enriched.mirror);
+    known_end(br#""source":{"#, enriched.source, out);
+    known_end(br#""destination":{"#, enriched.destination, out);
     if let Some(Transport::Icmp(header) | Transport::Icmpv6(header)) = ip.map(|ip| ip.transport) {
         icmp(header.kind, header.code, out);
         close(out);
@@ -317,8 +329,12 @@ mod tests {
     }
 
     fn line(record: &PacketRecord) -> String {
+        enriched_line(record, &Enriched::default())
+    }
+
+    fn enriched_line(record: &PacketRecord, enriched: &Enriched<'_>) -> String {
         let mut out = Vec::new();
-        packet(record, &mut TimestampWriter::default(), &mut out);
+        packet(record, enriched, &mut TimestampWriter::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -327,6 +343,12 @@ mod tests {
         fn records_are_what_serde_json_writes(record in arbitrary::record()) {
             let expected = serde_json::to_string(&Record::from(&record)).unwrap() + "\n";
             prop_assert_eq!(line(&record), expected);
+        }
+
+        #[test]
+        fn what_the_map_adds_stands_in_its_place(record in arbitrary::record()) {
+            let enriched = enriched_line(&record, &samples::ENRICHED);
+            samples::check_enriched(&enriched, &line(&record), false);
         }
     }
 
@@ -362,6 +384,10 @@ mod tests {
         let spare = LONGEST_RECORD - line(&longest()).len();
         // Ports in the place of ICMP, and a longer name of the protocol, need less than this.
         assert!(spare > 100, "{spare} bytes to spare");
+        let enriched = enriched_line(&longest(), &samples::ENRICHED).len();
+        let Enriched { record, mirror, source, destination, .. } = samples::ENRICHED;
+        let members = record.len() + mirror.len() + source.len() + destination.len();
+        assert!(enriched <= LONGEST_RECORD + members, "with the room that the members take by themselves");
     }
 
     #[test]
