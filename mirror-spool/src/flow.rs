@@ -360,6 +360,15 @@ impl FlowBatch {
         self.len() == 0
     }
 
+    /// Time of a row's last packet, in nanoseconds since 1970.
+    ///
+    /// # Panics
+    ///
+    /// When `row` is not below [`FlowBatch::len`].
+    pub fn end(&self, row: usize) -> u64 {
+        self.arrays.end.value(row).cast_unsigned()
+    }
+
     /// The rows, in the order in which they were written.
     pub fn rows(&self) -> impl Iterator<Item = Result<Flow<'_>, ReadError>> {
         (0..self.len()).map(|row| self.row(row))
