@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::edns::Edns;
 use super::numbers::{Class, Opcode, RecordType, ResponseCode};
+use super::read;
 use super::reason::Reason;
-use super::{HEADER, name, service};
 
 /// Most questions that are kept; there is one, but for multicast DNS.
 pub const MAX_QUESTIONS: usize = 4;
@@ -15,13 +15,6 @@ pub const MAX_ANSWERS: usize = 32;
 pub const MAX_HINTS: usize = 32;
 /// Bytes of names behind which no further answer is kept.
 pub const MAX_TEXT: usize = 8 << 10;
-
-/// Bytes of the smallest question and record, those of the root.
-pub(super) const SMALLEST_QUESTION: usize = 5;
-pub(super) const SMALLEST_RECORD: usize = 11;
-
-/// The first bit of a class, which multicast DNS uses for something else (RFC 6762, sections 10.2 and 18.12).
-const CLASS_FLAG: u16 = 0x8000;
 
 /// The flags of a header, with opcode and the lower four bits of the response code between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,16 +68,16 @@ impl Flags {
 /// class's first bit stands apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    id: u16,
-    flags: Flags,
-    edns: Option<Edns>,
-    trailing: usize,
-    questions: Vec<StoredQuestion>,
-    answers: Vec<StoredAnswer>,
-    questions_left_out: u16,
-    answers_left_out: u16,
-    text: String,
-    hints: Vec<IpAddr>,
+    pub(super) id: u16,
+    pub(super) flags: Flags,
+    pub(super) edns: Option<Edns>,
+    pub(super) trailing: usize,
+    pub(super) questions: Vec<StoredQuestion>,
+    pub(super) answers: Vec<StoredAnswer>,
+    pub(super) questions_left_out: u16,
+    pub(super) answers_left_out: u16,
+    pub(super) text: String,
+    pub(super) hints: Vec<IpAddr>,
 }
 
 /// A question.
@@ -139,31 +132,31 @@ pub enum Data<'m> {
 
 /// A part of the text, or of the hints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Span {
-    from: u16,
-    to: u16,
+pub(super) struct Span {
+    pub from: u16,
+    pub to: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StoredQuestion {
-    name: Span,
-    record_type: RecordType,
-    class: Class,
-    class_flag: bool,
+pub(super) struct StoredQuestion {
+    pub name: Span,
+    pub record_type: RecordType,
+    pub class: Class,
+    pub class_flag: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StoredAnswer {
-    name: Span,
-    record_type: RecordType,
-    class: Class,
-    class_flag: bool,
-    ttl: u32,
-    data: StoredData,
+pub(super) struct StoredAnswer {
+    pub name: Span,
+    pub record_type: RecordType,
+    pub class: Class,
+    pub class_flag: bool,
+    pub ttl: u32,
+    pub data: StoredData,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StoredData {
+pub(super) enum StoredData {
     Address(IpAddr),
     Name(Span),
     Service { priority: u16, target: Span, hints: Span },
@@ -181,7 +174,7 @@ impl Message {
     /// Reads another message into this one's memory; after a fault this one is empty. `multicast` is `true` for multicast DNS.
     pub fn read(&mut self, bytes: &[u8], multicast: bool) -> Result<(), Reason> {
         self.clear();
-        let result = Reading { bytes, at: 0, multicast, message: self, known: Known::default() }.message();
+        let result = read::read(bytes, multicast, self);
         if result.is_err() {
             self.clear();
         }
@@ -308,206 +301,4 @@ impl Message {
             StoredData::Other => Data::Other,
         }
     }
-}
-
-/// Names that were read last, by their positions: by far most names are a pointer to one of them.
-#[derive(Default)]
-struct Known {
-    names: [Option<(usize, Span)>; 4],
-    next: usize,
-}
-
-impl Known {
-    fn find(&self, at: usize) -> Option<Span> {
-        self.names.iter().flatten().find(|&&(known, _)| known == at).map(|&(_, span)| span)
-    }
-
-    fn add(&mut self, at: usize, span: Span) {
-        if let Some(oldest) = self.names.get_mut(self.next) {
-            *oldest = Some((at, span));
-        }
-        self.next = (self.next + 1) % self.names.len();
-    }
-}
-
-/// A record's fields before its data.
-struct Record {
-    record_type: RecordType,
-    class: u16,
-    ttl: u32,
-    /// Positions of its data.
-    from: usize,
-    to: usize,
-}
-
-/// The reading of a message.
-struct Reading<'a, 'm> {
-    bytes: &'a [u8],
-    at: usize,
-    multicast: bool,
-    message: &'m mut Message,
-    known: Known,
-}
-
-impl Reading<'_, '_> {
-    fn message(mut self) -> Result<(), Reason> {
-        if self.bytes.len() < HEADER {
-            return Err(Reason::Header);
-        }
-        self.message.id = self.u16()?;
-        self.message.flags = Flags(self.u16()?);
-        let [questions, answers, authorities, additional] =
-            [self.u16()?, self.u16()?, self.u16()?, self.u16()?];
-        let records = [answers, authorities, additional].into_iter().map(usize::from).sum::<usize>();
-        let least = usize::from(questions) * SMALLEST_QUESTION + records * SMALLEST_RECORD;
-        if least > self.bytes.len() - HEADER {
-            return Err(Reason::Count);
-        }
-        for _ in 0..questions {
-            self.question()?;
-        }
-        for _ in 0..answers {
-            self.answer()?;
-        }
-        for _ in 0..authorities {
-            self.skip_name_and_record()?;
-        }
-        for _ in 0..additional {
-            self.additional()?;
-        }
-        self.message.trailing = self.bytes.len() - self.at;
-        Ok(())
-    }
-
-    fn question(&mut self) -> Result<(), Reason> {
-        let keep = self.message.questions.len() < MAX_QUESTIONS;
-        let name = if keep { self.name()? } else { self.skip_name()? };
-        let record_type = RecordType(self.u16()?);
-        let class = self.u16()?;
-        let (class, class_flag) = self.split_class(class);
-        if keep {
-            self.message.questions.push(StoredQuestion { name, record_type, class, class_flag });
-        } else {
-            self.message.questions_left_out += 1;
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self) -> Result<(), Reason> {
-        if self.message.answers.len() == MAX_ANSWERS || self.message.text.len() > MAX_TEXT {
-            self.message.answers_left_out += 1;
-            self.skip_name_and_record()?;
-            return Ok(());
-        }
-        let name = self.name()?;
-        let record = self.record()?;
-        let (class, class_flag) = self.split_class(record.class);
-        let data = if class == Class::IN { self.data(&record)? } else { StoredData::Other };
-        let Record { record_type, ttl, .. } = record;
-        self.message.answers.push(StoredAnswer { name, record_type, class, class_flag, ttl, data });
-        Ok(())
-    }
-
-    fn additional(&mut self) -> Result<(), Reason> {
-        let root = self.bytes.get(self.at) == Some(&0);
-        let record = self.skip_name_and_record()?;
-        if record.record_type != RecordType::OPT {
-            return Ok(());
-        }
-        if !root || self.message.edns.is_some() {
-            return Err(Reason::Opt);
-        }
-        let options = self.bytes.get(record.from..record.to).ok_or(Reason::End)?;
-        self.message.edns = Some(Edns::parse(record.class, record.ttl, options)?);
-        Ok(())
-    }
-
-    fn data(&mut self, record: &Record) -> Result<StoredData, Reason> {
-        let &Record { record_type, from, to, .. } = record;
-        let data = self.bytes.get(from..to).ok_or(Reason::End)?;
-        Ok(match record_type {
-            RecordType::A => {
-                StoredData::Address(IpAddr::from(<[u8; 4]>::try_from(data).map_err(|_| Reason::DataLength)?))
-            }
-            RecordType::AAAA => {
-                StoredData::Address(IpAddr::from(<[u8; 16]>::try_from(data).map_err(|_| Reason::DataLength)?))
-            }
-            RecordType::CNAME | RecordType::DNAME | RecordType::NS | RecordType::PTR => {
-                self.at = from;
-                let name = self.name()?;
-                if self.at != to {
-                    return Err(Reason::DataLength);
-                }
-                StoredData::Name(name)
-            }
-            RecordType::SVCB | RecordType::HTTPS => {
-                let Message { text, hints, .. } = &mut *self.message;
-                let (text_from, hints_from) = (text.len(), hints.len());
-                let priority = service::read(self.bytes, from, to, text, hints, MAX_HINTS)?;
-                let (target, hints) = (span(text_from, text.len()), span(hints_from, hints.len()));
-                StoredData::Service { priority, target, hints }
-            }
-            _ => StoredData::Other,
-        })
-    }
-
-    /// Takes a name, into the text unless it is there already.
-    fn name(&mut self) -> Result<Span, Reason> {
-        let start = self.at;
-        let target = name::pointer(self.bytes, start).unwrap_or(start);
-        if let Some(known) = self.known.find(target).filter(|_| target < start) {
-            self.at += 2;
-            return Ok(known);
-        }
-        let text = &mut self.message.text;
-        let from = text.len();
-        self.at = name::append(self.bytes, start, text)?;
-        let span = span(from, text.len());
-        self.known.add(target, span);
-        Ok(span)
-    }
-
-    fn skip_name(&mut self) -> Result<Span, Reason> {
-        self.at = name::skip(self.bytes, self.at)?;
-        Ok(Span::default())
-    }
-
-    fn skip_name_and_record(&mut self) -> Result<Record, Reason> {
-        self.skip_name()?;
-        self.record()
-    }
-
-    /// Takes a record behind its name, and its data with it.
-    fn record(&mut self) -> Result<Record, Reason> {
-        let record_type = RecordType(self.u16()?);
-        let class = self.u16()?;
-        let ttl = u32::from(self.u16()?) << 16 | u32::from(self.u16()?);
-        let length = usize::from(self.u16()?);
-        let from = self.at;
-        self.at += length;
-        if self.at > self.bytes.len() {
-            return Err(Reason::End);
-        }
-        Ok(Record { record_type, class, ttl, from, to: self.at })
-    }
-
-    const fn split_class(&self, class: u16) -> (Class, bool) {
-        if self.multicast {
-            (Class(class & !CLASS_FLAG), class & CLASS_FLAG != 0)
-        } else {
-            (Class(class), false)
-        }
-    }
-
-    fn u16(&mut self) -> Result<u16, Reason> {
-        let two = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk).ok_or(Reason::End)?;
-        self.at += 2;
-        Ok(u16::from_be_bytes(*two))
-    }
-}
-
-/// A span of positions, which [`MAX_TEXT`] and the length of one name keep below 65,536.
-fn span(from: usize, to: usize) -> Span {
-    let position = |at| u16::try_from(at).unwrap_or(u16::MAX);
-    Span { from: position(from), to: position(to) }
 }

@@ -8,6 +8,7 @@ mod edns;
 mod message;
 mod name;
 mod numbers;
+mod read;
 mod reason;
 mod service;
 pub mod write;
@@ -34,7 +35,7 @@ pub fn may_begin(bytes: &[u8], length: usize) -> bool {
         !reserved && flags.opcode() == Opcode::QUERY && (flags.is_response() || bits & 0x000f == 0)
     });
     let records: usize = [6, 8, 10].into_iter().map(|at| usize::from(field(at).unwrap_or(0))).sum();
-    let room = HEADER + message::SMALLEST_QUESTION + records * message::SMALLEST_RECORD;
+    let room = HEADER + read::SMALLEST_QUESTION + records * read::SMALLEST_RECORD;
     flags_fit && field(4).is_none_or(|questions| questions == 1) && room <= length
 }
 

@@ -56,3 +56,24 @@ pub fn public(name: &str) -> Option<PathBuf> {
     }
     Some(path)
 }
+/// Packets of one direction of a TCP connection, whose SYN is the first; its segments have at most 1,400 bytes each.
+pub fn tcp(source: u16, destination: u16, payload: &[u8]) -> Vec<Vec<u8>> {
+    let mut packets = vec![segment(source, destination, 0, 0x02, &[])];
+    for (number, piece) in payload.chunks(1400).enumerate() {
+        let sequence = u32::try_from(1 + number * 1400).unwrap();
+        packets.push(segment(source, destination, sequence, 0x18, piece));
+    }
+    packets
+}
+
+/// A TCP segment with a window of 65,535 and no acknowledgement but of the other's SYN.
+fn segment(source: u16, destination: u16, sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = ip(6, payload.len() + 20, source < destination);
+    packet.extend(source.to_be_bytes());
+    packet.extend(destination.to_be_bytes());
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(1_u32.to_be_bytes());
+    packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    packet.extend(payload);
+    packet
+}
