@@ -221,16 +221,13 @@ fn assert_tshark(seen: &[Vec<Vec<String>>]) -> (usize, usize) {
 
 #[test]
 fn tshark_reads_public_heads_alike() {
-    for (name, least) in [
-        ("app/http1.pcapng", (20, 0)),
-        ("app/http1-with-cookies.pcapng", (1, 0)),
-        ("vxlan-reserved-bits.pcap", (1, 1)),
-    ] {
+    for (name, least) in
+        [("app/http1.pcapng", 20), ("app/http1-with-cookies.pcapng", 1), ("vxlan-reserved-bits.pcap", 1)]
+    {
         let Some(capture) = packets::public(name) else { return };
         let Some(seen) = tshark::fields(&capture, "http", &FIELDS) else { return };
-        let (requests, responses) = assert_tshark(&seen);
-        println!("{name}: {requests} requests, {responses} responses");
-        assert!(requests >= least.0 && responses >= least.1, "{name}: {requests} {responses}");
+        let (requests, _) = assert_tshark(&seen);
+        assert!(requests >= least, "{name}: {requests}");
     }
 }
 
@@ -244,11 +241,16 @@ fn tshark_reads_made_heads_alike() {
             )
         })
         .collect();
+    let response = |number: u16| format!("HTTP/1.1 {} X\r\nContent-Length: 0\r\n\r\n", 200 + number);
     let packets: Vec<_> = (0..)
         .zip(&heads)
-        .flat_map(|(number, head)| packets::tcp(40_000 + number, 80, head.as_bytes()))
+        .flat_map(|(number, head)| {
+            let port = 40_000 + number;
+            let request = packets::tcp(port, 80, head.as_bytes());
+            request.into_iter().chain(packets::tcp(80, port, response(number).as_bytes()))
+        })
         .collect();
     let capture = packets::write(folder.path(), &packets);
     let Some(seen) = tshark::fields(&capture, "http", &FIELDS) else { return };
-    assert_eq!(assert_tshark(&seen), (heads.len(), 0));
+    assert_eq!(assert_tshark(&seen), (heads.len(), heads.len()));
 }
