@@ -1,8 +1,9 @@
 //! What must hold for any bytes. The fuzz targets call these, and so do the ordinary tests, with the corpus.
 
 use mirror_app::quic::packet::Initials;
+use mirror_app::starttls::Opening;
 use mirror_app::tls::{self, Hello};
-use mirror_app::{Inspector, InspectorConfig, Interest, Segment, Side, dns};
+use mirror_app::{Inspector, InspectorConfig, Interest, Segment, Side, dhcp, dns, http, ssh};
 
 /// A hello is found once enough bytes are there, and more bytes do not change it.
 pub fn tls(bytes: &[u8]) {
@@ -39,6 +40,32 @@ pub fn dns(bytes: &[u8]) {
     let _ = again.read(&bytes[..bytes.len() / 2], false);
     let read = again.read(bytes, false);
     assert_eq!(dns::Message::parse(bytes), read.map(|()| again));
+}
+
+/// HTTP, SSH, DHCP and the changes to TLS: what is found in the first bytes is found in all of them, and nothing runs past the end.
+pub fn openings(bytes: &[u8]) {
+    let options = http::Options { paths: true };
+    for end in [bytes.len() / 2, bytes.len().saturating_sub(1)] {
+        if let Ok(Some(sent)) = http::read_request(&bytes[..end], options) {
+            assert_eq!(http::read_request(bytes, options), Ok(Some(sent)));
+        }
+        if let Ok(Some(response)) = http::read_response(&bytes[..end]) {
+            assert!(response.length <= end);
+            assert_eq!(http::read_response(bytes), Ok(Some(response)));
+        }
+        if let Ok(Some(banner)) = ssh::read(&bytes[..end]) {
+            assert!(banner.length <= end);
+            assert_eq!(ssh::read(bytes), Ok(Some(banner)));
+        }
+    }
+    let _ =
+        (http::begins_request(bytes), http::begins_response(bytes), ssh::begins(bytes), dhcp::parse(bytes));
+    for opening in Opening::ALL {
+        let _ = opening.begins(bytes);
+        if let Ok(Some(length)) = opening.read(bytes) {
+            assert!(length < bytes.len());
+        }
+    }
 }
 
 /// One flow of segments and datagrams, each behind a byte that tells what it is, its position and its length: all memory comes back.

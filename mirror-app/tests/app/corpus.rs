@@ -9,8 +9,13 @@ type Check = fn(&[u8]);
 
 #[test]
 fn corpus() {
-    let checks: [(&str, Check); 4] =
-        [("tls", checks::tls), ("quic", checks::quic), ("dns", checks::dns), ("flows", checks::flows)];
+    let checks: [(&str, Check); 5] = [
+        ("tls", checks::tls),
+        ("quic", checks::quic),
+        ("dns", checks::dns),
+        ("openings", checks::openings),
+        ("flows", checks::flows),
+    ];
     for (name, check) in checks {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
         let files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
