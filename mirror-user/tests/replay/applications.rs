@@ -8,11 +8,13 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mirror_app::dns::write::{Data, Message, Record};
+use mirror_app::dns::{Flags, RecordType};
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::PcapNgReader;
 use pcap_file::pcapng::blocks::block_common::Block;
 use pcap_file::{DataLink, Endianness};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::capture::{self, Packet};
@@ -130,4 +132,50 @@ fn names_and_fingerprints_of_tls() {
         }
         assert_eq!(told[0], told[1], "{file}");
     }
+}
+
+/// A query and its answer over UDP: a record of each, and their number in that of the flow. Where payload may not be recorded there
+/// is nothing of either.
+#[test]
+fn messages_of_dns() {
+    let questions = [("WWW.Example.com", RecordType::A)];
+    let query = Message { id: 7, flags: Flags(0x0100), questions: &questions, ..Message::default() };
+    let data = Data::Address([192, 0, 2, 1].into());
+    let answers = [Record { name: "www.example.com", ttl: 300, data }];
+    let response = Message { flags: Flags(0x8180), answers: &answers, ..query.clone() };
+    let frames = [(false, &query), (true, &response)].map(|(is_reply, message)| {
+        let mut bytes = Vec::new();
+        message.append_to(&mut bytes).unwrap();
+        crafted::mirrored(&crafted::exchange(40_000, 53, is_reply, &bytes))
+    });
+    let packets = capture::packets(frames);
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("mirrored");
+    fs::write(&path, capture::pcap(DataLink::ETHERNET, Endianness::Little, &packets)).unwrap();
+    let replay_with = |options: &[&str]| {
+        let replayed = replay(&[&path], |command| {
+            command.args(options);
+        });
+        records(&replayed.succeeded())
+    };
+    let found = replay_with(&["--records", "flow,dns"]);
+    let of = |dataset: &str| -> Vec<&Value> {
+        found.iter().filter(|record| record["event"]["dataset"] == dataset).collect()
+    };
+    let (messages, flows) = (of("mirror.dns"), of("mirror.flow"));
+    let [query, response] = messages[..] else { panic!("{found:#?}") };
+    assert_eq!(query["dns"]["type"], "query");
+    assert_eq!(query["dns"]["question"]["name"], "www.example.com");
+    assert_eq!(query["dns"]["header_flags"], json!(["RD"]));
+    assert_eq!(response["dns"]["type"], "answer");
+    assert_eq!(response["dns"]["response_code"], "NOERROR");
+    assert_eq!(response["dns"]["resolved_ip"], json!(["192.0.2.1"]));
+    assert_eq!(response["dns"]["answers"][0]["ttl"], 300);
+    assert_eq!(query["network"]["community_id"], flows[0]["network"]["community_id"]);
+    assert_eq!(flows[0]["network"]["protocol"], "dns");
+    assert_eq!(flows[0]["mirror"]["dns"]["messages"], 2);
+
+    let without = replay_with(&["--records", "flow,dns", "--payload", "false"]);
+    let [flow] = &without[..] else { panic!("{without:#?}") };
+    assert!(flow["network"]["protocol"].is_null() && flow["mirror"]["dns"].is_null(), "{flow:#}");
 }

@@ -250,6 +250,18 @@ fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// A frame with a UDP datagram from one port to the other, or the reply to it.
+pub fn exchange(source: u16, destination: u16, is_reply: bool, payload: &[u8]) -> Vec<u8> {
+    if !is_reply {
+        return ethernet(IPV4, &ipv4(UDP, &udp(source, destination, payload)));
+    }
+    let mut packet = ipv4(UDP, &udp(destination, source, payload));
+    // Source and destination address of the IPv4 header.
+    let (from, to) = packet[12..20].split_at_mut(4);
+    from.swap_with_slice(to);
+    ethernet(IPV4, &packet)
+}
+
 fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).unwrap();
     let words = [source, destination, length, 0].map(u16::to_be_bytes);
