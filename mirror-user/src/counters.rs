@@ -1,6 +1,7 @@
 //! Counters of one worker, which other threads may read at any time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::DropReason;
@@ -79,6 +80,8 @@ pub struct WorkerCounters {
     socket: SocketCounters,
     /// Work at each level.
     levels: [LevelCounters; LEVELS],
+    /// The inspector of the flows' payload; [`None`] where there is none.
+    applications: Mutex<Option<mirror_app::Counters>>,
     /// Packets that ended here, by reason.
     dropped: ByReason,
 }
@@ -164,6 +167,18 @@ impl WorkerCounters {
     /// Time and packets at each level, from [`DegradeLevel::Full`](crate::degrade::DegradeLevel::Full) down.
     pub fn levels(&self) -> impl Iterator<Item = (Duration, u64)> {
         self.levels.iter().map(|level| (Duration::from_nanos(level.nanoseconds.get()), level.packets.get()))
+    }
+
+    /// Shows what was found in the payload of a table's flows so far.
+    pub fn publish_applications(&self, table: &FlowTable) {
+        if let Some(counters) = table.inspection_counters() {
+            *self.applications.lock().unwrap_or_else(PoisonError::into_inner) = Some(counters.clone());
+        }
+    }
+
+    /// What was found in the payload of flows, as it was published last.
+    pub fn applications(&self) -> Option<mirror_app::Counters> {
+        self.applications.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Shows what a flow table has counted so far.

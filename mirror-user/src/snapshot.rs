@@ -112,7 +112,7 @@ pub struct QueueSnapshot {
 }
 
 /// Counters and gauges of a worker; see [`WorkerCounters`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct WorkerSnapshot {
     /// Frames taken from ring or file.
     pub received: u64,
@@ -148,6 +148,8 @@ pub struct WorkerSnapshot {
     pub levels: [(Duration, u64); LEVELS],
     /// The worker panicked.
     pub panicked: bool,
+    /// What was found in the payload of flows; [`None`] where nothing is looked for.
+    pub applications: Option<mirror_app::Counters>,
 }
 
 impl WorkerSnapshot {
@@ -174,6 +176,7 @@ impl WorkerSnapshot {
             level_changes: counters.level_changes.get(),
             levels,
             panicked: counters.has_panicked(),
+            applications: counters.applications(),
         }
     }
 }
@@ -207,7 +210,7 @@ impl QueueSnapshot {
         }
         let mut queue =
             Self { queue: counters.queue, af_xdp, worker, sink: records, dropped, ..Self::default() };
-        if worker.panicked {
+        if counters.has_panicked() {
             queue.name_what_the_worker_held();
         }
         queue

@@ -257,12 +257,18 @@ impl Message {
         self.answers_left_out
     }
 
-    /// Replaces every name and every address, for records that may not have them as they are.
-    pub fn rewrite(
-        &mut self,
-        mut name: impl FnMut(&str) -> String,
-        mut address: impl FnMut(IpAddr) -> IpAddr,
-    ) {
+    /// Replaces every address, for records that may not have it as it is.
+    pub fn rewrite_addresses(&mut self, mut address: impl FnMut(IpAddr) -> IpAddr) {
+        for answer in &mut self.answers {
+            if let StoredData::Address(stored) = &mut answer.data {
+                *stored = address(*stored);
+            }
+        }
+        self.hints.iter_mut().for_each(|hint| *hint = address(*hint));
+    }
+
+    /// Replaces every name, for records that may not have it as it is.
+    pub fn rewrite_names(&mut self, mut name: impl FnMut(&str) -> String) {
         let old = std::mem::take(&mut self.text);
         let text = &mut self.text;
         let mut replace = |span: &mut Span| {
@@ -277,12 +283,10 @@ impl Message {
         for answer in &mut self.answers {
             replace(&mut answer.name);
             match &mut answer.data {
-                StoredData::Address(stored) => *stored = address(*stored),
                 StoredData::Name(target) | StoredData::Service { target, .. } => replace(target),
-                StoredData::Other => {}
+                StoredData::Address(_) | StoredData::Other => {}
             }
         }
-        self.hints.iter_mut().for_each(|hint| *hint = address(*hint));
     }
 
     fn text(&self, span: Span) -> &str {

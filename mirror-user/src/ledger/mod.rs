@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use mirror_app::GivenUp;
 use mirror_common::verdict::Verdict;
 use serde::Serialize;
 
@@ -73,6 +74,9 @@ pub struct QueueLedger {
     pub flow_records: RecordCounts,
     /// Records of what flows tell of their applications.
     pub application_records: RecordCounts,
+    /// What was found in the payload of flows; absent where nothing is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applications: Option<ApplicationRow>,
     /// Flows that began.
     pub flows_created: u64,
     /// Flows that ended early, to make room for others.
@@ -116,6 +120,40 @@ pub struct RecordCounts {
 impl RecordCounts {
     fn new(written: u64, failed: u64, refused: u64) -> Self {
         Self { written, failed, refused }
+    }
+}
+
+/// What was found in the payload of flows, and what was given up.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ApplicationRow {
+    /// Flows that were looked into.
+    pub flows: u64,
+    /// Flows that were not, because as many as may be were looked into or known.
+    pub refused: u64,
+    /// Flows of which all was found that is looked for.
+    pub finished: u64,
+    /// Messages and handshakes that were found.
+    pub found: u64,
+    /// Flows that were followed no further, by reason.
+    pub given_up: BTreeMap<&'static str, u64>,
+    /// Flows and messages that were malformed, by protocol and fault.
+    pub malformed: BTreeMap<String, u64>,
+}
+
+impl ApplicationRow {
+    fn new(counters: &mirror_app::Counters) -> Self {
+        let given_up = GivenUp::ALL.into_iter().map(|reason| (reason.name(), counters.given_up(reason)));
+        let malformed = counters.malformed();
+        Self {
+            flows: counters.begun,
+            refused: counters.refused,
+            finished: counters.finished,
+            found: counters.events,
+            given_up: given_up.filter(|(_, flows)| *flows > 0).collect(),
+            malformed: malformed
+                .map(|(protocol, fault, count)| (format!("{}_{fault}", protocol.name()), count))
+                .collect(),
+        }
     }
 }
 
@@ -250,6 +288,7 @@ impl QueueLedger {
                 sink.lost.application_records,
                 worker.application_records_refused,
             ),
+            applications: worker.applications.as_ref().map(ApplicationRow::new),
             flows_created: worker.flows_created,
             flows_evicted: worker.flows_evicted,
             clock_steps: worker.clock_steps,

@@ -215,3 +215,19 @@ fn a_key_of_the_wrong_mode_is_told_with_its_rule() {
     let error = fault(&text, false);
     assert!(error.contains("[[privacy]] number 1: the key file") && error.contains("mode 0640"), "{error}");
 }
+
+#[test]
+fn names_that_tell_an_address_go_with_the_addresses() {
+    let shown = |text: &str, name: &str| {
+        let privacy = Privacy::load(&rules(text).unwrap(), false).unwrap();
+        let mut worker = WorkerPrivacy::new(&privacy, None);
+        worker.of(&tunnel(1, 1)).unwrap().name(name).is_some()
+    };
+    for name in
+        ["1.2.0.192.in-addr.arpa", "8.b.d.0.1.0.0.2.IP6.ARPA.", "192.0.2.1", "2001:db8::1", "[2001:db8::1]"]
+    {
+        assert!(!shown("[[privacy]]\naddresses = \"mask\"\n", name), "{name}");
+        assert!(shown("[[privacy]]\nmacs = false\n", name), "{name}");
+    }
+    assert!(shown("[[privacy]]\naddresses = \"mask\"\n", "in-addr.example.com"));
+}

@@ -113,6 +113,18 @@ impl WorkerPrivacy {
     }
 }
 
+/// `true` for a name that tells an address: one of reverse DNS (RFC 1035, section 3.5; RFC 3596, section 2.5), or an address
+/// in the place of a name.
+fn is_of_address(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let ends_with = |end: &str| {
+        let start = name.len().checked_sub(end.len());
+        start.and_then(|start| name.get(start..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    ends_with("in-addr.arpa") || ends_with("ip6.arpa") || bare.parse::<IpAddr>().is_ok()
+}
+
 /// The treatment of the records of some tunnels, by one worker.
 pub struct RecordPrivacy {
     limit: Recording,
@@ -155,7 +167,8 @@ impl RecordPrivacy {
 
     /// What stands in a record for a name that was derived from payload; [`None`] for nothing.
     pub fn name<'name>(&self, name: &'name str) -> Option<Cow<'name, str>> {
-        if self.limit.payload { self.names.apply(name) } else { None }
+        let tells_address = !self.addresses.are_kept() && is_of_address(name);
+        if self.limit.payload && !tells_address { self.names.apply(name) } else { None }
     }
 
     /// The record of a flow, as it may be.
@@ -183,11 +196,8 @@ impl RecordPrivacy {
         match &mut record.application {
             Application::Tls(handshake) => self.handshake(handshake),
             Application::Dns(message) => {
-                let Self { names, addresses, .. } = self;
-                message.rewrite(
-                    |name| names.apply(name).unwrap_or_default().into_owned(),
-                    |address| addresses.apply(address),
-                );
+                message.rewrite_names(|name| self.name(name).unwrap_or_default().into_owned());
+                message.rewrite_addresses(|address| self.addresses.apply(address));
             }
         }
         record

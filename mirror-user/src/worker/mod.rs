@@ -235,6 +235,7 @@ impl<Source: FrameSource> Worker<Source> {
             table.expire(passed.before(LONGEST_DELAY), &mut |record| emitter.emit_flow(rules, record));
             emitter.emit_applications(rules, table);
             emitter.counters.publish_flows(table);
+            emitter.counters.publish_applications(table);
         }
     }
 
@@ -254,6 +255,7 @@ impl<Source: FrameSource> Worker<Source> {
         if let Some(table) = &mut self.flows {
             table.drain(now, &mut |record| self.emitter.emit_flow(&self.rules, record));
             self.emitter.emit_applications(&self.rules, table);
+            self.emitter.counters.publish_applications(table);
             self.emitter.counters.publish_flows(table);
         }
     }

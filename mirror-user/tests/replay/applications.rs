@@ -156,9 +156,13 @@ fn messages_of_dns() {
         let replayed = replay(&[&path], |command| {
             command.args(options);
         });
-        records(&replayed.succeeded())
+        let replayed = replayed.succeeded();
+        (records(&replayed), replayed.ledger["queues"][0].clone())
     };
-    let found = replay_with(&["--records", "flow,dns"]);
+    let (found, queue) = replay_with(&["--records", "flow,dns"]);
+    assert_eq!(queue["application_records"]["written"], 2, "{queue:#}");
+    assert_eq!(queue["applications"]["found"], 2, "{queue:#}");
+    assert_eq!(queue["applications"]["flows"], 1, "{queue:#}");
     let of = |dataset: &str| -> Vec<&Value> {
         found.iter().filter(|record| record["event"]["dataset"] == dataset).collect()
     };
@@ -175,7 +179,19 @@ fn messages_of_dns() {
     assert_eq!(flows[0]["network"]["protocol"], "dns");
     assert_eq!(flows[0]["mirror"]["dns"]["messages"], 2);
 
-    let without = replay_with(&["--records", "flow,dns", "--payload", "false"]);
+    // Where addresses are hidden, so are those in answers, and names that tell an address.
+    let config = directory.path().join("config.toml");
+    fs::write(&config, "[[privacy]]\naddresses = \"mask\"\n").unwrap();
+    let (masked, _) = replay_with(&["--records", "dns", "--config", config.to_str().unwrap()]);
+    assert_eq!(masked[1]["dns"]["resolved_ip"], json!(["192.0.2.0"]));
+    assert_eq!(masked[1]["dns"]["question"]["name"], "www.example.com");
+    assert_eq!(masked[1]["mirror"]["privacy"]["addresses"], "mask");
+    fs::write(&config, "[[privacy]]\nnames = \"drop\"\n").unwrap();
+    let (nameless, _) = replay_with(&["--records", "dns", "--config", config.to_str().unwrap()]);
+    assert!(!nameless.iter().any(|record| record.to_string().contains("example")), "{nameless:#?}");
+
+    let (without, queue) = replay_with(&["--records", "flow,dns", "--payload", "false"]);
+    assert_eq!(queue["applications"]["flows"], 0, "{queue:#}");
     let [flow] = &without[..] else { panic!("{without:#?}") };
     assert!(flow["network"]["protocol"].is_null() && flow["mirror"]["dns"].is_null(), "{flow:#}");
 }
