@@ -203,8 +203,8 @@ fn a_wrong_command_line() {
 #[test]
 fn what_is_wrong_with_the_command_line_is_told_with_what_would_do() {
     for (command, option, value, expected) in [
-        ("replay", "--records", "bot", "[possible values: packet, flow, both]"),
-        ("replay", "--records", "packet,flo", "[possible values: packet, flow, both]"),
+        ("replay", "--records", "bot", "[possible values: packet, flow, both, dns, tls, http]"),
+        ("replay", "--records", "packet,flo", "[possible values: packet, flow, both, dns, tls, http]"),
         ("replay", "--format", "json", "[possible values: ndjson, pcapng]"),
         ("replay", "--degradation", "aut", "[possible values: off, flows, sampled, counters, auto]"),
         ("replay", "--idle-timeout", "5", "\"5\" is not a time such as 50us, 5m or \"1h 30m\""),
