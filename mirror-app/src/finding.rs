@@ -1,6 +1,8 @@
 //! What parsers find, and what of it is handed out.
 
+use crate::dhcp;
 use crate::dns;
+use crate::http;
 use crate::protocol::Protocol;
 use crate::side::Side;
 use crate::tls;
@@ -12,6 +14,8 @@ pub struct Scratch {
     pub dns: dns::Message,
     /// Where packets of QUIC are opened.
     pub packet: Vec<u8>,
+    /// The parts of HTTP requests that are kept.
+    pub http: http::Options,
 }
 
 /// What a parser made of the bytes that it was given.
@@ -39,6 +43,8 @@ pub enum Then {
     Again,
     /// Another protocol begins there.
     Switch(Protocol),
+    /// Some other protocol begins there, such as in a tunnel.
+    Undecided,
     /// Nothing: all that this direction tells is known.
     Stop,
 }
@@ -54,6 +60,16 @@ pub enum Finding {
     TlsAlert(u8),
     /// A DNS message, which stands in the [`Scratch`].
     Dns,
+    /// The head of an HTTP request.
+    HttpRequest(Box<http::Request>),
+    /// The head of an HTTP response.
+    HttpResponse(http::Response),
+    /// The start of HTTP/2 in the clear, of which nothing is read.
+    Http2,
+    /// The software that an SSH banner names.
+    Ssh(Box<str>),
+    /// A DHCP message.
+    Dhcp(Box<dhcp::Message>),
 }
 
 /// A complete finding, to become a record.
@@ -67,5 +83,21 @@ pub enum Event<'a> {
         from: Side,
         /// The message.
         message: &'a dns::Message,
+    },
+    /// An HTTP request and its response, at least one of them.
+    Http {
+        /// The side that sends requests.
+        client: Side,
+        /// The request.
+        request: Option<&'a http::Request>,
+        /// The final response.
+        response: Option<http::Response>,
+    },
+    /// A DHCP message.
+    Dhcp {
+        /// The side that sent it.
+        from: Side,
+        /// The message.
+        message: &'a dhcp::Message,
     },
 }

@@ -9,6 +9,22 @@ pub enum Protocol {
     Quic,
     /// DNS over UDP or TCP, and multicast DNS.
     Dns,
+    /// HTTP/1.
+    Http,
+    /// HTTP/2 in the clear.
+    Http2,
+    /// SSH.
+    Ssh,
+    /// DHCP for IPv4.
+    Dhcp,
+    /// SMTP.
+    Smtp,
+    /// IMAP.
+    Imap,
+    /// PostgreSQL's protocol.
+    Postgresql,
+    /// MySQL's protocol.
+    Mysql,
 }
 
 impl Protocol {
@@ -18,6 +34,14 @@ impl Protocol {
             Self::Tls => "tls",
             Self::Quic => "quic",
             Self::Dns => "dns",
+            Self::Http => "http",
+            Self::Http2 => "http2",
+            Self::Ssh => "ssh",
+            Self::Dhcp => "dhcp",
+            Self::Smtp => "smtp",
+            Self::Imap => "imap",
+            Self::Postgresql => "postgresql",
+            Self::Mysql => "mysql",
         }
     }
 }

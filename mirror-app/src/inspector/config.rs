@@ -1,5 +1,7 @@
 //! The bounds of an inspector.
 
+use crate::http;
+
 /// Bounds on what one [`Inspector`](super::Inspector) holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InspectorConfig {
@@ -10,11 +12,15 @@ pub struct InspectorConfig {
     pub buffer_bytes: usize,
     /// Bytes that are kept of one direction.
     pub direction_bytes: usize,
-    /// Packets with payload of one flow that are looked at while nothing has been found.
+    /// Packets with payload of one flow that are looked at without anything being found.
     pub packets: u16,
     /// Nanoseconds that something incomplete is waited for.
     pub timeout: u64,
-    /// Messages of one flow that are told. A resolver may use one flow for all its queries.
+    /// The parts of HTTP requests that are kept.
+    pub http: http::Options,
+    /// HTTP requests and responses of one flow that are told.
+    pub exchanges: u32,
+    /// DNS messages of one flow that are told. A resolver may use one flow for all its queries.
     pub messages: u32,
 }
 
@@ -26,6 +32,8 @@ impl Default for InspectorConfig {
             direction_bytes: 16 << 10,
             packets: 64,
             timeout: 10_000_000_000,
+            http: http::Options { paths: false },
+            exchanges: 256,
             messages: 1 << 20,
         }
     }

@@ -7,6 +7,7 @@
 mod config;
 mod conversation;
 mod counters;
+mod exchanges;
 mod slots;
 mod summary;
 
@@ -14,7 +15,7 @@ pub use config::InspectorConfig;
 pub use conversation::Segment;
 pub use counters::Counters;
 pub use slots::Handle;
-pub use summary::{Evidence, Summary};
+pub use summary::{Evidence, HttpSummary, Summary};
 
 use conversation::{Context, Conversation};
 use slots::Slots;
@@ -55,7 +56,7 @@ impl Inspector {
             slots: Slots::new(config.flows),
             buffers: Buffers::new(config.buffer_bytes),
             counters: Counters::default(),
-            scratch: Scratch::default(),
+            scratch: Scratch { http: config.http, ..Scratch::default() },
             config,
         }
     }

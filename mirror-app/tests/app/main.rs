@@ -10,4 +10,5 @@ mod flows;
 mod hellos;
 mod ja4;
 mod quic;
+mod text;
 mod tshark;

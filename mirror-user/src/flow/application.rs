@@ -52,20 +52,20 @@ pub enum Application {
 }
 
 impl Application {
+    /// What records of its own tell of an event; [`None`] where only the record of the flow does.
+    pub fn of(event: Event<'_>) -> Option<Self> {
+        match event {
+            Event::Tls(handshake) => Some(Self::Tls(Box::new(handshake.clone()))),
+            Event::Dns { message, .. } => Some(Self::Dns(Box::new(message.clone()))),
+            Event::Http { .. } | Event::Dhcp { .. } => None,
+        }
+    }
+
     /// The kind of record that tells of it.
     pub const fn kind(&self) -> RecordKind {
         match self {
             Self::Tls(_) => RecordKind::Tls,
             Self::Dns(_) => RecordKind::Dns,
-        }
-    }
-}
-
-impl From<Event<'_>> for Application {
-    fn from(event: Event<'_>) -> Self {
-        match event {
-            Event::Tls(handshake) => Self::Tls(Box::new(handshake.clone())),
-            Event::Dns { message, .. } => Self::Dns(Box::new(message.clone())),
         }
     }
 }

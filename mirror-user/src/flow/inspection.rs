@@ -72,7 +72,9 @@ impl FlowTable {
         }
         let Timestamp(now) = packet.timestamp;
         let mut tell = |number: u32, event: mirror_app::Event<'_>| {
-            told.push((Slot::from_number(number), packet.timestamp, event.into()));
+            told.extend(
+                Application::of(event).map(|told| (Slot::from_number(number), packet.timestamp, told)),
+            );
         };
         let handle = cold.inspection.or_else(|| begin(inspector, cold, slot, packet, now, &mut tell));
         let interest = match (handle, packet.segment) {
@@ -104,7 +106,7 @@ impl FlowTable {
         let end = Timestamp(self.flows[slot].last());
         let told = &mut inspection.told;
         let mut tell = |number, event: mirror_app::Event<'_>| {
-            told.push((Slot::from_number(number), end, event.into()));
+            told.extend(Application::of(event).map(|told| (Slot::from_number(number), end, told)));
         };
         let summary = inspection.inspector.end(handle, &mut tell);
         self.make_application_records();
@@ -121,7 +123,7 @@ impl FlowTable {
         let now = Timestamp(self.now);
         let Some(Inspection { inspector, told, .. }) = &mut self.inspection else { return };
         let mut tell = |number, event: mirror_app::Event<'_>| {
-            told.push((Slot::from_number(number), now, event.into()));
+            told.extend(Application::of(event).map(|told| (Slot::from_number(number), now, told)));
         };
         inspector.expire(now.0, &mut tell);
         self.make_application_records();

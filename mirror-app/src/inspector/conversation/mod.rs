@@ -1,17 +1,20 @@
 //! One flow from its first payload on.
 
+mod datagram;
+mod findings;
+
 use super::config::InspectorConfig;
 use super::counters::Counters;
+use super::exchanges::Exchanges;
 use super::summary::Summary;
-use crate::buffers::{Buffers, Full};
-use crate::finding::{Event, Finding, Scratch, Step, Then};
+use crate::buffers::Buffers;
+use crate::finding::{Event, Scratch, Step, Then};
 use crate::given_up::GivenUp;
 use crate::protocol::Protocol;
 use crate::quic;
 use crate::registry::{self, StreamParser};
 use crate::side::Side;
 use crate::stream::{Insert, Stream};
-use crate::tls::{self, Hello};
 
 /// Packets with payload after which a flow that no parser knows is given up. Before that, the one that tells may have been overtaken.
 const UNKNOWN_PACKETS: u16 = 4;
@@ -46,10 +49,11 @@ pub(super) struct Conversation {
     /// The ports of the low and the high side.
     ports: [u16; 2],
     directions: [Direction; 2],
-    /// Packets with payload.
+    /// Packets with payload since something was found.
     packets: u16,
     done: bool,
     quic: Option<Box<quic::Connection>>,
+    exchanges: Option<Box<Exchanges>>,
     summary: Summary,
 }
 
@@ -57,6 +61,8 @@ pub(super) struct Conversation {
 struct Direction {
     stream: Stream,
     reading: Reading,
+    /// What is sent is that of a tunnel through HTTP.
+    tunnel: bool,
     /// Bytes without which another look is no use.
     wanted: usize,
 }
@@ -83,6 +89,7 @@ impl Conversation {
             packets: 0,
             done: false,
             quic: None,
+            exchanges: None,
             summary: Summary::default(),
         }
     }
@@ -101,9 +108,10 @@ impl Conversation {
 
     /// `true` while something is incomplete, so that it should not be waited for without end.
     pub(super) fn waits(&self) -> bool {
-        let handshake = self.summary.tls.is_some();
+        let open_ended =
+            matches!(self.summary.protocol, Some(Protocol::Dns | Protocol::Http | Protocol::Dhcp));
         let holds = self.directions.iter().any(|direction| !direction.stream.is_empty());
-        !self.done && (self.summary.is_empty() || handshake || holds)
+        !self.done && (!open_ended || holds)
     }
 
     /// Takes a segment. [`GivenUp::Memory`] where the buffers are full; then the segment can be handed over again.
@@ -149,89 +157,6 @@ impl Conversation {
         Ok(())
     }
 
-    /// Takes a datagram as far as it was captured; `cut` where it was longer. [`GivenUp::Memory`] where the buffers are full; then it can
-    /// be handed over again.
-    pub(super) fn datagram(
-        &mut self,
-        side: Side,
-        payload: &[u8],
-        cut: bool,
-        context: &mut Context<'_>,
-    ) -> Result<(), GivenUp> {
-        if self.done || payload.is_empty() {
-            return Ok(());
-        }
-        if self.quic.is_some() || quic::may_begin(payload) {
-            self.initial(side, payload, cut, context)?;
-            self.finish_if_complete(context);
-            return Ok(());
-        }
-        match registry::of_datagram(payload, self.ports, context.scratch) {
-            _ if cut => self.stop(side, Some(GivenUp::Cut), context),
-            None => self.directions[side as usize].reading = Reading::Unknown,
-            Some((protocol, read)) => {
-                self.summary.protocol = Some(protocol);
-                match read {
-                    Ok(finding) => self.take(side, finding, context),
-                    Err(fault) => context.counters.count_malformed(protocol, fault),
-                }
-            }
-        }
-        self.finish_if_complete(context);
-        Ok(())
-    }
-
-    /// Takes a datagram of QUIC.
-    fn initial(
-        &mut self,
-        side: Side,
-        payload: &[u8],
-        cut: bool,
-        context: &mut Context<'_>,
-    ) -> Result<(), GivenUp> {
-        let connection = match &mut self.quic {
-            Some(connection) => connection,
-            none => {
-                context.buffers.account(size_of::<quic::Connection>()).map_err(|Full| GivenUp::Memory)?;
-                none.insert(Box::default())
-            }
-        };
-        let handshake =
-            self.summary.tls.get_or_insert_with(|| Box::new(tls::Handshake::new(tls::Carrier::Quic)));
-        self.summary.protocol = Some(Protocol::Quic);
-        let mut memory = quic::connection::Memory {
-            buffers: context.buffers,
-            scratch: &mut context.scratch.packet,
-            direction_bytes: context.config.direction_bytes,
-        };
-        let taken = connection.datagram(side, payload, &mut memory);
-        handshake.quic_version = connection.version();
-        let hellos = [Side::Low, Side::High].map(|side| (side, connection.hello(side, context.buffers)));
-        for (side, hello) in hellos {
-            let finding = match hello {
-                None | Some(Ok(Hello::More(_))) => continue,
-                Some(Ok(Hello::Client(hello))) => Finding::ClientHello(hello),
-                Some(Ok(Hello::Server(hello))) => Finding::ServerHello(hello),
-                Some(Ok(Hello::Alert(description))) => Finding::TlsAlert(description),
-                Some(Err(fault)) => {
-                    context.counters.count_malformed(Protocol::Quic, fault);
-                    self.stop(side, Some(GivenUp::Malformed), context);
-                    continue;
-                }
-            };
-            self.take(side, finding, context);
-            self.stop(side, None, context);
-        }
-        match taken {
-            Err(GivenUp::Memory) => return Err(GivenUp::Memory),
-            Err(reason) => self.stop(side, Some(reason), context),
-            // A packet that was cut cannot be opened.
-            Ok(()) if cut => self.stop(side, Some(GivenUp::Cut), context),
-            Ok(()) => {}
-        }
-        Ok(())
-    }
-
     /// Counts a packet with payload, and gives the flow up where that are too many for what was found.
     pub(super) fn count_packet(&mut self, context: &mut Context<'_>) {
         self.packets = self.packets.saturating_add(1);
@@ -244,7 +169,7 @@ impl Conversation {
                 self.finish(Some(GivenUp::Unknown), context);
             }
         }
-        if self.waits() && self.packets >= context.config.packets {
+        if self.packets >= context.config.packets {
             self.finish(Some(GivenUp::Packets), context);
         }
     }
@@ -336,6 +261,10 @@ impl Conversation {
                     match then {
                         Then::Again => {}
                         Then::Switch(protocol) => self.adopt(side, registry::of_protocol(protocol)),
+                        Then::Undecided => {
+                            let direction = &mut self.directions[side as usize];
+                            (direction.reading, direction.tunnel) = (Reading::Undecided, true);
+                        }
                         Then::Stop => self.directions[side as usize].reading = Reading::Stopped,
                     }
                     if let Some(finding) = finding {
@@ -362,7 +291,10 @@ impl Conversation {
             Err(true) => None,
             Err(false) => {
                 // The answer to a known protocol is of that protocol, if these are its first bytes.
-                let parser = self.summary.protocol.filter(|_| certain).and_then(registry::of_protocol);
+                let tunnel = self.directions[side as usize].tunnel;
+                let known =
+                    self.summary.protocol.filter(|&known| certain && (!tunnel || known == Protocol::Tls));
+                let parser = known.and_then(registry::of_protocol);
                 match parser {
                     Some(_) => self.adopt(side, parser),
                     None => self.directions[side as usize].reading = Reading::Unknown,
@@ -378,37 +310,12 @@ impl Conversation {
             return;
         };
         self.directions[side as usize].reading = Reading::As(parser);
-        self.summary.protocol = Some(parser.protocol);
+        // A direction that lags behind leads to TLS as well.
+        if self.summary.protocol != Some(Protocol::Tls) {
+            self.summary.protocol = Some(parser.protocol);
+        }
         if parser.protocol == Protocol::Tls {
             self.handshake();
-        }
-    }
-
-    fn handshake(&mut self) -> &mut tls::Handshake {
-        self.summary.tls.get_or_insert_with(|| Box::new(tls::Handshake::new(tls::Carrier::Tcp)))
-    }
-
-    /// Takes a finding into the summary.
-    fn take(&mut self, side: Side, finding: Finding, context: &mut Context<'_>) {
-        match finding {
-            Finding::ClientHello(hello) => {
-                let handshake = self.handshake();
-                handshake.client_side = Some(side);
-                handshake.client.get_or_insert(hello);
-            }
-            Finding::ServerHello(hello) => {
-                let handshake = self.handshake();
-                handshake.client_side = Some(side.other());
-                handshake.server.get_or_insert(hello);
-            }
-            Finding::TlsAlert(description) => {
-                self.handshake().alert.get_or_insert(description);
-            }
-            Finding::Dns => {
-                self.summary.dns_messages = self.summary.dns_messages.saturating_add(1);
-                context.counters.events += 1;
-                (context.out)(self.flow, Event::Dns { from: side, message: &context.scratch.dns });
-            }
         }
     }
 
@@ -429,13 +336,21 @@ impl Conversation {
             self.finish(None, context);
         } else if all(|reading| matches!(reading, Reading::Unknown)) {
             self.finish(Some(GivenUp::Unknown), context);
-        } else if self.summary.dns_messages >= context.config.messages {
+        } else if self.summary.dns_messages >= context.config.messages
+            || self
+                .summary
+                .http
+                .as_ref()
+                .is_some_and(|http| http.requests.max(http.responses) >= context.config.exchanges)
+        {
             self.finish(Some(GivenUp::Messages), context);
         }
     }
 
     /// Ends what is in progress, tells what was found, and gives all memory back.
     pub(super) fn finish(&mut self, reason: Option<GivenUp>, context: &mut Context<'_>) {
+        // The end of a flow that could have told more for ever is no fault.
+        let reason = reason.filter(|&reason| reason != GivenUp::Ended || self.waits());
         if std::mem::replace(&mut self.done, true) {
             return;
         }
@@ -446,16 +361,6 @@ impl Conversation {
             connection.release(context.buffers);
             context.buffers.forget(size_of::<quic::Connection>());
         }
-        let complete = self.summary.tls.as_ref().is_some_and(|tls| tls.status() == tls::Status::Complete);
-        self.summary.given_up = if complete { None } else { self.summary.given_up.or(reason) };
-        match self.summary.given_up {
-            Some(reason) => context.counters.give_up(reason),
-            None => context.counters.finished += 1,
-        }
-        if let Some(handshake) = &mut self.summary.tls {
-            handshake.given_up = self.summary.given_up;
-            context.counters.events += 1;
-            (context.out)(self.flow, Event::Tls(handshake));
-        }
+        self.tell_rest(reason, context);
     }
 }
