@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mirror_app::Summary;
+use mirror_app::http::Request;
 use mirror_app::tls::Handshake;
 
 use super::address::{Addresses, Pseudonyms};
@@ -183,6 +184,9 @@ impl RecordPrivacy {
             if let Some(handshake) = &mut summary.tls {
                 self.handshake(handshake);
             }
+            if let Some(request) = summary.http.as_mut().and_then(|http| http.request.as_mut()) {
+                self.request(request);
+            }
             Arc::new(summary)
         });
         FlowRecord { tunnel: self.tunnel(&flow.tunnel), source, destination, application, ..flow.clone() }
@@ -209,6 +213,13 @@ impl RecordPrivacy {
             client.server_name =
                 client.server_name.take().and_then(|name| self.name(&name).map(Cow::into_owned));
         }
+    }
+
+    /// Treats the names in an HTTP request. A path may hold any.
+    fn request(&self, request: &mut Request) {
+        let host = request.host.take();
+        request.host = host.and_then(|host| self.name(&host).map(|name| name.into_owned().into_boxed_str()));
+        request.path = None;
     }
 
     /// The description of a packet, as it may be.
