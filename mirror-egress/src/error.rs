@@ -60,8 +60,8 @@ pub enum EgressError {
     },
     /// More different keys of tags than there may be.
     #[error(
-        "[[egress]] number {rule}: tags {key:?} is the {}th different key of a tag, and rules may have {limit}; choose \
-         instances by fewer keys", limit + 1
+        "[[egress]] number {rule}: with tags {key:?}, rules have more than {limit} different keys of tags; choose instances by \
+         fewer keys"
     )]
     TooManyTagKeys {
         /// Number of the rule with the first one too many.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use mirror_user::command::{Outcome, replay, rules, run};
+use mirror_user::command::rules::{self, RulesError};
+use mirror_user::command::{Outcome, replay, run};
 use mirror_user::config::{CaptureConfig, Config, ConfigError, Flags, OutputConfig};
 use mirror_user::decap::DecapConfig;
 use mirror_user::enrichment::EnrichmentConfig;
@@ -40,7 +41,7 @@ enum Command {
     /// Read capture files (pcap or pcapng, also compressed with gzip or zstd) through the same pipeline
     #[command(display_name = "mirror-capture", after_help = EXIT_CODES, args_override_self = true)]
     Replay(ReplayArgs),
-    /// Ask which rules of a configuration are for a tunnel
+    /// Ask about the rules of a configuration; try and learn egress rules
     #[command(display_name = "mirror-capture", subcommand)]
     Rules(rules::RulesCommand),
 }
@@ -136,8 +137,12 @@ fn execute(command: Command) -> anyhow::Result<Option<Outcome>> {
             Ok(Some(replay::run(files, &config, &shutdown)?))
         }
         Command::Rules(question) => {
+            let answer = rules::run(&question, &shutdown).map_err(|error| match error {
+                RulesError::Config(error) => error.into(),
+                error => anyhow::Error::from(error),
+            })?;
             // A reader that has gone wants no more of it.
-            let _ = std::io::stdout().write_all(rules::run(&question)?.as_bytes());
+            let _ = std::io::stdout().write_all(answer.as_bytes());
             Ok(None)
         }
     }

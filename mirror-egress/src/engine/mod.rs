@@ -231,4 +231,6 @@ impl Engine {
 }
 
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod tests;

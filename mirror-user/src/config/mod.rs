@@ -11,6 +11,7 @@ mod output;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use mirror_egress::{EgressDefault, EgressError, EgressRule, Engine};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -56,6 +57,9 @@ pub enum ConfigError {
     /// A privacy rule is wrong.
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
+    /// An egress rule is wrong.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
     /// A value is out of range or missing.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -84,6 +88,10 @@ pub struct Config {
     pub rule: Vec<Rule>,
     /// Tables `[[privacy]]`, which only the file has.
     pub privacy: Vec<PrivacyRule>,
+    /// Tables `[[egress]]`, which only the file has: the connections that are allowed.
+    pub egress: Vec<EgressRule>,
+    /// Table `[egress_default]`: what holds where no egress rule applies.
+    pub egress_default: EgressDefault,
 }
 
 impl Default for Config {
@@ -99,6 +107,8 @@ impl Default for Config {
             sink: vec![SinkConfig::default()],
             rule: Vec::new(),
             privacy: Vec::new(),
+            egress: Vec::new(),
+            egress_default: EgressDefault::default(),
         }
     }
 }
@@ -190,6 +200,15 @@ impl Config {
         self.enrichment.map.is_some()
     }
 
+    /// The compiled egress rules.
+    ///
+    /// # Errors
+    ///
+    /// When a rule is wrong.
+    pub fn egress_engine(&self) -> Result<Engine, EgressError> {
+        Engine::compile(&self.egress, self.egress_default)
+    }
+
     /// Checks every value, and what concerns several.
     ///
     /// # Errors
@@ -203,6 +222,7 @@ impl Config {
         self.enrichment.check()?;
         self.only_sink()?.check()?;
         privacy::check(&self.privacy, self.knows_owners())?;
+        self.egress_engine()?;
         let rules = self.rules()?;
         for sink in &self.sink {
             if sink.format == Format::Pcapng && rules.any(|recording| recording.follows()) {
@@ -270,6 +290,20 @@ mod tests {
             assert_eq!(keys, options.get_arguments().map(|option| option.get_id().as_str()).collect());
         }
         assert_eq!(documented.rule.len(), 2, "examples of both kinds of rule");
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<BTreeSet<_>>();
+        let default = toml::Table::try_from(EgressDefault::default()).unwrap();
+        assert_eq!(keys(stated["egress_default"].as_table().unwrap()), keys(&default));
+        let examples: BTreeSet<String> = stated["egress"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|rule| keys(rule.as_table().unwrap()))
+            .collect();
+        let known = toml::from_str::<EgressRule>("unknown = 1").unwrap_err().to_string();
+        let known = known.split_once("expected one of").unwrap().1.split('`').skip(1).step_by(2);
+        assert_eq!(examples, known.map(str::to_owned).collect(), "the examples have every key of a rule");
+        let engine = documented.egress_engine().unwrap();
+        assert_eq!(engine.findings(mirror_egress::Time(0)), []);
 
         let defaults = Config::default();
         assert_eq!(settle(DOCUMENTED).unwrap(), defaults, "the file as shipped changes nothing");
@@ -295,7 +329,7 @@ mod tests {
         let whole = toml::Table::try_from(whole).unwrap();
         assert_eq!(keys, whole.keys().map(String::as_str).collect());
         privacy::check(&documented.privacy, true).unwrap();
-        let mut stated = Config { rule: Vec::new(), privacy: Vec::new(), ..documented };
+        let mut stated = Config { rule: Vec::new(), privacy: Vec::new(), egress: Vec::new(), ..documented };
         assert_eq!(stated.capture.frames, Some(defaults.capture.frames()));
         assert_eq!(stated.output.records, Some(defaults.records()));
         (stated.capture.frames, stated.output.records) = (None, None);
@@ -345,6 +379,10 @@ mod tests {
             (
                 "[[rule]]\nrecords = [\"flow\"]\n[[sink]]\nformat = \"pcapng\"",
                 "--records: pcapng holds packets",
+            ),
+            (
+                "[[egress]]\naction = \"deny\"\nports = [70000]",
+                "[[egress]] number 1: ports \"70000\" is no port",
             ),
             ("[[rule]]\nvni = 99999999", "[[rule]] number 1: vni 99999999"),
             (

@@ -11,6 +11,7 @@
 //! - `tshark`: the records agree with Wireshark's dissection, field by field.
 //! - `pcapng`: the packets that come out are the ones that went in.
 //! - `command`: files that are missing, damaged or none, pipes, exit codes.
+//! - `egress`: rules learned from records, and tried on them, as docs/egress.md has it.
 //! - `sampling`: the choice of sampled flows.
 //! - `privacy`: no output has anything that the privacy rules keep out of it.
 //! - `enrichment`: records that a map enriches, and a map that changes meanwhile.
@@ -27,6 +28,7 @@ mod command;
 mod community_ids;
 mod crafted;
 mod dissection;
+mod egress;
 mod enrichment;
 mod file_cases;
 mod flow_cases;
