@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use mirror_user::command::rules::{self, RulesError};
-use mirror_user::command::{Outcome, replay, run};
+use mirror_user::command::{Outcome, config, replay, run};
 use mirror_user::config::{CaptureConfig, Config, ConfigError, Flags, OutputConfig};
 use mirror_user::decap::DecapConfig;
 use mirror_user::enrichment::EnrichmentConfig;
@@ -44,6 +44,9 @@ enum Command {
     /// Ask about the rules of a configuration; try and learn egress rules
     #[command(display_name = "mirror-capture", subcommand)]
     Rules(rules::RulesCommand),
+    /// Check configuration files
+    #[command(display_name = "mirror-capture", subcommand)]
+    Config(config::ConfigCommand),
 }
 
 #[derive(Args)]
@@ -92,7 +95,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = match &cli.command {
         Command::Run(RunArgs { common, .. }) | Command::Replay(ReplayArgs { common, .. }) => &common.log,
-        Command::Rules(_) => "info",
+        Command::Rules(_) | Command::Config(_) => "info",
     };
     if let Err(error) = start_log(filter) {
         tell(&format!(
@@ -143,6 +146,10 @@ fn execute(command: Command) -> anyhow::Result<Option<Outcome>> {
             })?;
             // A reader that has gone wants no more of it.
             let _ = std::io::stdout().write_all(answer.as_bytes());
+            Ok(None)
+        }
+        Command::Config(command) => {
+            let _ = std::io::stdout().write_all(config::run(&command)?.as_bytes());
             Ok(None)
         }
     }

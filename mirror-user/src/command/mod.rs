@@ -1,9 +1,11 @@
-//! The commands: [`run`] captures from an interface, [`replay`] reads capture files, [`rules`] answers questions about rules.
+//! The commands: [`run`] captures from an interface, [`replay`] reads capture files, [`rules`] answers questions about rules,
+//! [`config`] checks a configuration.
 
 use crate::config::Config;
 use crate::ledger::{self, Ledger};
 use crate::pipeline::PipelineError;
 
+pub mod config;
 pub mod replay;
 pub mod rules;
 pub mod run;

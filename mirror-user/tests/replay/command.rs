@@ -405,3 +405,34 @@ fn the_table_is_printed_though_the_ledger_cannot_be_written() {
     assert!(messages.contains("cannot write the ledger to /dev/full: No space left"), "{messages}");
     golden::mixed().check(&String::from_utf8(output.stdout).unwrap());
 }
+
+/// The configuration that Terraform writes for the example organisation (deploy/terraform) is valid; faults are told.
+#[test]
+fn a_configuration_is_checked() {
+    let check = |file: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mirror-capture"))
+            .args(["config", "check"])
+            .arg(file)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let example = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy/terraform/examples/organisation/hub/tests/mirror-capture.toml");
+    assert_eq!(check(&example), (Some(0), format!("{}: valid\n", example.display())));
+
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("mirror-capture.toml");
+    let text = fs::read_to_string(&example).unwrap();
+    for (from, to, reason) in [
+        ("rx_ring = 4096", "rx_ring = 4095", "power of two"),
+        ("rx_ring", "rx_rings", "unknown field `rx_rings`"),
+        ("[\"flow\"]", "[\"flows\"]", "flows"),
+    ] {
+        assert!(text.contains(from));
+        fs::write(&config, text.replace(from, to)).unwrap();
+        let (code, message) = check(&config);
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.starts_with("error: ") && message.contains(reason), "{message}");
+    }
+}
