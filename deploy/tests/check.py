@@ -12,6 +12,7 @@ from pathlib import Path
 
 import fleet
 import guide
+import story
 import terraform
 
 HERE = Path(__file__).parent
@@ -111,7 +112,14 @@ def check_templates():
     return done.stdout.splitlines() if done.returncode or not templates else []
 
 
-CHECKS = {"terraform": check_terraform, "policies": check_policies, "templates": check_templates, "fleet": fleet.check, "guide": guide.check}
+CHECKS = {
+    "terraform": check_terraform,
+    "policies": check_policies,
+    "templates": check_templates,
+    "fleet": fleet.check,
+    "guide": guide.check,
+    "story": story.check,
+}
 
 
 def main():

@@ -133,7 +133,8 @@ def complete(block, value, make, replaces):
 def seed_of(resource, value):
     """What tells resources of a type apart: their settings, with the zone, if any, at the end."""
     known = {key: text for key, text in value.items() if isinstance(text, (str, list)) and text}
-    return f"{ACCOUNT[0]} {resource} {json.dumps(known, sort_keys=True, default=str)} {value.get('availability_zone') or value.get('availability_zone_id') or ''}"
+    zone = value.get("availability_zone") or value.get("availability_zone_id") or ""
+    return f"{ACCOUNT[0]} {resource} {json.dumps(known, sort_keys=True, default=str)} {zone}"
 
 
 def unpack(dynamic):

@@ -49,7 +49,7 @@ locals {
       Requires=mirror-link.service
       [Service]
       ExecStart=
-      ExecStart=/usr/bin/mirror-capture run --config /etc/mirror/mirror-capture.toml --admin 0.0.0.0:${var.admin_port} --enrichment /var/lib/mirror-fleet/map.json
+      ExecStart=/usr/bin/mirror-capture run --config /etc/mirror/mirror-capture.toml --admin 0.0.0.0:${var.admin_port}
       TimeoutStopSec=${var.drain_timeout + 30}
       # The process that parses packets has no business with the role's credentials.
       IPAddressDeny=169.254.169.254

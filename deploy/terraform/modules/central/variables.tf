@@ -349,6 +349,8 @@ variable "capture" {
     format      = optional(string, "ndjson")
     rotate_size = optional(string, "256MiB")
     rotate_time = optional(string, "5m")
+    # Tags of instances that become labels of records.
+    tags = optional(list(string), ["Name"])
     rules = optional(list(object({
       gwlbe_id    = optional(string)
       vni         = optional(number)

@@ -11,3 +11,6 @@ clients = {
 # Made by `cargo deb --package mirror-user` and `cargo build --release --package mirror-sessions`.
 package_file = "mirror-capture.deb"
 program_file = "mirror-sessions"
+
+# Tags of instances that records get as labels.
+capture = { tags = ["Name", "env"] }
