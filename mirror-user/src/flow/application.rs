@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mirror_app::{Event, dns, tls};
+use mirror_app::{Event, dns, http, tls};
 
 use super::transport::FlowTransport;
 use crate::number::{IpProtocol, QueueId, SamplingRate};
@@ -49,6 +49,8 @@ pub enum Application {
     Tls(Box<tls::Handshake>),
     /// A DNS message.
     Dns(Box<dns::Message>),
+    /// An HTTP request and its response, at least one of them.
+    Http(Box<(Option<http::Request>, Option<http::Response>)>),
 }
 
 impl Application {
@@ -57,7 +59,8 @@ impl Application {
         match event {
             Event::Tls(handshake) => Some(Self::Tls(Box::new(handshake.clone()))),
             Event::Dns { message, .. } => Some(Self::Dns(Box::new(message.clone()))),
-            Event::Http { .. } | Event::Dhcp { .. } => None,
+            Event::Http { request, response, .. } => Some(Self::Http(Box::new((request.cloned(), response)))),
+            Event::Dhcp { .. } => None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Application {
         match self {
             Self::Tls(_) => RecordKind::Tls,
             Self::Dns(_) => RecordKind::Dns,
+            Self::Http(_) => RecordKind::Http,
         }
     }
 }

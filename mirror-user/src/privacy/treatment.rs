@@ -203,6 +203,12 @@ impl RecordPrivacy {
                 message.rewrite_names(|name| self.name(name).unwrap_or_default().into_owned());
                 message.rewrite_addresses(|address| self.addresses.apply(address));
             }
+            Application::Http(exchange) => {
+                let hides = !self.addresses.are_kept() || !matches!(self.names, NamePolicy::Keep);
+                if let Some(request) = exchange.0.as_mut().filter(|_| hides) {
+                    self.request(request);
+                }
+            }
         }
         record
     }

@@ -149,12 +149,12 @@ fn measure(wide: bool, bound: usize) {
 
 #[test]
 fn a_million_ipv4_flows() {
-    rerun::alone("flow_memory::a_million_ipv4_flows", || measure(false, 161));
+    rerun::alone("flow_memory::a_million_ipv4_flows", || measure(false, 165));
 }
 
 #[test]
 fn a_million_ipv6_flows() {
-    rerun::alone("flow_memory::a_million_ipv6_flows", || measure(true, 194));
+    rerun::alone("flow_memory::a_million_ipv6_flows", || measure(true, 198));
 }
 
 /// The flow tables of 32 workers, with ten million flows in all: what they take at the start, which is next to nothing, and when

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use mirror_app::dns::write::{Data, Message, Record};
 use mirror_app::dns::{Flags, RecordType};
@@ -194,4 +196,48 @@ fn messages_of_dns() {
     assert_eq!(queue["applications"]["flows"], 0, "{queue:#}");
     let [flow] = &without[..] else { panic!("{without:#?}") };
     assert!(flow["network"]["protocol"].is_null() && flow["mirror"]["dns"].is_null(), "{flow:#}");
+}
+
+/// Requests of a real flow with their responses, held against the schema; a flow's record has the first of them.
+#[test]
+fn requests_of_http() {
+    let Some(folder) = folder() else { return };
+    let replayed = replay_mirrored(&folder.join("http1.pcapng"), &["--records", "flow,http"]);
+    let found = records(&replayed);
+    let of = |dataset: &str| -> Vec<&Value> {
+        found.iter().filter(|record| record["event"]["dataset"] == dataset).collect()
+    };
+    let requests = of("mirror.http");
+    assert!(!requests.is_empty());
+    for record in &requests {
+        let http = &record["http"];
+        assert!(
+            http["request"]["method"].is_string() || http["response"]["status_code"].is_u64(),
+            "{record:#}"
+        );
+        assert_eq!(record["network"]["protocol"], "http");
+    }
+    let hosts = |records: Vec<&Value>| -> BTreeSet<String> {
+        records
+            .iter()
+            .map(|record| text(&record["destination"]["domain"]))
+            .filter(|name| !name.is_empty())
+            .collect()
+    };
+    let tshark = Command::new("tshark")
+        .args(["-r"])
+        .arg(folder.join("http1.pcapng"))
+        .args(["-Y", "http.request", "-T", "fields", "-e", "http.host"])
+        .output()
+        .unwrap();
+    // Names of servers, without their ports; addresses are none.
+    let expected: BTreeSet<String> = String::from_utf8(tshark.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|host| host.split(':').next())
+        .filter(|name| name.parse::<IpAddr>().is_err())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(hosts(requests), expected);
+    assert_eq!(hosts(of("mirror.flow")), expected);
 }

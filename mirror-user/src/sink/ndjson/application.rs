@@ -23,6 +23,7 @@
 
 use mirror_app::Summary;
 use mirror_app::dns::{Data, Message};
+use mirror_app::http::{Request, Response};
 use mirror_app::tls::{Carrier, Handshake, Version};
 
 use super::common::{address, begin, close, end, known_end, protocol, tunnel, vlans};
@@ -68,6 +69,7 @@ pub(in crate::sink) fn application(
     match application {
         Application::Tls(handshake) => tls(handshake, out),
         Application::Dns(message) => dns(message, out),
+        Application::Http(exchange) => http(exchange.0.as_ref(), exchange.1, out),
     }
     out.extend_from_slice(enriched.record);
     out.extend_from_slice(br#""mirror":{"#);
@@ -78,6 +80,7 @@ pub(in crate::sink) fn application(
     match application {
         Application::Tls(handshake) => mirror_tls(handshake, out),
         Application::Dns(message) => mirror_dns(message, out),
+        Application::Http(_) => {}
     }
     end(record.sampling_rate.get(), record.queue, out);
 }
@@ -90,6 +93,7 @@ fn event(application: &Application, out: &mut Vec<u8>) {
             let action = if message.flags().is_response() { "response" } else { "query" };
             ("mirror.dns", br#"["network"]"#, br#"["protocol"]"#, action)
         }
+        Application::Http(_) => ("mirror.http", br#"["network","web"]"#, br#"["protocol"]"#, "request"),
     };
     out.extend_from_slice(br#""event":{"#);
     text(br#""dataset":"#, dataset, out);
@@ -107,6 +111,9 @@ pub(super) fn of_flow(summary: &Summary, out: &mut Vec<u8>) {
     if let Some(handshake) = &summary.tls {
         tls(handshake, out);
     }
+    if let Some(summary) = &summary.http {
+        http(summary.request.as_ref(), summary.response, out);
+    }
 }
 
 /// What the record of a flow has of its application under `mirror`.
@@ -119,6 +126,15 @@ pub(super) fn of_flow_in_mirror(summary: &Summary, out: &mut Vec<u8>) {
     if let Some(handshake) = &summary.tls {
         mirror_tls(handshake, out);
     }
+    if let Some(summary) = &summary.http {
+        out.extend_from_slice(br#""http":{"requests":"#);
+        notation::decimal(summary.requests, out);
+        out.extend_from_slice(br#","responses":"#);
+        notation::decimal(summary.responses, out);
+        out.extend_from_slice(b"},");
+    }
+    let [low, high] = &summary.ssh;
+    list(br#""ssh":["#, [low, high].into_iter().flatten(), out, |software, out| string(software, out));
     if summary.dns_messages > 0 {
         out.extend_from_slice(br#""dns":{"messages":"#);
         notation::decimal(summary.dns_messages, out);
@@ -186,6 +202,7 @@ impl Application {
         match self {
             Self::Tls(handshake) => handshake.server_name(),
             Self::Dns(_) => None,
+            Self::Http(exchange) => exchange.0.as_ref().and_then(Request::host_name),
         }
     }
 
@@ -197,6 +214,7 @@ impl Application {
                 Carrier::Quic => "quic",
             },
             Self::Dns(_) => "dns",
+            Self::Http(_) => "http",
         }
     }
 }
@@ -257,6 +275,47 @@ fn dns(message: &Message, out: &mut Vec<u8>) {
         out.push(b'"');
     });
     close(out);
+}
+
+/// `http`, `url` and `user_agent`.
+fn http(request: Option<&Request>, response: Option<Response>, out: &mut Vec<u8>) {
+    let version = request.map(|request| request.minor_version);
+    out.extend_from_slice(br#""http":{"#);
+    if let Some(version) = version.or_else(|| response.map(|response| response.minor_version)) {
+        text(br#""version":"#, if version == 0 { "1.0" } else { "1.1" }, out);
+    }
+    if let Some(request) = request {
+        out.extend_from_slice(br#""request":{"#);
+        text(br#""method":"#, &request.method, out);
+        close(out);
+    }
+    if let Some(response) = response {
+        out.extend_from_slice(br#""response":{"status_code":"#);
+        notation::decimal(response.status, out);
+        out.extend_from_slice(b"},");
+    }
+    close(out);
+    let Some(request) = request else { return };
+    if request.host.is_some() || request.path.is_some() {
+        out.extend_from_slice(br#""url":{"#);
+        if let Some(host) = &request.host {
+            text(br#""domain":"#, host, out);
+        }
+        if let Some(port) = request.port {
+            out.extend_from_slice(br#""port":"#);
+            notation::decimal(port, out);
+            out.push(b',');
+        }
+        if let Some(path) = &request.path {
+            text(br#""path":"#, path, out);
+        }
+        close(out);
+    }
+    if let Some(user_agent) = &request.user_agent {
+        out.extend_from_slice(br#""user_agent":{"#);
+        text(br#""original":"#, user_agent, out);
+        close(out);
+    }
 }
 
 /// `mirror.dns`, where there is something that ECS has no name for.
