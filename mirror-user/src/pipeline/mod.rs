@@ -31,7 +31,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::build::Policies;
 use self::drain::Drain;
@@ -271,6 +271,13 @@ fn open_sinks(
     enrichment: Option<&Watched>,
 ) -> Result<(Vec<Producer>, Opened), PipelineError> {
     let sink = config.only_sink()?;
+    if !config.egress.is_empty() {
+        warn!(
+            "[[egress]]: the {} rules are right, but records do not have their verdicts; judge the records with \
+             `mirror-capture rules test`",
+            config.egress.len()
+        );
+    }
     let enrichment = enrichment.map(Watched::enrichment);
     let opened = match outputs {
         Outputs::Configured => sink::open(sink, workers, enrichment)?,

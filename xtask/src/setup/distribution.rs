@@ -48,6 +48,8 @@ const LIBPCAP: &str = "is what libxdp's build insists on, for a tool that is not
 const IPROUTE: &str = "makes the network namespaces of the demo and the live tests";
 const ETHTOOL: &str = "sets the offloads of their interfaces";
 const VALGRIND: &str = "counts the instructions per packet, which a test holds against the committed ones";
+const NFDUMP: &str = "collects the flows that the shipper exports";
+const OPENSSL: &str = "makes the certificates of test servers";
 const TSHARK: &str = "is the independent decoder that the tests compare with";
 
 /// Debian's and Ubuntu's names.
@@ -65,6 +67,8 @@ const DEBIAN: &[Package] = &[
     package(Scope::Demo, "ethtool", ETHTOOL),
     package(Scope::Tests, "tshark", TSHARK),
     package(Scope::Tests, "valgrind", VALGRIND),
+    package(Scope::Tests, "nfdump", NFDUMP),
+    package(Scope::Tests, "openssl", OPENSSL),
 ];
 
 /// Amazon Linux 2023's names.
@@ -82,6 +86,7 @@ const AMAZON_LINUX_2023: &[Package] = &[
     package(Scope::Demo, "ethtool", ETHTOOL),
     package(Scope::Tests, "wireshark-cli", TSHARK),
     package(Scope::Tests, "valgrind", VALGRIND),
+    package(Scope::Tests, "openssl", OPENSSL),
 ];
 
 impl Distribution {
