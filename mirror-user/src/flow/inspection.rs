@@ -63,6 +63,9 @@ impl FlowTable {
     /// Looks into a packet of a flow that is [inspected](Flags::INSPECTED).
     #[inline(never)] // kept out of the code of by far most packets
     pub(super) fn inspect(&mut self, slot: Slot, packet: &PreparedPacket, frames: &impl Frames) {
+        if packet.segment.is_some_and(|segment| segment.payload_length == 0) {
+            return;
+        }
         let Self { inspection: Some(inspection), flows, cold_parts, .. } = self else { return };
         let Some(cold) = cold_parts.get_mut(slot.number() as usize) else { return };
         let Inspection { inspector, told, scratch, .. } = inspection;
