@@ -65,21 +65,28 @@ fn unusable(map: &'static str) -> impl FnOnce(MapError) -> XdpError {
 pub struct Stamps {
     queue: QueueId,
     masks: Array<MapData, u64>,
+    /// The interval that was set; none at first.
+    interval: Option<u64>,
 }
 
 impl Stamps {
-    /// Has one of so many packets stamped from now on: a power of two. At first every packet is.
+    /// Has one of so many packets stamped from now on: a power of two. At first every packet is. Does nothing where that is so.
     ///
     /// # Errors
     ///
     /// When the kernel refuses to write the map.
     pub fn set_interval(&mut self, packets: u64) -> Result<(), XdpError> {
+        if self.interval == Some(packets) {
+            return Ok(());
+        }
         let mask = packets.next_power_of_two() - 1;
         self.masks.set(self.queue.0, mask, 0).map_err(|source| XdpError::Map {
             map: config::STAMP_MASKS_MAP,
             action: "written",
             source,
-        })
+        })?;
+        self.interval = Some(packets);
+        Ok(())
     }
 }
 
@@ -100,7 +107,8 @@ impl QueueEntry {
     /// When the program's map cannot be opened once more.
     pub fn stamps(&self) -> Result<Stamps, XdpError> {
         let masks = Map::Array(open(config::STAMP_MASKS_MAP, &self.stamp_masks)?);
-        Ok(Stamps { queue: self.queue, masks: masks.try_into().map_err(unusable(config::STAMP_MASKS_MAP))? })
+        let masks = masks.try_into().map_err(unusable(config::STAMP_MASKS_MAP))?;
+        Ok(Stamps { queue: self.queue, masks, interval: None })
     }
 
     /// Redirects tunnel packets of the queue to `socket` from now on, an AF_XDP socket that is bound to the same queue of the

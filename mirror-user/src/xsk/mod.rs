@@ -81,8 +81,6 @@ pub struct XskSource {
     witness: Option<Box<dyn Witness>>,
     /// Control of the packets that are stamped; none where all of them are.
     stamps: Option<Stamps>,
-    /// One of so many packets is stamped.
-    stamp_interval: u64,
     interpolated: u64,
     clock: WallClock,
     waiting: Waiting,
@@ -108,7 +106,6 @@ impl XskSource {
             arrivals: Arrivals::new(),
             witness: None,
             stamps: None,
-            stamp_interval: 1,
             interpolated: 0,
             clock: WallClock::new(),
             waiting: Waiting::new(config.rx_ring, config.spin),
@@ -121,7 +118,7 @@ impl XskSource {
     ///
     /// When the kernel does not let the program's map be written.
     pub fn with_stamps(mut self, mut stamps: Stamps) -> Result<Self, XdpError> {
-        stamps.set_interval(self.stamp_interval)?;
+        stamps.set_interval(self.arrivals.interval())?;
         self.stamps = Some(stamps);
         Ok(self)
     }
@@ -222,14 +219,10 @@ impl XskSource {
 
     /// Has the program stamp as many packets as the times need.
     fn request_stamps(&mut self) -> io::Result<()> {
-        let interval = self.arrivals.interval();
-        if interval != self.stamp_interval
-            && let Some(stamps) = &mut self.stamps
-        {
-            stamps.set_interval(interval).map_err(io::Error::other)?;
-            self.stamp_interval = interval;
+        match &mut self.stamps {
+            Some(stamps) => stamps.set_interval(self.arrivals.interval()).map_err(io::Error::other),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Checks whether the wall clock was set, and logs it.
