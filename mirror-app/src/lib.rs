@@ -9,7 +9,7 @@
 //! - [`registry`]: the parsers in one table, tried on the first bytes of a direction, whatever the port. A parser is a function of what is
 //!   there so far, and is asked again when there is more: so segments, their order and their overlaps cannot change its answer.
 //! - [`stream`], [`buffers`]: the first bytes of a direction in order, in bounded memory.
-//! - [`inspector`]: the flows of one worker, each from its first payload to its [`Summary`](inspector::Summary).
+//! - [`inspector`]: the flows of one worker, each from its first payload to its [`Summary`].
 
 pub mod buffers;
 pub mod dhcp;

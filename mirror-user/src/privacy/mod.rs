@@ -7,7 +7,7 @@
 //! - [`rule`]: a rule as the configuration states it; [`selector`]: the packets that it is for.
 //! - [`address`]: masks and pseudonyms; [`name`]: hashes of names; [`key`]: the secret behind both.
 //! - [`fields`]: the fields that a record may have; [`label`]: what tells a reader how the record was treated.
-//! - [`frame`]: the bytes of a packet, in formats that have them.
+//! - `frame`: the bytes of a packet, in formats that have them.
 //! - [`policy`]: the rules with their keys; [`treatment`]: the same as a worker applies them.
 //! - [`explanation`]: which rule is for a tunnel, and what it keeps, in words.
 
