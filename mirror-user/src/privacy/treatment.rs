@@ -177,7 +177,7 @@ impl RecordPrivacy {
         let (source, destination) = self.ends(flow.source, flow.destination);
         let application = flow.application.as_ref().filter(|_| self.limit.payload);
         let application = application.map(|summary| {
-            if matches!(self.names, NamePolicy::Keep) {
+            if !self.treats_names() {
                 return Arc::clone(summary);
             }
             let mut summary = Summary::clone(summary);
@@ -204,13 +204,17 @@ impl RecordPrivacy {
                 message.rewrite_addresses(|address| self.addresses.apply(address));
             }
             Application::Http(exchange) => {
-                let hides = !self.addresses.are_kept() || !matches!(self.names, NamePolicy::Keep);
-                if let Some(request) = exchange.0.as_mut().filter(|_| hides) {
+                if let Some(request) = exchange.0.as_mut().filter(|_| self.treats_names()) {
                     self.request(request);
                 }
             }
         }
         record
+    }
+
+    /// `true` if there are names that may not stand as they are: any, or those that tell an address.
+    const fn treats_names(&self) -> bool {
+        !self.addresses.are_kept() || !matches!(self.names, NamePolicy::Keep)
     }
 
     /// Treats the names in a handshake.

@@ -240,4 +240,14 @@ fn requests_of_http() {
         .collect();
     assert_eq!(hosts(requests), expected);
     assert_eq!(hosts(of("mirror.flow")), expected);
+
+    // A host that is an address goes with the addresses, from both records.
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("config.toml");
+    fs::write(&config, "[[privacy]]\naddresses = \"mask\"\n").unwrap();
+    let options = ["--records", "flow,http", "--config", config.to_str().unwrap()];
+    let masked = records(&replay_mirrored(&folder.join("http1.pcapng"), &options));
+    let is_address =
+        |record: &Value| record["url"]["domain"].as_str().is_some_and(|host| host.parse::<IpAddr>().is_ok());
+    assert!(found.iter().any(is_address) && !masked.iter().any(is_address));
 }
