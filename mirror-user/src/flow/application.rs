@@ -7,7 +7,7 @@ use mirror_app::{Event, dns, http, tls};
 use super::transport::FlowTransport;
 use crate::number::{IpProtocol, QueueId, SamplingRate};
 use crate::packet::Tunnel;
-use crate::rules::RecordKind;
+use crate::rules::{ApplicationKinds, RecordKind};
 use crate::time::Timestamp;
 
 /// The ends of a flow, and the tunnel that its packets come by.
@@ -54,13 +54,19 @@ pub enum Application {
 }
 
 impl Application {
-    /// What records of its own tell of an event; [`None`] where only the record of the flow does.
-    pub fn of(event: Event<'_>) -> Option<Self> {
+    /// What a record of its own tells of an event; [`None`] where only the record of the flow does, as other `kinds` are asked for.
+    pub fn of(event: Event<'_>, kinds: ApplicationKinds) -> Option<Self> {
         match event {
-            Event::Tls(handshake) => Some(Self::Tls(Box::new(handshake.clone()))),
-            Event::Dns { message, .. } => Some(Self::Dns(Box::new(message.clone()))),
-            Event::Http { request, response, .. } => Some(Self::Http(Box::new((request.cloned(), response)))),
-            Event::Dhcp { .. } => None,
+            Event::Tls(handshake) if kinds.has(RecordKind::Tls) => {
+                Some(Self::Tls(Box::new(handshake.clone())))
+            }
+            Event::Dns { message, .. } if kinds.has(RecordKind::Dns) => {
+                Some(Self::Dns(Box::new(message.clone())))
+            }
+            Event::Http { request, response, .. } if kinds.has(RecordKind::Http) => {
+                Some(Self::Http(Box::new((request.cloned(), response))))
+            }
+            Event::Tls(_) | Event::Dns { .. } | Event::Http { .. } | Event::Dhcp { .. } => None,
         }
     }
 

@@ -12,12 +12,15 @@ use super::slab::Slot;
 use super::table::FlowTable;
 use super::tcp::Streams;
 use super::transport::FlowTransport;
+use crate::rules::ApplicationKinds;
 use crate::time::Timestamp;
 
 /// The inspector of a table's flows, and what it has told.
 #[derive(Debug)]
 pub(super) struct Inspection {
     inspector: Inspector,
+    /// The kinds of records that are asked for.
+    kinds: ApplicationKinds,
     /// Told since the identities of its flows were last looked up, by slot.
     told: Vec<(Slot, Timestamp, Application)>,
     records: Vec<ApplicationRecord>,
@@ -26,8 +29,14 @@ pub(super) struct Inspection {
 }
 
 impl Inspection {
-    pub(super) fn new(config: InspectorConfig) -> Self {
-        Self { inspector: Inspector::new(config), told: Vec::new(), records: Vec::new(), scratch: Vec::new() }
+    pub(super) fn new(config: InspectorConfig, kinds: ApplicationKinds) -> Self {
+        Self {
+            inspector: Inspector::new(config),
+            kinds,
+            told: Vec::new(),
+            records: Vec::new(),
+            scratch: Vec::new(),
+        }
     }
 }
 
@@ -41,10 +50,11 @@ impl From<Side> for AppSide {
 }
 
 impl FlowTable {
-    /// Looks into the payload of flows whose packets [come with their frame](FlowTable::prepare) from now on.
+    /// Looks into the payload of flows whose packets [come with their frame](FlowTable::prepare) from now on, and makes records of
+    /// these kinds besides those of flows.
     #[must_use]
-    pub fn with_inspection(mut self, config: InspectorConfig) -> Self {
-        self.inspection = Some(Inspection::new(config));
+    pub fn with_inspection(mut self, config: InspectorConfig, kinds: ApplicationKinds) -> Self {
+        self.inspection = Some(Inspection::new(config, kinds));
         self
     }
 
@@ -68,16 +78,15 @@ impl FlowTable {
         }
         let Self { inspection: Some(inspection), flows, cold_parts, .. } = self else { return };
         let Some(cold) = cold_parts.get_mut(slot.number() as usize) else { return };
-        let Inspection { inspector, told, scratch, .. } = inspection;
+        let Inspection { inspector, kinds, told, scratch, .. } = inspection;
         let Some(payload) = payload::find(frames, packet.place, scratch) else { return };
         if payload.bytes.is_empty() && !payload.is_cut {
             return;
         }
         let Timestamp(now) = packet.timestamp;
         let mut tell = |number: u32, event: mirror_app::Event<'_>| {
-            told.extend(
-                Application::of(event).map(|told| (Slot::from_number(number), packet.timestamp, told)),
-            );
+            let application = Application::of(event, *kinds);
+            told.extend(application.map(|told| (Slot::from_number(number), packet.timestamp, told)));
         };
         let handle = cold.inspection.or_else(|| begin(inspector, cold, slot, packet, now, &mut tell));
         let interest = match (handle, packet.segment) {
@@ -107,11 +116,11 @@ impl FlowTable {
     pub(super) fn end_inspection(&mut self, slot: Slot, handle: Handle) -> Option<Summary> {
         let inspection = self.inspection.as_mut()?;
         let end = Timestamp(self.flows[slot].last());
-        let told = &mut inspection.told;
+        let Inspection { inspector, kinds, told, .. } = inspection;
         let mut tell = |number, event: mirror_app::Event<'_>| {
-            told.extend(Application::of(event).map(|told| (Slot::from_number(number), end, told)));
+            told.extend(Application::of(event, *kinds).map(|told| (Slot::from_number(number), end, told)));
         };
-        let summary = inspection.inspector.end(handle, &mut tell);
+        let summary = inspector.end(handle, &mut tell);
         self.make_application_records();
         summary
     }
@@ -124,9 +133,9 @@ impl FlowTable {
     /// Gives up what has waited too long for the rest of a message.
     pub(super) fn expire_inspection(&mut self) {
         let now = Timestamp(self.now);
-        let Some(Inspection { inspector, told, .. }) = &mut self.inspection else { return };
+        let Some(Inspection { inspector, kinds, told, .. }) = &mut self.inspection else { return };
         let mut tell = |number, event: mirror_app::Event<'_>| {
-            told.extend(Application::of(event).map(|told| (Slot::from_number(number), now, told)));
+            told.extend(Application::of(event, *kinds).map(|told| (Slot::from_number(number), now, told)));
         };
         inspector.expire(now.0, &mut tell);
         self.make_application_records();

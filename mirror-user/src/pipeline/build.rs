@@ -45,6 +45,7 @@ pub(super) fn worker<Source: FrameSource>(
     let degradation =
         Degradation::new(DegradeConfig { mode: config.output.degradation, ..DegradeConfig::default() })?;
     let flows = rules.any(|recording| recording.follows());
+    let applications = rules.applications();
     let (rules, counters) = (rules.clone(), Arc::clone(counters));
     let identities = enrichment.as_ref().map(|enrichment| Box::new(Owners::new(enrichment)) as Box<_>);
     let worker = Worker::new(source, config.tunnel, rules, degradation, producer, when_full, counters)
@@ -56,7 +57,7 @@ pub(super) fn worker<Source: FrameSource>(
     let seed = RandomState::new().hash_one(queue);
     let mut table = FlowTable::new(FlowConfig { seed, queue, ..config.flow })?;
     if let Some(bounds) = config.application.inspector() {
-        table = table.with_inspection(bounds);
+        table = table.with_inspection(bounds, applications);
     }
     Ok(worker.with_flows(table))
 }

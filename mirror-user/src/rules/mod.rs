@@ -75,6 +75,12 @@ impl Rules {
         self.kinds == 0
     }
 
+    /// The kinds of records of applications that any tunnel may have.
+    pub fn applications(&self) -> ApplicationKinds {
+        let all = self.by_tunnel.values().chain([&self.rest]);
+        all.fold(ApplicationKinds::NONE, |kinds, recording| kinds.or(recording.applications))
+    }
+
     /// The recording of packets of `tunnel`.
     #[inline]
     pub fn resolve(&self, tunnel: &Tunnel) -> Recording {

@@ -53,12 +53,20 @@ impl Recording {
 pub struct ApplicationKinds(u8);
 
 impl ApplicationKinds {
+    /// No kind.
+    pub const NONE: Self = Self(0);
     /// Every kind.
     pub const ALL: Self = Self(7);
 
     /// Those of `kinds` that tell of applications.
     pub fn of(kinds: &[RecordKind]) -> Self {
         Self(kinds.iter().fold(0, |set, &kind| set | Self::bit(kind)))
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// `true` if `kind` is one of them.
