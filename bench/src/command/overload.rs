@@ -25,7 +25,7 @@ pub struct OverloadArguments {
     /// offer twice the rate that the worker takes; with --rate, 1]
     #[arg(long, value_name = "TIMES", value_parser = slowdown)]
     slowdown: Option<f64>,
-    /// Seconds in all, in turns at the peak rate and at twice as much [default: 30]
+    /// Seconds of overload [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
     #[command(flatten)]

@@ -41,8 +41,6 @@ pub struct PipelineSetup {
     /// Time after which the flow of a closed connection ends. Shorter than the daemon's default, so that the records of connections that close
     /// are made and written within a measurement.
     pub closing_timeout: Duration,
-    /// Interval of the records of a flow that goes on; without it, the daemon's default.
-    pub active_timeout: Option<Duration>,
     /// Factor by which the worker is slowed down; 1 leaves it as it is.
     pub slowdown: f64,
 }
@@ -57,7 +55,6 @@ impl Default for PipelineSetup {
             huge_pages: None,
             latencies: None,
             closing_timeout: Duration::from_millis(250),
-            active_timeout: None,
             slowdown: 1.0,
         }
     }
@@ -109,9 +106,6 @@ impl PipelineSetup {
         }
         config.flow.max_flows = self.max_flows;
         config.flow.closing_timeout = self.closing_timeout;
-        if let Some(interval) = self.active_timeout {
-            config.flow.active_timeout = interval;
-        }
         config.output.records = Some(self.records.kinds());
         // What the worker cannot take must be lost, or a measurement would compare records with fewer records.
         config.output.degradation = DegradeMode::Off;
